@@ -1,0 +1,10 @@
+.PHONY: demo test setup
+
+setup:
+	@scripts/setup
+
+demo: setup
+	@.venv/bin/gridward demo
+
+test: setup
+	@scripts/check
