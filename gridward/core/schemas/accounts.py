@@ -1,0 +1,111 @@
+"""Accounts, roles and sessions, of a node or a gateway."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+
+from gridward.core.schemas.access import PRINCIPAL_PATTERN, USERNAME_PATTERN
+
+
+class RoleName(StrEnum):
+    """Roles of a node; a gateway uses `owner`, `admin` and `data_scientist`."""
+
+    OWNER = "owner"
+    ADMIN = "admin"
+    DATA_OFFICER = "data_officer"
+    COMPLIANCE_OFFICER = "compliance_officer"
+    DATA_SCIENTIST = "data_scientist"
+    GUEST = "guest"
+
+
+class SetupIn(BaseModel):
+    """The owner's first visit, with the one-time token that `gridward init` printed."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: SecretStr = Field(max_length=200)
+    username: str = Field(pattern=USERNAME_PATTERN, examples=["bob"])
+    password: SecretStr = Field(min_length=10, max_length=200)
+
+
+class SessionIn(BaseModel):
+    """Sign in."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: str = Field(max_length=64, examples=["bob"])
+    password: SecretStr = Field(max_length=200)
+
+
+class RefreshIn(BaseModel):
+    """Exchange a refresh token for a new pair; the old one is dead afterwards."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    refresh_token: SecretStr = Field(max_length=200)
+
+
+class SessionOut(BaseModel):
+    """Tokens of a session."""
+
+    session_id: str
+    access_token: str = Field(description="JWT for `Authorization: Bearer`.")
+    refresh_token: str
+    expires_in_s: int = Field(json_schema_extra={"format": "int32"})
+
+
+class SessionInfo(BaseModel):
+    """One of the caller's sessions."""
+
+    session_id: str
+    created_at: datetime
+    last_seen_at: datetime
+    current: bool
+
+
+class UserIn(BaseModel):
+    """A new account. Without a password: a gateway identity (`dana@grid`) that is admitted with this role."""
+
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"username": "dana@grid", "role": "data_scientist"}]}
+    )
+
+    username: str = Field(pattern=PRINCIPAL_PATTERN)
+    role: RoleName = RoleName.DATA_SCIENTIST
+    password: SecretStr | None = Field(default=None, min_length=10, max_length=200)
+
+
+class UserPatch(BaseModel):
+    """Change an account; absent fields stay."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: RoleName | None = None
+    disabled: bool | None = None
+
+
+class PasswordIn(BaseModel):
+    """Change one's own password; every other session of the account ends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    old_password: SecretStr = Field(max_length=200)
+    new_password: SecretStr = Field(min_length=10, max_length=200)
+
+
+class UserOut(BaseModel):
+    """An account as administrators and the user see it."""
+
+    username: str
+    role: RoleName
+    capabilities: list[str]
+    disabled: bool
+    created_at: datetime
+
+
+class UsersOut(BaseModel):
+    """Accounts of this server."""
+
+    items: list[UserOut]
+    total: int = Field(json_schema_extra={"format": "int32"})

@@ -1,0 +1,106 @@
+"""Datasets: named tensors that share their rows, described, tagged, with rules."""
+
+from datetime import datetime
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gridward.core.schemas.access import Access
+from gridward.core.schemas.tensor import TensorInfo
+
+DatasetName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
+Tag: TypeAlias = Annotated[str, Field(pattern=r"^#[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
+Column: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
+
+
+class Bounds(BaseModel):
+    """The range that the owner vouches for, in the column's own unit."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    low: float = Field(allow_inf_nan=False, json_schema_extra={"format": "double"})
+    high: float = Field(allow_inf_nan=False, json_schema_extra={"format": "double"})
+
+
+class DatasetIn(BaseModel):
+    """Publish an uploaded file as a dataset."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "birth-records",
+                    "description": "Monthly birth records: weight (kg), height (cm)",
+                    "tags": ["#birth-records", "#february"],
+                    "upload_id": "upl-1",
+                    "columns": ["weight", "height"],
+                    "access": {"discover": ["@signed-in"], "compute": ["@signed-in"], "raw": ["bob"]},
+                    "bounds": {"weight": {"low": 0.5, "high": 6.0}},
+                    "min_rows": 10,
+                }
+            ]
+        },
+    )
+
+    name: DatasetName
+    description: str = Field(default="", max_length=4000)
+    tags: list[Tag] = Field(default=[], max_length=64)
+    upload_id: str = Field(max_length=64)
+    columns: list[Column] | None = Field(
+        default=None,
+        max_length=4096,
+        description="Splits a single two-dimensional array into one-dimensional columns of these names.",
+    )
+    access: Access = Access()
+    entity: Column | None = Field(default=None, description="Column that names the data subject of each row.")
+    bounds: dict[str, Bounds] = Field(default={}, description="Per column.")
+    min_rows: int = Field(
+        default=10,
+        ge=1,
+        le=10**9,
+        description="Fewest rows behind a released aggregate.",
+        json_schema_extra={"format": "int32"},
+    )
+
+
+class DatasetPatch(BaseModel):
+    """Change what is said of a dataset or who may do what; absent fields stay."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    description: str | None = Field(default=None, max_length=4000)
+    tags: list[Tag] | None = Field(default=None, max_length=64)
+    access: Access | None = None
+    bounds: dict[str, Bounds] | None = None
+    min_rows: int | None = Field(default=None, ge=1, le=10**9, json_schema_extra={"format": "int32"})
+
+
+class DatasetOut(BaseModel):
+    """What a caller who may discover a dataset sees. Never values."""
+
+    id: str
+    name: str
+    description: str
+    tags: list[str]
+    version: int = Field(json_schema_extra={"format": "int32"})
+    rows: int = Field(json_schema_extra={"format": "int64"})
+    tensors: list[TensorInfo]
+    entity: str | None
+    bounds: dict[str, Bounds]
+    min_rows: int = Field(json_schema_extra={"format": "int32"})
+    published_by: str
+    created_at: datetime
+    verbs: list[str] = Field(
+        description="What this caller may do: discover, compute, raw, train, export_model."
+    )
+    access: Access | None = Field(description="The rules; for the publisher and the node's owner only.")
+
+
+class DatasetsOut(BaseModel):
+    """A page of datasets."""
+
+    items: list[DatasetOut]
+    total: int = Field(json_schema_extra={"format": "int32"})
+    offset: int = Field(json_schema_extra={"format": "int32"})
+    limit: int = Field(json_schema_extra={"format": "int32"})

@@ -1,0 +1,78 @@
+"""Train a model on a node's rows: one message a round, not one a batch."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gridward.core.schemas.plan import PlanDocument
+from gridward.core.schemas.tensor import Tensor
+
+
+class Feed(BaseModel):
+    """Which tensor of the dataset feeds which plan input."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    input: str = Field(max_length=128)
+    tensor: str = Field(max_length=128)
+
+
+class Hyper(BaseModel):
+    """A number fed to a `hyper` input, such as the learning rate."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    input: str = Field(max_length=128)
+    value: float = Field(allow_inf_nan=False, json_schema_extra={"format": "double"})
+
+
+class TrainingIn(BaseModel):
+    """Run a training plan over a dataset's rows. Parameters come inline or are those of a hosted model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    plan: PlanDocument
+    dataset_id: str = Field(max_length=64)
+    feeds: list[Feed] = Field(min_length=1, max_length=64)
+    parameters: list[Tensor] = Field(
+        default=[], max_length=4096, description="Initial `param` and `state` inputs."
+    )
+    model_id: str | None = Field(
+        default=None, max_length=64, description="Train this model; it keeps the result."
+    )
+    hyper: list[Hyper] = Field(default=[], max_length=64)
+    epochs: int = Field(default=1, ge=1, le=10_000, json_schema_extra={"format": "int32"})
+    batch_size: int = Field(default=64, ge=1, le=10**7, json_schema_extra={"format": "int32"})
+    seed: int = Field(default=0, ge=0, lt=2**63, json_schema_extra={"format": "int64"})
+
+
+class TrainingState(StrEnum):
+    """Where a training stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+
+
+class EpochMetrics(BaseModel):
+    """Loss and metrics of one epoch, averaged over all rows."""
+
+    epoch: int = Field(json_schema_extra={"format": "int32"})
+    values: dict[str, float]
+
+
+class TrainingOut(BaseModel):
+    """A training as its starter sees it."""
+
+    id: str
+    state: TrainingState
+    detail: str = Field(description="Why it failed, if it did.")
+    rows: int = Field(json_schema_extra={"format": "int64"})
+    epochs_done: int = Field(json_schema_extra={"format": "int32"})
+    history: list[EpochMetrics]
+    seconds: float = Field(json_schema_extra={"format": "double"})
+    parameters: list[Tensor] = Field(
+        description="The trained parameters once done, if the caller may export them."
+    )
+    created_at: datetime

@@ -1,0 +1,37 @@
+"""Resumable uploads: announce size and hash, send chunks, finished when the hash fits."""
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class MediaType(StrEnum):
+    """Formats that a node reads. Pickle is not one and never will be."""
+
+    SAFETENSORS = "application/vnd.safetensors"
+    NUMPY = "application/x-npy"
+    NUMPY_ZIP = "application/x-npz"
+    PARQUET = "application/vnd.apache.parquet"
+    CSV = "text/csv"
+
+
+class UploadIn(BaseModel):
+    """Announce an upload."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    size_bytes: int = Field(ge=1, le=2**44, json_schema_extra={"format": "int64"})
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Hex SHA-256 of the whole content.")
+    media_type: MediaType
+
+
+class UploadOut(BaseModel):
+    """Where an upload stands; resume at `received_bytes`."""
+
+    id: str
+    size_bytes: int = Field(json_schema_extra={"format": "int64"})
+    received_bytes: int = Field(json_schema_extra={"format": "int64"})
+    chunk_bytes: int = Field(
+        description="Largest chunk that the node accepts.", json_schema_extra={"format": "int32"}
+    )
+    complete: bool
