@@ -120,7 +120,7 @@ class ResultSuppressedError(GridError):
 
 
 class NotAvailableYetError(GridError):
-    """This version of Gridward does not offer it yet."""
+    """Promised, but not part of this version of Gridward."""
 
     code = Code.NOT_AVAILABLE_YET
 

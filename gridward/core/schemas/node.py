@@ -43,7 +43,7 @@ class MembershipIn(BaseModel):
 
 
 class MembershipOut(BaseModel):
-    """This node's membership of a gateway."""
+    """Where a membership of one gateway stands."""
 
     gateway_id: str
     gateway_name: str

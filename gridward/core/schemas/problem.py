@@ -15,7 +15,7 @@ class Problem(BaseModel):
                     "type": "about:blank",
                     "title": "Get not permitted",
                     "status": 403,
-                    "detail": "'birth-records' may be read by its owner's list only; ask with .request('why')",
+                    "detail": "'birth-records' may be read by its owner's list only; ask with request('why')",
                     "code": "get_not_permitted",
                     "instance": "req-4f1c",
                 }
