@@ -1,0 +1,184 @@
+"""Encrypted models: who holds which role, what it costs, and the messages of set-up and query.
+
+Secrets (parameter shares, correlations, input subkeys, output shares) travel sealed to the recipient's public
+key, as opaque base64, also where the link is TLS.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from gridward.core.schemas.models import ModelId
+from gridward.core.schemas.node import KEY_PATTERN, NODE_ID_PATTERN, NODE_NAME_PATTERN, URL_PATTERN
+from gridward.core.schemas.plan import PlanDocument
+
+DeploymentId: TypeAlias = Annotated[str, Field(pattern=r"^[a-z0-9]{16,32}$")]
+Base64: TypeAlias = Annotated[str, Field(description="Base64 (RFC 4648).")]
+
+
+class RoleHolder(BaseModel):
+    """A node in a role, with the gateway's word for who owns it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    node_id: str = Field(pattern=NODE_ID_PATTERN)
+    name: str = Field(pattern=NODE_NAME_PATTERN)
+    url: str = Field(pattern=URL_PATTERN)
+    owner: str = Field(min_length=1, max_length=100)
+    sign_key: str = Field(pattern=KEY_PATTERN)
+    seal_key: str = Field(pattern=KEY_PATTERN)
+    attestation: str = Field(
+        max_length=4096, description="EdDSA JWT by which the gateway vouches for the above."
+    )
+
+
+class DeploymentIn(BaseModel):
+    """Deploy a hosted plan encrypted. Nodes by name; the gateway chooses those not named."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {"model_id": "diagnosis", "parties": ["hospital", "public"], "crypto_provider": "university"}
+            ]
+        },
+    )
+
+    model_id: ModelId
+    parties: list[Annotated[str, Field(pattern=NODE_NAME_PATTERN)]] = Field(
+        default=[], max_length=5, description="2 to 5 node names in party order; empty: the gateway chooses."
+    )
+    party_count: int = Field(default=2, ge=2, le=5, json_schema_extra={"format": "int32"})
+    crypto_provider: str | None = Field(default=None, pattern=NODE_NAME_PATTERN)
+    fraction_bits: int = Field(default=16, ge=8, le=24, json_schema_extra={"format": "int32"})
+    width: int = Field(default=32, ge=16, le=48, json_schema_extra={"format": "int32"})
+    levels: int = Field(default=2, ge=1, le=2, json_schema_extra={"format": "int32"})
+
+
+class DeploymentDocument(BaseModel):
+    """What all roles agree on; immutable, named by its id."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: DeploymentId
+    model_id: ModelId
+    plan: PlanDocument
+    fraction_bits: int = Field(ge=8, le=24, json_schema_extra={"format": "int32"})
+    width: int = Field(ge=16, le=48, json_schema_extra={"format": "int32"})
+    levels: int = Field(ge=1, le=2, json_schema_extra={"format": "int32"})
+    gateway_id: str = Field(
+        pattern=NODE_ID_PATTERN, description="Whose attestations decide on distinct owners."
+    )
+    host: RoleHolder
+    parties: list[RoleHolder] = Field(min_length=2, max_length=5)
+    crypto_provider: RoleHolder
+    program_digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the program at batch 1.")
+
+
+class Acceptance(BaseModel):
+    """A node takes its role; the digest of the program that it compiled itself."""
+
+    program_digest: str
+
+
+class DeploymentState(StrEnum):
+    """Where a deployment stands."""
+
+    PROPOSED = "proposed"
+    READY = "ready"
+    CLOSED = "closed"
+
+
+class Costs(BaseModel):
+    """What one query at batch 1 costs, known before anyone pays."""
+
+    rounds: int = Field(json_schema_extra={"format": "int32"})
+    online_bytes_per_party: int = Field(json_schema_extra={"format": "int64"})
+    dealer_bytes: int = Field(json_schema_extra={"format": "int64"})
+    setup_bytes: int = Field(json_schema_extra={"format": "int64"})
+    ring_macs: int = Field(json_schema_extra={"format": "int64"})
+
+
+class PartyGrant(BaseModel):
+    """The host's leave to do one thing at one party, as a signed token."""
+
+    party: int = Field(json_schema_extra={"format": "int32"})
+    node_id: str
+    url: str
+    seal_key: str
+    token: str = Field(description="Bearer token for that party; EdDSA, signed by the host.")
+
+
+class DeploymentOut(BaseModel):
+    """A deployment as its model's users see it."""
+
+    document: DeploymentDocument
+    state: DeploymentState
+    costs: Costs
+    measured_error: float | None = Field(
+        description="Largest difference between fixed point and float on the model owner's example input.",
+        json_schema_extra={"format": "double"},
+    )
+    parameter_grants: list[PartyGrant] = Field(
+        description="For the model's owner while it is `proposed`; else empty."
+    )
+    created_at: datetime
+
+
+class ActivationIn(BaseModel):
+    """All parameter shares are delivered: make the deployment ready."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    measured_error: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Measured by the model's owner, who has the model in the clear.",
+        json_schema_extra={"format": "double"},
+    )
+
+
+class QueryIn(BaseModel):
+    """Ask for an encrypted inference. Says the batch and the key that answers are sealed to; no input."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    batch: int = Field(default=1, ge=1, le=1024, json_schema_extra={"format": "int32"})
+    seal_key: str = Field(pattern=KEY_PATTERN, description="The client's one-time X25519 public key.")
+
+
+class QueryOut(BaseModel):
+    """Leave to run one query at every party."""
+
+    id: str
+    batch: int = Field(json_schema_extra={"format": "int32"})
+    serial: int = Field(json_schema_extra={"format": "int64"})
+    deployment: DeploymentDocument
+    grants: list[PartyGrant]
+
+
+class SealedOut(BaseModel):
+    """Bytes for one recipient's eyes."""
+
+    sealed: Base64
+
+
+class QueryAnswer(BaseModel):
+    """One party's sealed output share, and what the joint computation took."""
+
+    sealed: Base64
+    rounds: int = Field(json_schema_extra={"format": "int32"})
+    sent_bytes: int = Field(json_schema_extra={"format": "int64"})
+    seconds: float = Field(json_schema_extra={"format": "double"})
+
+
+class BundleIn(BaseModel):
+    """A party asks the provider for its packet of one bundle."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    batch: int = Field(ge=1, le=1024, json_schema_extra={"format": "int32"})
+    serial: int = Field(ge=0, lt=2**53, json_schema_extra={"format": "int64"})
