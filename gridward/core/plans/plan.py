@@ -60,17 +60,16 @@ class Ref:
 
 
 Argument: TypeAlias = (
-    None
-    | bool
+    bool
     | int
     | float
     | str
     | DType
-    | Dim
     | Ref
     | tuple[Ref | None, ...]
     | tuple[Size, ...]
     | tuple[bool, ...]
+    | None
 )
 
 
@@ -130,7 +129,7 @@ class DimRange:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Inputs, constants, steps in order, outputs. Build with ``trace`` or ``expression``, read with ``codec``."""
+    """Inputs, constants, steps in order, outputs; made by ``trace`` or ``expression``, read by ``codec``."""
 
     name: str
     kind: Kind
