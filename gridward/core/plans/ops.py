@@ -2,7 +2,7 @@
 
 Names and meanings are PyTorch's core-ATen overloads; none of them changed its schema from torch 2.4 to 2.13.
 Layout, device, memory format and random-generator arguments are left out of the document: an executor chooses
-them. Adding an op is one member, one entry of ``table.SPECS``, one rule in ``executors/plain.py`` and its tests.
+them. Adding an op is one member, one entry of ``table.SPECS``, one rule in ``executors/plain.py``, its tests.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from enum import StrEnum
 
 
 class Op(StrEnum):
-    """Core-ATen overloads; a member is named by its overload: dots become underscores, `.default` is dropped."""
+    """Core-ATen overloads; a member is named by its overload: dots become underscores, `.default` goes."""
 
     # arithmetic, element by element
     ADD_TENSOR = "aten.add.Tensor"

@@ -1,7 +1,7 @@
 """The op table: arguments, row-separability, encrypted gate and cost of every op.
 
-``rows`` is for the privacy analysis, ``gate`` for the encrypted executor, ``cost`` for limits: each reader takes
-its column, none of them is known here.
+``rows`` is for the privacy analysis, ``gate`` for the encrypted executor, ``cost`` for limits: each reader
+takes its column, none of them is known here.
 """
 
 from collections.abc import Mapping
