@@ -47,16 +47,22 @@ class Code(StrEnum):
     NODE_UNREACHABLE = "node_unreachable"
     NO_MATCH = "no_match"
     BUSY = "busy"
+    # bugs
+    INTERNAL = "internal"
 
 
 class GridError(Exception):
-    """Base of all expected refusals. ``detail`` says what happened and what to do next."""
+    """Base of all expected refusals. ``detail`` says what happened and what to do next.
+
+    ``retry_after_s`` is set where coming back later may help; it travels as the header `Retry-After`.
+    """
 
     code: ClassVar[Code] = Code.INVALID_INPUT
 
-    def __init__(self, detail: str) -> None:
+    def __init__(self, detail: str, *, retry_after_s: float | None = None) -> None:
         super().__init__(detail)
         self.detail = detail
+        self.retry_after_s = retry_after_s
 
 
 class NotSignedInError(GridError):
@@ -242,6 +248,12 @@ class BusyError(GridError):
     code = Code.BUSY
 
 
+class InternalError(GridError):
+    """The server failed on something that it did not expect; its log knows more under the request's id."""
+
+    code = Code.INTERNAL
+
+
 ERRORS: Final[dict[Code, type[GridError]]] = {
     kind.code: kind
     for kind in (
@@ -274,5 +286,6 @@ ERRORS: Final[dict[Code, type[GridError]]] = {
         NodeUnreachableError,
         NoMatchError,
         BusyError,
+        InternalError,
     )
 }

@@ -64,6 +64,12 @@ class SessionInfo(BaseModel):
     current: bool
 
 
+class SessionsOut(BaseModel):
+    """The caller's living sessions, newest first."""
+
+    items: list[SessionInfo]
+
+
 class UserIn(BaseModel):
     """A new account. Without a password: a gateway identity (`dana@grid`) that is admitted with this role."""
 

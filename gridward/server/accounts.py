@@ -1,0 +1,92 @@
+"""What accounts are made of, the same for node and gateway; each service brings its own tables."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from sqlmodel import Field, SQLModel
+
+from gridward.server.audit import AuditFields
+from gridward.server.db import Database, UtcDateTime
+from gridward.server.ids import Clock
+from gridward.server.keys import Keys
+from gridward.server.passwords import Passwords
+from gridward.server.rate_limit import RateLimit
+from gridward.server.settings import ServerSettings
+
+OWNERSHIP_ID: Final = 1
+
+
+class UserFields(SQLModel):
+    """Columns of an account; without a password hash it is an admitted gateway identity."""
+
+    id: str = Field(primary_key=True, max_length=64)
+    username: str = Field(unique=True, index=True, max_length=80)
+    role: str = Field(max_length=32)
+    password_hash: str | None = Field(default=None, max_length=300)
+    disabled: bool = False
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class SessionFields(SQLModel):
+    """Columns of a session. The refresh token is kept as its SHA-256 only."""
+
+    id: str = Field(primary_key=True, max_length=64)
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE", index=True, max_length=64)
+    refresh_hash: str = Field(max_length=64)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    last_seen_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class OwnershipFields(SQLModel):
+    """Columns of the one row that says who owns the server; its key forbids a second."""
+
+    id: int = Field(default=OWNERSHIP_ID, primary_key=True)
+    user_id: str = Field(foreign_key="users.id", max_length=64)
+    at: datetime = Field(sa_type=UtcDateTime)
+
+
+@dataclass(frozen=True, slots=True)
+class AccountTables:
+    """The table classes of one service."""
+
+    user: type[UserFields]
+    session: type[SessionFields]
+    ownership: type[OwnershipFields]
+    audit: type[AuditFields]
+
+
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Everything that signing in needs. One a server, made at start."""
+
+    settings: ServerSettings
+    keys: Keys
+    database: Database
+    tables: AccountTables
+    passwords: Passwords
+    clock: Clock
+    per_user: RateLimit
+    global_: RateLimit
+
+    @classmethod
+    def make(
+        cls, settings: ServerSettings, keys: Keys, database: Database, tables: AccountTables, clock: Clock
+    ) -> "Accounts":
+        """Build from settings; the limits count by the given clock."""
+
+        def now_s() -> float:
+            return clock().timestamp()
+
+        return cls(
+            settings=settings,
+            keys=keys,
+            database=database,
+            tables=tables,
+            passwords=Passwords(settings),
+            clock=clock,
+            per_user=RateLimit(settings.sign_in_attempts, settings.sign_in_window_s, now_s),
+            global_=RateLimit(settings.sign_in_attempts_global, settings.sign_in_window_s, now_s),
+        )

@@ -1,0 +1,185 @@
+"""The shell of both services: request ids, log lines, headers, size limits, health, problems, OpenAPI."""
+
+import logging
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Final
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.utils import get_openapi
+from pydantic import BaseModel
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+import gridward
+from gridward.core.errors import BusyError
+from gridward.core.schemas.problem import Problem
+from gridward.server import problems
+from gridward.server.state import server_of
+
+_log: Final = logging.getLogger("gridward.access")
+_SECURITY_HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: str
+
+
+class _Frame:
+    """ASGI middleware: names the request, bounds its body, sets headers, writes one log line."""
+
+    def __init__(self, app: ASGIApp, body_max_bytes: int) -> None:
+        self._app = app
+        self._body_max_bytes = body_max_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        scope["request_id"] = f"req-{secrets.token_hex(6)}"
+        started = time.perf_counter()
+        status = 500
+
+        async def framed_send(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                set_headers(MutableHeaders(scope=message), scope)
+            await send(message)
+
+        try:
+            await self._app(scope, self._bounded(scope, receive), framed_send)
+        finally:
+            _write_line(scope, status, time.perf_counter() - started)
+
+    def _bounded(self, scope: Scope, receive: Receive) -> Receive:
+        received = 0
+        announced = dict(scope["headers"]).get(b"content-length", b"0")
+        too_large = HTTPException(413, f"this server takes bodies up to {self._body_max_bytes} bytes")
+
+        async def bounded_receive() -> Message:
+            nonlocal received
+            if announced.isdigit() and int(announced) > self._body_max_bytes:
+                raise too_large
+            message = await receive()
+            if message["type"] == "http.request":
+                received += len(message.get("body", b""))
+                if received > self._body_max_bytes:
+                    raise too_large
+            return message
+
+        return bounded_receive
+
+
+def set_headers(headers: MutableHeaders, scope: Scope) -> None:
+    """Set what every response carries."""
+    headers["X-Request-Id"] = str(scope.get("request_id", ""))
+    for name, value in _SECURITY_HEADERS.items():
+        headers.setdefault(name, value)
+
+
+def build(
+    *,
+    title: str,
+    description: str,
+    routers: Sequence[APIRouter],
+    lifespan: Lifespan,
+    body_max_bytes: int,
+) -> FastAPI:
+    """Return the app. `lifespan` makes the `Server`, puts it into `app.state.server` and closes it."""
+    app = FastAPI(
+        title=title,
+        description=description,
+        version=gridward.__version__,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=lambda route: route.name,
+        separate_input_output_schemas=False,
+    )
+    problems.install(app)
+    app.add_middleware(_Frame, body_max_bytes=body_max_bytes)
+    app.include_router(_health)
+    for router in routers:
+        app.include_router(router)
+    app.openapi = _documented(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+    return app
+
+
+_health = APIRouter(tags=["health"])
+
+
+@_health.get("/health")
+async def health() -> Health:
+    """Say that the process is alive."""
+    return Health(status="alive")
+
+
+@_health.get("/ready")
+async def ready(request: Request) -> Health:
+    """Say that the database answers, so that requests can be served."""
+    if not await run_in_threadpool(server_of(request).database.is_ready):
+        raise BusyError("the database does not answer", retry_after_s=1)
+    return Health(status="ready")
+
+
+def _documented(app: FastAPI) -> Callable[[], dict[str, Any]]:
+    """Extend the generated OpenAPI document: every operation may answer a problem."""
+
+    def openapi() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            document = get_openapi(
+                title=app.title, version=app.version, description=app.description, routes=app.routes
+            )
+            _add_problems(document)
+            app.openapi_schema = document
+        return app.openapi_schema
+
+    return openapi
+
+
+def _add_problems(document: dict[str, Any]) -> None:
+    schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    schemas = document.setdefault("components", {}).setdefault("schemas", {})
+    schemas.update(schema.pop("$defs", {}))
+    schemas["Problem"] = schema
+    schemas.pop("HTTPValidationError", None)
+    schemas.pop("ValidationError", None)
+    content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path in document.get("paths", {}).values():
+        for operation in path.values():
+            operation["responses"].pop("422", None)
+            operation["responses"]["4XX"] = {"description": "Refused; `code` says why.", "content": content}
+            operation["responses"]["5XX"] = {"description": "Busy or failed.", "content": content}
+
+
+def _write_line(scope: Scope, status: int, seconds: float) -> None:
+    # The route's template, not the path: ids and names of private things stay out of the log.
+    path = getattr(scope.get("route"), "path", "unrouted")
+    _log.info(
+        "%s %s %d",
+        scope["method"],
+        path,
+        status,
+        extra={
+            "request_id": scope["request_id"],
+            "method": scope["method"],
+            "route": path,
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+        },
+    )

@@ -1,0 +1,84 @@
+"""Who is calling: capabilities, roles, and which entries of an access list speak of a principal."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from gridward.core.errors import AuthorizationError
+from gridward.core.schemas.access import SIGNED_IN
+from gridward.core.schemas.accounts import RoleName
+
+DISCOVER: Final = "discover"
+
+
+class Capability(StrEnum):
+    """What a role may do at all. Whether it may do it *to this data* is the access list's word."""
+
+    SEE_ALL_DATA = "see_all_data"
+    MANAGE_SERVER = "manage_server"
+    MANAGE_USERS = "manage_users"
+    READ_AUDIT = "read_audit"
+    DECIDE_REQUESTS = "decide_requests"
+    PUBLISH = "publish"
+    HOST_MODELS = "host_models"
+    SEND = "send"
+    COMPUTE = "compute"
+    TRAIN = "train"
+    INFER = "infer"
+
+
+_ASKS: Final = frozenset({Capability.COMPUTE, Capability.TRAIN, Capability.INFER, Capability.SEND})
+_PUBLISHES: Final = _ASKS | {Capability.PUBLISH, Capability.HOST_MODELS}
+_TRIAGES: Final = frozenset({Capability.READ_AUDIT, Capability.DECIDE_REQUESTS})
+
+CAPABILITIES: Final[dict[RoleName, frozenset[Capability]]] = {
+    RoleName.OWNER: frozenset(Capability),
+    RoleName.ADMIN: _PUBLISHES | _TRIAGES | {Capability.MANAGE_USERS},
+    RoleName.DATA_OFFICER: _PUBLISHES,
+    RoleName.COMPLIANCE_OFFICER: _TRIAGES,
+    RoleName.DATA_SCIENTIST: _ASKS | {Capability.HOST_MODELS},
+    RoleName.GUEST: frozenset(),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """An authenticated identity: an account (`ana`) or a gateway identity (`dana@grid`).
+
+    `user_id` is None for a gateway identity that nobody admitted: it may discover, and nothing else.
+    """
+
+    name: str
+    role: RoleName
+    user_id: str | None
+    session_id: str
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What its role may do; nothing if it was not admitted."""
+        return CAPABILITIES[self.role] if self.user_id is not None else frozenset()
+
+    @property
+    def owner(self) -> bool:
+        """True for those who may see everything on this server."""
+        return Capability.SEE_ALL_DATA in self.capabilities
+
+    def may(self, capability: Capability) -> bool:
+        """Say whether the role has the capability."""
+        return capability in self.capabilities
+
+    def require(self, capability: Capability) -> None:
+        """Raise `AuthorizationError` unless the role has the capability."""
+        if capability not in self.capabilities:
+            wanted = capability.value.replace("_", " ")
+            raise AuthorizationError(f"'{self.name}' may not {wanted} here; ask the owner for such a role")
+
+    def entries(self, verb: str) -> frozenset[str]:
+        """Return the access-list entries that speak of this principal for `verb`.
+
+        A list permits the verb iff it shares an entry with this set: SQL can ask that with `IN`.
+        An identity that was not admitted is spoken of by discover lists only.
+        """
+        if self.user_id is None:
+            return frozenset({self.name, SIGNED_IN}) if verb == DISCOVER else frozenset()
+        return frozenset({self.name, SIGNED_IN, f"role:{self.role.value}"})

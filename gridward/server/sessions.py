@@ -1,0 +1,218 @@
+"""Signing in and out. A session is a row: its access tokens are worth as much as the row is alive.
+
+The refresh token is `<session id>.<secret>`, exchanged at every use. A secret that is not the session's
+current one was either used before or invented by someone who knows the session's id: both end the session
+(RFC 9700, 4.14.2).
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from sqlmodel import Session, col, select, update
+
+from gridward.core.errors import NotSignedInError, ObjectNotFoundError, WrongCredentialsError
+from gridward.core.schemas.accounts import RoleName, SessionInfo, SessionOut, SessionsOut
+from gridward.server import audit, tokens
+from gridward.server.accounts import Accounts, SessionFields, UserFields
+from gridward.server.ids import new_id
+from gridward.server.principals import Principal
+
+
+@contextmanager
+def guess_limits(accounts: Accounts, name: str, address: str) -> Iterator[None]:
+    """Spend one attempt at a password; a block that ends well was no guess and gives it back."""
+    key = f"{name}\n{address}"
+    accounts.per_user.take(key)
+    accounts.global_.take("")
+    yield
+    accounts.per_user.give_back(key)
+    accounts.global_.give_back("")
+
+
+def sign_in(accounts: Accounts, username: str, password: str, address: str) -> SessionOut:
+    """Open a session, or raise `WrongCredentialsError`: one message, one hash of work for every failure."""
+    with guess_limits(accounts, username, address):
+        with accounts.database.read() as db:
+            user = user_named(db, accounts, username)
+        known = user is not None and not user.disabled
+        fits = accounts.passwords.verify(user.password_hash if user and known else None, password)
+        if user is None or not fits:
+            _record_refusal(accounts, username, address)
+            raise WrongCredentialsError("user name and password do not fit")
+    if user.password_hash is not None and accounts.passwords.is_outdated(user.password_hash):
+        _rehash(accounts, user, password)
+    return _open(accounts, user)
+
+
+def refresh(accounts: Accounts, refresh_token: str) -> SessionOut:
+    """Exchange a refresh token for a new pair. An old one ends the session it belonged to."""
+    session_id, _, secret = refresh_token.partition(".")
+    now = accounts.clock()
+    fresh = secrets.token_urlsafe(32)
+    with accounts.database.write() as db:
+        found = _alive(db, accounts, session_id)
+        genuine = found is not None and hmac.compare_digest(found[0].refresh_hash, _hash(secret))
+        if found is not None:
+            session, user = found
+            if genuine:
+                session.refresh_hash = _hash(fresh)
+                session.last_seen_at = now
+                session.expires_at = now + timedelta(seconds=accounts.settings.refresh_token_s)
+            else:
+                session.revoked_at = now
+            db.add(session)
+    if found is None or not genuine:
+        raise NotSignedInError("this refresh token is spent or unknown; sign in again")
+    return _tokens(accounts, session, user, fresh)
+
+
+def authenticate(accounts: Accounts, access_token: str) -> Principal:
+    """Return the principal of an access token, or raise `NotSignedInError`. Asks the session's row."""
+    own = accounts.keys.id
+    claims = tokens.read(
+        tokens.Kind.ACCESS,
+        access_token,
+        accounts.keys.token_secret,
+        issuer=own,
+        audience=own,
+        now=accounts.clock(),
+    )
+    with accounts.database.read() as db:
+        found = _alive(db, accounts, str(claims.get("sid", "")))
+    if found is None or found[1].username != claims["sub"]:
+        raise NotSignedInError("this session has ended; sign in again")
+    session, user = found
+    return Principal(user.username, RoleName(user.role), user.id, session.id)
+
+
+def list_own(accounts: Accounts, caller: Principal) -> SessionsOut:
+    """List the caller's living sessions, newest first."""
+    table = accounts.tables.session
+    wanted = (
+        select(table)
+        .where(
+            col(table.user_id) == caller.user_id,
+            col(table.revoked_at).is_(None),
+            col(table.expires_at) > accounts.clock(),
+        )
+        .order_by(col(table.created_at).desc())
+    )
+    with accounts.database.read() as db:
+        rows = db.exec(wanted).all()
+    return SessionsOut(
+        items=[
+            SessionInfo(
+                session_id=row.id,
+                created_at=row.created_at,
+                last_seen_at=row.last_seen_at,
+                current=row.id == caller.session_id,
+            )
+            for row in rows
+        ]
+    )
+
+
+def revoke(accounts: Accounts, caller: Principal, session_id: str) -> None:
+    """End one of the caller's sessions at once; "current" is the one of this request."""
+    wanted = caller.session_id if session_id == "current" else session_id
+    with accounts.database.write() as db:
+        row = db.get(accounts.tables.session, wanted)
+        if row is None or row.user_id != caller.user_id or row.revoked_at is not None:
+            raise ObjectNotFoundError(f"no session '{session_id}' of yours")
+        row.revoked_at = accounts.clock()
+        db.add(row)
+
+
+def revoke_all(db: Session, accounts: Accounts, user_id: str, *, but: str = "") -> None:
+    """End every session of an account within the transaction `db`, but one."""
+    table = accounts.tables.session
+    db.exec(
+        update(table)
+        .where(col(table.user_id) == user_id, col(table.revoked_at).is_(None), col(table.id) != but)
+        .values(revoked_at=accounts.clock())
+    )
+
+
+def user_named(db: Session, accounts: Accounts, username: str) -> UserFields | None:
+    """Return the account of this name."""
+    table = accounts.tables.user
+    return db.exec(select(table).where(col(table.username) == username)).one_or_none()
+
+
+def _open(accounts: Accounts, user: UserFields) -> SessionOut:
+    now = accounts.clock()
+    secret = secrets.token_urlsafe(32)
+    session = accounts.tables.session(
+        id=new_id("ses"),
+        user_id=user.id,
+        refresh_hash=_hash(secret),
+        created_at=now,
+        last_seen_at=now,
+        expires_at=now + timedelta(seconds=accounts.settings.refresh_token_s),
+    )
+    principal = Principal(user.username, RoleName(user.role), user.id, session.id)
+    with accounts.database.write() as db:
+        db.add(session)
+        audit.record(db, accounts.tables.audit, principal, now, "sign_in", session.id)
+    return _tokens(accounts, session, user, secret)
+
+
+def _tokens(accounts: Accounts, session: SessionFields, user: UserFields, secret: str) -> SessionOut:
+    lifetime_s = accounts.settings.access_token_s
+    access = tokens.issue(
+        tokens.Kind.ACCESS,
+        accounts.keys.token_secret,
+        issuer=accounts.keys.id,
+        subject=user.username,
+        audience=accounts.keys.id,
+        now=accounts.clock(),
+        lifetime_s=lifetime_s,
+        extra={"sid": session.id},
+    )
+    return SessionOut(
+        session_id=session.id,
+        access_token=access,
+        refresh_token=f"{session.id}.{secret}",
+        expires_in_s=int(lifetime_s),
+    )
+
+
+def _alive(db: Session, accounts: Accounts, session_id: str) -> tuple[SessionFields, UserFields] | None:
+    session = db.get(accounts.tables.session, session_id)
+    if session is None or session.revoked_at is not None or session.expires_at <= accounts.clock():
+        return None
+    user = db.get(accounts.tables.user, session.user_id)
+    return None if user is None or user.disabled else (session, user)
+
+
+def _rehash(accounts: Accounts, user: UserFields, password: str) -> None:
+    fresh = accounts.passwords.hash(password)
+    with accounts.database.write() as db:
+        row = db.get(accounts.tables.user, user.id)
+        # Someone may have changed the password since it was checked: only the checked hash is replaced.
+        if row is not None and row.password_hash == user.password_hash:
+            row.password_hash = fresh
+            db.add(row)
+
+
+def _record_refusal(accounts: Accounts, username: str, address: str) -> None:
+    now = accounts.clock()
+    with accounts.database.write() as db:
+        audit.record(
+            db,
+            accounts.tables.audit,
+            None,
+            now,
+            "sign_in",
+            username,
+            decision="refused",
+            reason=f"from {address}",
+        )
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,98 @@
+"""What a running server is made of, and how handlers reach it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlmodel import Session
+
+from gridward.core.errors import NotSignedInError
+from gridward.server import sessions
+from gridward.server.accounts import Accounts
+from gridward.server.db import Database
+from gridward.server.ids import Clock
+from gridward.server.keys import Keys
+from gridward.server.principals import Principal
+from gridward.server.signing import ReplayGuard
+
+
+@dataclass(kw_only=True)
+class Server:
+    """The parts of one running service. Node and gateway each extend it with theirs."""
+
+    keys: Keys
+    database: Database
+    accounts: Accounts
+    replays: ReplayGuard
+    clock: Clock
+
+    def authenticate(self, token: str) -> Principal:
+        """Return whose Bearer token this is, or raise `NotSignedInError`."""
+        return sessions.authenticate(self.accounts, token)
+
+
+def server_of(request: Request) -> Server:
+    """Return the server that handles this request."""
+    server = request.app.state.server
+    if not isinstance(server, Server):
+        raise TypeError("the app was built without a server")
+    return server
+
+
+_bearer = HTTPBearer(
+    auto_error=False, description="Access token of a session, or a gateway's identity token."
+)
+
+
+def bearer_token(credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]) -> str:
+    """Return the request's Bearer token, or raise `NotSignedInError`."""
+    if credentials is None:
+        raise NotSignedInError("sign in first: this needs `Authorization: Bearer …`")
+    return credentials.credentials
+
+
+BearerToken: TypeAlias = Annotated[str, Depends(bearer_token)]
+
+
+def caller_of(request: Request, token: BearerToken) -> Principal:
+    """Return who is calling. The token decides, nothing in the body or the path."""
+    return server_of(request).authenticate(token)
+
+
+def read_transaction(request: Request) -> Iterator[Session]:
+    """Give a transaction that cannot write."""
+    with server_of(request).database.read() as session:
+        yield session
+
+
+def write_transaction(request: Request) -> Iterator[Session]:
+    """Commit once if the handler returned, roll back if it raised."""
+    with server_of(request).database.write() as session:
+        yield session
+
+
+def address_of(request: Request) -> str:
+    """Return the peer's address, for rate limits and the log."""
+    return request.client.host if request.client else "unknown"
+
+
+async def raw_body(request: Request) -> bytes:
+    """Return the request's body as it came, for signatures."""
+    return await request.body()
+
+
+Caller: TypeAlias = Annotated[Principal, Depends(caller_of)]
+ReadDb: TypeAlias = Annotated[Session, Depends(read_transaction, scope="function")]
+WriteDb: TypeAlias = Annotated[Session, Depends(write_transaction, scope="function")]
+Address: TypeAlias = Annotated[str, Depends(address_of)]
+RawBody: TypeAlias = Annotated[bytes, Depends(raw_body)]
+
+
+def accounts_of(request: Request) -> Accounts:
+    """Return the accounts of the server that handles this request."""
+    return server_of(request).accounts
+
+
+AccountsOf: TypeAlias = Annotated[Accounts, Depends(accounts_of)]

@@ -1,0 +1,161 @@
+"""Accounts: the owner's first visit, making and changing users, passwords."""
+
+from datetime import datetime
+
+from sqlmodel import col, func, select
+
+from gridward.core.errors import (
+    AlreadyExistsError,
+    AuthorizationError,
+    InvalidInputError,
+    ObjectNotFoundError,
+    SetupRefusedError,
+    WrongCredentialsError,
+)
+from gridward.core.schemas.accounts import RoleName, UserIn, UserOut, UserPatch, UsersOut
+from gridward.server import audit
+from gridward.server.accounts import OWNERSHIP_ID, Accounts, UserFields
+from gridward.server.ids import new_id
+from gridward.server.keys import is_setup_token, spend_setup_token
+from gridward.server.principals import CAPABILITIES, Capability, Principal
+from gridward.server.sessions import guess_limits, revoke_all, user_named
+
+
+def is_owned(accounts: Accounts) -> bool:
+    """Say whether the owner has used the one-time token."""
+    with accounts.database.read() as db:
+        return db.get(accounts.tables.ownership, OWNERSHIP_ID) is not None
+
+
+def setup(accounts: Accounts, token: str, username: str, password: str, address: str) -> UserOut:
+    """Make the owner's account for whoever holds the one-time token, once; else `SetupRefusedError`."""
+    with guess_limits(accounts, "/setup", address):
+        if is_owned(accounts) or not is_setup_token(accounts.settings.data_dir, token):
+            raise SetupRefusedError("the one-time token is wrong or was used; `gridward init` printed it")
+    now = accounts.clock()
+    owner = _account(accounts, username, RoleName.OWNER, accounts.passwords.hash(password), now)
+    with accounts.database.write() as db:
+        if db.get(accounts.tables.ownership, OWNERSHIP_ID) is not None:
+            raise SetupRefusedError("the server has an owner already")
+        db.add(owner)
+        db.flush()
+        db.add(accounts.tables.ownership(id=OWNERSHIP_ID, user_id=owner.id, at=now))
+        principal = Principal(username, RoleName.OWNER, owner.id, "")
+        audit.record(db, accounts.tables.audit, principal, now, "setup", username)
+    spend_setup_token(accounts.settings.data_dir)
+    return describe(owner)
+
+
+def create(accounts: Accounts, caller: Principal, body: UserIn) -> UserOut:
+    """Make an account, or admit a gateway identity (`dana@grid`, no password) with a role."""
+    caller.require(Capability.MANAGE_USERS)
+    _require_grantable(caller, body.role)
+    if ("@" in body.username) == (body.password is not None):
+        raise InvalidInputError(
+            "password: an account needs one, and a gateway identity such as dana@grid must have none"
+        )
+    hashed = None if body.password is None else accounts.passwords.hash(body.password.get_secret_value())
+    now = accounts.clock()
+    user = _account(accounts, body.username, body.role, hashed, now)
+    with accounts.database.write() as db:
+        if user_named(db, accounts, body.username) is not None:
+            raise AlreadyExistsError(f"the user name '{body.username}' is taken")
+        db.add(user)
+        audit.record(
+            db, accounts.tables.audit, caller, now, "create_user", body.username, reason=body.role.value
+        )
+    return describe(user)
+
+
+def list_all(accounts: Accounts, caller: Principal, offset: int, limit: int) -> UsersOut:
+    """List accounts by name, for those who manage them."""
+    caller.require(Capability.MANAGE_USERS)
+    table = accounts.tables.user
+    with accounts.database.read() as db:
+        rows = db.exec(select(table).order_by(col(table.username)).offset(offset).limit(limit)).all()
+        total = db.exec(select(func.count()).select_from(table)).one()
+    return UsersOut(items=[describe(row) for row in rows], total=total)
+
+
+def get_own(accounts: Accounts, caller: Principal) -> UserOut:
+    """Describe the caller's own account."""
+    if caller.user_id is None:
+        raise ObjectNotFoundError(f"'{caller.name}' has no account here; the owner may admit it")
+    with accounts.database.read() as db:
+        user = db.get(accounts.tables.user, caller.user_id)
+    if user is None:
+        raise ObjectNotFoundError("this account is gone")
+    return describe(user)
+
+
+def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatch) -> UserOut:
+    """Change role or disable. Nobody changes themselves, or someone who may do what they may not."""
+    caller.require(Capability.MANAGE_USERS)
+    if patch.role is not None:
+        _require_grantable(caller, patch.role)
+    now = accounts.clock()
+    with accounts.database.write() as db:
+        user = user_named(db, accounts, username)
+        if user is None:
+            raise ObjectNotFoundError(f"no user '{username}'")
+        if user.id == caller.user_id:
+            raise AuthorizationError("nobody changes their own role or state; ask another administrator")
+        _require_grantable(caller, RoleName(user.role))
+        if patch.role is not None:
+            user.role = patch.role.value
+        if patch.disabled is not None:
+            user.disabled = patch.disabled
+        if user.disabled:
+            revoke_all(db, accounts, user.id)
+        db.add(user)
+        said = patch.model_dump_json(exclude_none=True)
+        audit.record(db, accounts.tables.audit, caller, now, "change_user", username, reason=said)
+    return describe(user)
+
+
+def change_password(accounts: Accounts, caller: Principal, old: str, new: str, address: str) -> None:
+    """Change the caller's own password; every other session of the account ends.
+
+    Guesses at the old password count against the same limit as sign-ins.
+    """
+    with accounts.database.read() as db:
+        user = None if caller.user_id is None else db.get(accounts.tables.user, caller.user_id)
+    with guess_limits(accounts, caller.name, address):
+        if user is None or not accounts.passwords.verify(user.password_hash, old):
+            raise WrongCredentialsError("the old password does not fit")
+    hashed = accounts.passwords.hash(new)
+    with accounts.database.write() as db:
+        row = db.get(accounts.tables.user, user.id)
+        if row is None or row.password_hash != user.password_hash:
+            raise WrongCredentialsError("the password was changed meanwhile")
+        row.password_hash = hashed
+        db.add(row)
+        revoke_all(db, accounts, row.id, but=caller.session_id)
+        audit.record(db, accounts.tables.audit, caller, accounts.clock(), "change_password", row.username)
+
+
+def describe(user: UserFields) -> UserOut:
+    """Return what may be shown of an account."""
+    role = RoleName(user.role)
+    return UserOut(
+        username=user.username,
+        role=role,
+        capabilities=sorted(CAPABILITIES[role]),
+        disabled=user.disabled,
+        created_at=user.created_at,
+    )
+
+
+def _account(
+    accounts: Accounts, username: str, role: RoleName, password_hash: str | None, now: datetime
+) -> UserFields:
+    return accounts.tables.user(
+        id=new_id("usr"), username=username, role=role.value, password_hash=password_hash, created_at=now
+    )
+
+
+def _require_grantable(caller: Principal, role: RoleName) -> None:
+    if not CAPABILITIES[role] <= caller.capabilities:
+        raise AuthorizationError(
+            f"'{caller.name}' may not give or take the role '{role.value}': it can do more"
+        )
