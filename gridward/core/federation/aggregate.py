@@ -1,0 +1,90 @@
+"""Fold updates of many nodes into one, as a stream: memory does not grow with their number."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridward.core.errors import TrainingError
+
+Array: TypeAlias = NDArray[Any]
+Parameters: TypeAlias = Mapping[str, Array]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Update:
+    """Parameters after a node's local training, and the rows that it trained on (its weight)."""
+
+    node: str
+    rows: int
+    parameters: Parameters
+
+
+class WeightedMean:
+    """A running mean of updates, weighted by rows (McMahan et al. 2017, Algorithm 1).
+
+    Floating-point tensors are summed in float64 and returned in the dtype of ``like``. Integer tensors count
+    something (batches seen); the largest is kept. Cost: one float64 copy of the parameters, however many fold.
+    """
+
+    def __init__(self, like: Parameters) -> None:
+        self._like = like
+        self._sums = {
+            name: np.zeros(value.shape, np.float64) if _is_real(value) else value.copy()
+            for name, value in like.items()
+        }
+        self.rows = 0
+        self.updates = 0
+
+    def fold(self, update: Update) -> None:
+        """Add one update.
+
+        Raises:
+            TrainingError: names the node and the tensor that is missing, foreign, of another shape or dtype,
+                or not finite. Nothing of a refused update is added.
+        """
+        check(self._like, update)
+        for name, value in update.parameters.items():
+            if _is_real(value):
+                self._sums[name] += np.asarray(value, np.float64) * update.rows
+            else:
+                np.maximum(self._sums[name], value, out=self._sums[name])
+        self.rows += update.rows
+        self.updates += 1
+
+    def result(self) -> dict[str, Array]:
+        """Return the mean so far.
+
+        Raises:
+            TrainingError: no update was folded.
+        """
+        if self.updates == 0:
+            raise TrainingError("no node returned an update")
+        return {
+            name: (total / self.rows).astype(self._like[name].dtype) if _is_real(self._like[name]) else total
+            for name, total in self._sums.items()
+        }
+
+
+def check(like: Parameters, update: Update) -> None:
+    """Refuse an update that does not fit the model, or that is not finite."""
+    if update.rows <= 0:
+        raise TrainingError(f"{update.node} trained on {update.rows} rows")
+    odd = sorted(set(like) ^ set(update.parameters))
+    if odd:
+        raise TrainingError(f"{update.node} returned other parameters than were sent: {', '.join(odd[:5])}")
+    for name, value in update.parameters.items():
+        wanted = like[name]
+        if value.shape != wanted.shape or value.dtype != wanted.dtype:
+            raise TrainingError(
+                f"{update.node} returned {name} as {value.dtype}{list(value.shape)}, "
+                f"not {wanted.dtype}{list(wanted.shape)}"
+            )
+        if _is_real(value) and not np.isfinite(value).all():
+            raise TrainingError(f"{update.node} returned {name} with values that are not finite; it diverged")
+
+
+def _is_real(value: Array) -> bool:
+    return bool(np.issubdtype(value.dtype, np.floating))

@@ -1,0 +1,256 @@
+"""What a plan's results tell of single rows: a static analysis (design: ``docs/privacy.md``).
+
+Each value is public, an aggregate over all rows, still rows, or refused with the step to blame. An aggregate
+is a sum, mean, variance or matrix product that runs over the whole row axis of one dataset, with the same
+public weight for every row; whatever follows is post-processing. What is not understood is refused.
+
+Boolean row masks are allowed, but each one that is put to use is a guard: the plan is extended by outputs
+that count its True entries, and ``policy`` suppresses the results unless every count is 0 or at least the
+minimum, and its complement likewise.
+
+What this does not stop, because no threshold can:
+
+- Differencing: two aggregates that differ by one row's part. Two masks, or two training runs, are enough.
+- Arithmetic isolation: sum(exp(-k * (x - a)**2)) for a large k is about the number of rows near ``a``, and
+  sum(x * sigmoid(k * (x - a))) about the sum over few; relu and its gradient gate rows the same way. An
+  infinity or a NaN in a sum says that some row made it.
+- One bit for each question: whether an answer was suppressed or failed.
+
+Only noise calibrated to one entity's influence stops these: differential privacy.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from gridward.core.plans.ops import Op, RowRule
+from gridward.core.plans.plan import DType, Output, Plan, Ref, Role, Step
+from gridward.core.plans.table import SPECS
+from gridward.core.privacy.flow import (
+    Flow,
+    Free,
+    Known,
+    MixingError,
+    Refused,
+    Rows,
+    Shape,
+    uneven,
+)
+from gridward.core.privacy.rules import RULES, Call
+
+
+class Level(StrEnum):
+    """What a value tells of private rows."""
+
+    PUBLIC = "public"  # nothing: it follows from what the caller sent
+    AGGREGATE = "aggregate"  # sums over all rows
+    ROWS = "rows"  # one axis still runs over rows
+    OPAQUE = "opaque"  # unknown: as private as any row
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """What feeds a plan input. ``table`` names the dataset whose rows run along ``axis`` (from the left).
+
+    ``masked``: it was made under row masks whose product with others would escape the guards.
+    """
+
+    level: Level
+    table: str = ""
+    axis: int = 0
+    masked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a result is. ``axis`` (from the left) and ``table`` for rows; ``reason`` where it is opaque."""
+
+    level: Level
+    table: str = ""
+    axis: int = 0
+    masked: bool = False
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Guard:
+    """An extra output that counts rows: every count, and ``rows`` less it, must be 0 or large enough."""
+
+    output: str
+    table: str
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Analysis:
+    """Findings for each output of the plan; ``guarded`` is the plan to run, ``guards`` its extra outputs."""
+
+    findings: Mapping[str, Finding]
+    guards: tuple[Guard, ...]
+    guarded: Plan
+
+    @property
+    def refusals(self) -> tuple[str, ...]:
+        """Why outputs are not aggregates; empty if all of them are."""
+        return tuple(
+            f"output {name}: {found.reason or 'it still has one value for each row'}"
+            for name, found in self.findings.items()
+            if found.level in (Level.ROWS, Level.OPAQUE)
+        )
+
+
+_MOVES: Final = frozenset(op for op, spec in SPECS.items() if spec.rows is RowRule.SHAPE) | {
+    Op.SELECT_INT,
+    Op.SLICE_TENSOR,
+    Op.INDEX_SELECT,
+}
+
+
+@dataclass(slots=True)
+class _Tracking:
+    """The state of one pass over a plan."""
+
+    shapes: Mapping[str, Shape]
+    dtypes: Mapping[str, DType]
+    counted: bool
+    flows: dict[str, Flow]
+    guarded: dict[str, Rows]
+
+    def step(self, number: int, step: Step) -> None:
+        names = _references(step)
+        blamed = next((flow for name in names if isinstance(flow := self.flows[name], Refused)), None)
+        if blamed is not None:
+            self.flows.update(dict.fromkeys(step.out, blamed))
+            return
+        try:
+            found = self._results(step)
+        except MixingError as why:
+            refusal = Refused(f"step {number} ({step.op.value}): {why}")
+            self.flows.update(dict.fromkeys(step.out, refusal))
+            return
+        results = found if isinstance(found, tuple) else (found,)
+        self.flows.update(
+            {name: self._own_mask(step, name, flow) for name, flow in zip(step.out, results, strict=True)}
+        )
+        if self.counted:
+            self._guard(step, names)
+
+    def _results(self, step: Step) -> Known | tuple[Known, ...]:
+        known = {name: flow for name, flow in self.flows.items() if not isinstance(flow, Refused)}
+        return RULES[step.op](Call(step, known, self.shapes, self.dtypes, self.counted))
+
+    def _own_mask(self, step: Step, name: str, flow: Known) -> Known:
+        """A comparison makes a mask of its own; moving a mask does not."""
+        if not isinstance(flow, Rows) or not self.counted:
+            return flow
+        if self.dtypes.get(name) is not DType.BOOL or step.op in _MOVES:
+            return flow
+        return replace(flow, masks=mask_names(name, flow))
+
+    def _guard(self, step: Step, names: Sequence[str]) -> None:
+        """A mask is counted where it is used for something that is not a mask, and a histogram always."""
+        kept = all(
+            isinstance(self.flows[name], Rows) and self.dtypes.get(name) is DType.BOOL for name in step.out
+        )
+        for name in names:
+            flow = self.flows[name]
+            if not isinstance(flow, Rows):
+                continue
+            if step.op is Op.HISTC:
+                self.guarded[step.out[0]] = flow
+            if self.dtypes.get(name) is DType.BOOL and not kept:
+                self.guarded[name] = flow
+
+
+def analyse(
+    plan: Plan,
+    feeds: Mapping[str, Feed],
+    shapes: Mapping[str, Shape],
+    dtypes: Mapping[str, DType],
+    *,
+    counted: bool = True,
+) -> Analysis:
+    """Find out what each output of a checked plan tells of rows.
+
+    ``feeds`` describes the inputs (absent: public), ``shapes`` and ``dtypes`` every value at the sizes that
+    will run. ``counted``: guards are collected, and a value may be gated by one mask only; without it
+    (training) masks are treated like any other function of a row. Never raises for a plan that passed
+    ``validate``.
+    """
+    flows: dict[str, Flow] = {
+        given.name: _entry(
+            given.name, feeds.get(given.name, Feed(Level.PUBLIC)), shapes, dtypes, counted=counted
+        )
+        for given in plan.inputs
+    }
+    flows |= {c.name: Free(False, c.shape, uneven(c.shape)) for c in plan.constants}
+    tracking = _Tracking(shapes, dtypes, counted, flows, {})
+    for number, step in enumerate(plan.steps):
+        tracking.step(number, step)
+    findings = {output.name: _finding(tracking.flows[output.ref]) for output in plan.outputs}
+    guarded, guards = _with_guards(plan, tracking)
+    return Analysis(findings, guards, guarded)
+
+
+def mask_names(name: str, flow: Rows) -> frozenset[str]:
+    """Names for a new mask: two where one row has several entries, which may not meet unseen either."""
+    entries = 1
+    for axis in range(-len(flow.shape), 0):
+        entries *= 1 if axis == flow.axis else flow.shape[axis]
+    return frozenset({name} if entries <= 1 else {name, f"{name}*"})
+
+
+def _entry(
+    name: str, feed: Feed, shapes: Mapping[str, Shape], dtypes: Mapping[str, DType], *, counted: bool
+) -> Flow:
+    shape = shapes[name]
+    if feed.level is Level.OPAQUE:
+        return Refused(f"input {name}: nothing is known of how it was made")
+    if feed.level is not Level.ROWS:
+        return Free(feed.level is Level.AGGREGATE, shape, uneven(shape))
+    if not 0 <= feed.axis < len(shape):
+        return Refused(f"input {name}: it has no row axis")
+    rows = Rows(shape, feed.axis - len(shape), feed.table)
+    if counted and feed.masked:
+        return replace(rows, masks=frozenset({name, f"{name}*"}))
+    if counted and dtypes[name] is DType.BOOL:
+        return replace(rows, masks=mask_names(name, rows))
+    return rows
+
+
+def _references(step: Step) -> list[str]:
+    names: list[str] = []
+    for given in step.args:
+        if isinstance(given, Ref):
+            names.append(given.name)
+        elif isinstance(given, tuple):
+            names.extend(item.name for item in given if isinstance(item, Ref))
+    return names
+
+
+def _finding(flow: Flow) -> Finding:
+    if isinstance(flow, Refused):
+        return Finding(Level.OPAQUE, reason=flow.reason)
+    if isinstance(flow, Free):
+        return Finding(Level.AGGREGATE if flow.private else Level.PUBLIC)
+    return Finding(Level.ROWS, flow.table, flow.axis + len(flow.shape), bool(flow.masks))
+
+
+def _with_guards(plan: Plan, tracking: _Tracking) -> tuple[Plan, tuple[Guard, ...]]:
+    """Extend the plan by steps that count the guarded masks; histograms count themselves."""
+    taken = {given.name for given in plan.inputs} | {constant.name for constant in plan.constants}
+    taken |= {output.name for output in plan.outputs} | {name for step in plan.steps for name in step.out}
+    steps, outputs, guards = list(plan.steps), list(plan.outputs), list[Guard]()
+    for name, rows in tracking.guarded.items():
+        at = len(guards)
+        while (count := f"guard.{at}") in taken:
+            at += len(taken) + 1
+        taken.add(count)
+        counted = name
+        if tracking.dtypes.get(name) is DType.BOOL:
+            steps.append(Step(Op.SUM_DIM_INTLIST, (Ref(name), (rows.axis,), False, DType.INT64), (count,)))
+            counted = count
+        outputs.append(Output(count, Role.OUTPUT, counted))
+        guards.append(Guard(count, rows.table, rows.shape[rows.axis]))
+    return replace(plan, steps=tuple(steps), outputs=tuple(outputs)), tuple(guards)

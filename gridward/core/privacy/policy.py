@@ -1,0 +1,183 @@
+"""Whether a value leaves the node: a pure decision with its reason. ``api/services/releases`` asks it, nobody else.
+
+Default deny. The rule until requests, disclosure checks and budgets arrive: those on a dataset's ``raw`` list
+may have anything of it; a caller with ``compute`` may have what ``analysis`` proves to be public or an
+aggregate over all rows, at least ``min_rows`` of each dataset; nobody may have anything else.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+from gridward.core.privacy.analysis import Finding, Level
+
+RAW: Final = "raw"
+COMPUTE: Final = "compute"
+TRAIN: Final = "train"
+EXPORT_MODEL: Final = "export_model"
+
+
+class Answer(StrEnum):
+    """What asking for a value can end in."""
+
+    VALUE = "value"
+    SUPPRESSED = "suppressed"
+    PENDING = "pending"
+    REFUSED = "refused"
+
+
+class Reason(StrEnum):
+    """Why; stable, for the audit log. None of them tells more of the data than the answer does."""
+
+    PUBLIC = "public"
+    RAW_ACCESS = "raw_access"
+    AGGREGATE = "aggregate"
+    EXPORT_ACCESS = "export_access"
+    NO_ACCESS = "no_access"
+    NOT_AN_AGGREGATE = "not_an_aggregate"
+    TOO_FEW_ROWS = "too_few_rows"
+    SMALL_GROUP = "small_group"
+    NOT_FINITE = "not_finite"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The answer, its reason code, and a sentence for the caller."""
+
+    answer: Answer
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """One dataset behind a value: what the caller may do with it now, how many rows it has and must have."""
+
+    table: str
+    name: str
+    verbs: frozenset[str]
+    rows: int
+    min_rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many rows of ``table`` a mask lets through (one count for each of its columns)."""
+
+    table: str
+    rows: int
+    counts: tuple[int, ...]
+
+
+def meet(grants: Iterable[Grant]) -> frozenset[str] | None:
+    """Verbs that every dataset behind a value allows; None where there is none behind it."""
+    verbs = [grant.verbs for grant in grants]
+    return frozenset.intersection(*verbs) if verbs else None
+
+
+def decide(
+    findings: Mapping[str, Finding], grants: Sequence[Grant], counted: Sequence[Counted], *, finite: bool
+) -> Decision:
+    """Decide on all outputs of one computation together.
+
+    ``findings`` by output name, ``grants`` for every dataset behind the inputs, ``counted`` for every guard.
+    ``finite``: no released element is infinite or NaN. A caller without ``compute`` on one of the datasets is
+    refused whatever the plan does.
+    """
+    verbs = meet(grants)
+    if verbs is None:
+        return Decision(Answer.VALUE, Reason.PUBLIC, "nothing private is behind it")
+    if RAW in verbs:
+        return Decision(Answer.VALUE, Reason.RAW_ACCESS, "you may have the real values")
+    closed = [grant for grant in grants if not {RAW, COMPUTE} & grant.verbs]
+    if closed:
+        return Decision(Answer.REFUSED, Reason.NO_ACCESS, f"you may not compute on {_names(closed)}")
+    open_tables = {grant.table for grant in grants if RAW in grant.verbs}
+    private = [
+        (name, found)
+        for name, found in findings.items()
+        if found.level is Level.OPAQUE or (found.level is Level.ROWS and found.table not in open_tables)
+    ]
+    if private:
+        return Decision(Answer.REFUSED, Reason.NOT_AN_AGGREGATE, _explain(private, grants))
+    guarded = [grant for grant in grants if RAW not in grant.verbs]
+    return _suppress(guarded, counted, finite=finite) or Decision(
+        Answer.VALUE, Reason.AGGREGATE, "an aggregate over enough rows"
+    )
+
+
+def decide_training(grants: Sequence[Grant], *, fewest_rows: int, refusals: Sequence[str]) -> Decision:
+    """Decide whether a training may start; ``fewest_rows`` is the smallest batch that it will see."""
+    closed = [grant for grant in grants if TRAIN not in grant.verbs]
+    if closed:
+        return Decision(Answer.REFUSED, Reason.NO_ACCESS, f"you may not train on {_names(closed)}")
+    if refusals:
+        return Decision(
+            Answer.REFUSED,
+            Reason.NOT_AN_AGGREGATE,
+            "this training plan would take single rows away: " + "; ".join(refusals[:5]),
+        )
+    small = next((grant for grant in grants if fewest_rows < grant.min_rows), None)
+    if small is not None:
+        return Decision(
+            Answer.SUPPRESSED,
+            Reason.TOO_FEW_ROWS,
+            f"a batch of '{small.name}' must hold at least {small.min_rows} rows",
+        )
+    return Decision(Answer.VALUE, Reason.AGGREGATE, "every step adds up over its batch")
+
+
+def decide_export(grants: Sequence[Grant]) -> Decision:
+    """Decide whether the caller may have parameters that were trained on these datasets."""
+    closed = [grant for grant in grants if not {EXPORT_MODEL, RAW} & grant.verbs]
+    if closed:
+        return Decision(
+            Answer.REFUSED,
+            Reason.NO_ACCESS,
+            f"you may not take away a model that was trained on {_names(closed)}; its owner may allow export",
+        )
+    reason = Reason.EXPORT_ACCESS if grants else Reason.PUBLIC
+    return Decision(Answer.VALUE, reason, "you may have these parameters")
+
+
+def _suppress(grants: Sequence[Grant], counted: Sequence[Counted], *, finite: bool) -> Decision | None:
+    for grant in grants:
+        if grant.rows < grant.min_rows:
+            detail = (
+                f"'{grant.name}' has fewer rows than its owner requires behind a value ({grant.min_rows})"
+            )
+            return Decision(Answer.SUPPRESSED, Reason.TOO_FEW_ROWS, detail)
+        for guard in counted:
+            if guard.table == grant.table and not _crowded(guard, grant.min_rows):
+                detail = (
+                    f"a condition on '{grant.name}' leaves or leaves out fewer than {grant.min_rows} rows"
+                )
+                return Decision(Answer.SUPPRESSED, Reason.SMALL_GROUP, detail)
+    if grants and not finite:
+        detail = "a result is infinite or not a number, which would tell of single rows"
+        return Decision(Answer.SUPPRESSED, Reason.NOT_FINITE, detail)
+    return None
+
+
+def _crowded(guard: Counted, min_rows: int) -> bool:
+    """Say whether every group and its complement are empty or large enough."""
+    return all(
+        math.isfinite(count) and all(side == 0 or side >= min_rows for side in (count, guard.rows - count))
+        for count in guard.counts
+    )
+
+
+def _names(grants: Iterable[Grant]) -> str:
+    return ", ".join(sorted({f"'{grant.name}'" for grant in grants}))
+
+
+def _explain(private: Sequence[tuple[str, Finding]], grants: Sequence[Grant]) -> str:
+    why = "; ".join(
+        f"{name}: {found.reason or 'it still has one value for each row'}" for name, found in private[:5]
+    )
+    return (
+        f"{_names(grants)} may be read by the owner's list only; you may have aggregates over all rows, "
+        f'and this is none ({why}). Ask for it with .request("why")'
+    )
