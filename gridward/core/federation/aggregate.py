@@ -26,7 +26,7 @@ class WeightedMean:
     """A running mean of updates, weighted by rows (McMahan et al. 2017, Algorithm 1).
 
     Floating-point tensors are summed in float64 and returned in the dtype of ``like``. Integer tensors count
-    something (batches seen); the largest is kept. Cost: one float64 copy of the parameters, however many fold.
+    something (batches seen); the largest is kept. Memory: one float64 copy of the parameters.
     """
 
     def __init__(self, like: Parameters) -> None:

@@ -1,4 +1,4 @@
-"""Whether a value leaves the node: a pure decision with its reason. ``api/services/releases`` asks it, nobody else.
+"""Whether a value leaves the node: a pure decision with its reason, asked by ``api/services/releases`` only.
 
 Default deny. The rule until requests, disclosure checks and budgets arrive: those on a dataset's ``raw`` list
 may have anything of it; a caller with ``compute`` may have what ``analysis`` proves to be public or an

@@ -1,0 +1,108 @@
+"""Decisions as tables of cases."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gridward.core.privacy.analysis import Finding, Level
+from gridward.core.privacy.policy import (
+    Answer,
+    Counted,
+    Grant,
+    Reason,
+    decide,
+    decide_export,
+    decide_training,
+    meet,
+)
+
+SUM = {"y": Finding(Level.AGGREGATE)}
+ROWS = {"y": Finding(Level.ROWS, table="d-1@1")}
+OPAQUE = {"y": Finding(Level.OPAQUE, reason="step 0 (aten.select.int): it selects, reorders or merges rows")}
+VERBS = frozenset({"discover", "compute", "raw", "train", "export_model"})
+
+
+def grant(*verbs: str, table: str = "d-1@1", rows: int = 20, min_rows: int = 10) -> Grant:
+    return Grant(table, "births", frozenset(verbs), rows, min_rows)
+
+
+@pytest.mark.parametrize(
+    ("findings", "verbs", "answer", "reason"),
+    [
+        (SUM, (), Answer.REFUSED, Reason.NO_ACCESS),
+        (SUM, ("discover",), Answer.REFUSED, Reason.NO_ACCESS),
+        (SUM, ("discover", "train", "export_model"), Answer.REFUSED, Reason.NO_ACCESS),
+        (SUM, ("compute",), Answer.VALUE, Reason.AGGREGATE),
+        (ROWS, ("compute",), Answer.REFUSED, Reason.NOT_AN_AGGREGATE),
+        (OPAQUE, ("compute",), Answer.REFUSED, Reason.NOT_AN_AGGREGATE),
+        (ROWS, ("raw",), Answer.VALUE, Reason.RAW_ACCESS),
+        (OPAQUE, ("raw",), Answer.VALUE, Reason.RAW_ACCESS),
+    ],
+)
+def test_the_answer_follows_from_access_and_from_what_the_plan_takes(
+    findings: dict[str, Finding], verbs: tuple[str, ...], answer: Answer, reason: Reason
+) -> None:
+    decision = decide(findings, [grant(*verbs)], [], finite=True)
+    assert (decision.answer, decision.reason) == (answer, reason)
+
+
+def test_an_aggregate_over_too_few_rows_is_suppressed_but_not_for_those_who_may_read() -> None:
+    few = decide(SUM, [grant("compute", rows=9)], [], finite=True)
+    assert (few.answer, few.reason) == (Answer.SUPPRESSED, Reason.TOO_FEW_ROWS)
+    assert "9 " not in few.detail
+    assert decide(SUM, [grant("raw", rows=9)], [], finite=True).answer is Answer.VALUE
+
+
+def test_the_demo_ward_of_five_is_open_by_its_owners_word() -> None:
+    assert decide(SUM, [grant("compute", rows=5, min_rows=5)], [], finite=True).answer is Answer.VALUE
+
+
+@given(count=st.integers(0, 40), min_rows=st.integers(1, 30))
+def test_a_mask_passes_iff_both_sides_are_empty_or_large_enough(count: int, min_rows: int) -> None:
+    guard = Counted("d-1@1", 40, (count,))
+    decision = decide(SUM, [grant("compute", rows=40, min_rows=min_rows)], [guard], finite=True)
+    wanted = all(side == 0 or side >= min_rows for side in (count, 40 - count))
+    assert (decision.answer is Answer.VALUE) == wanted
+    assert wanted or decision.reason is Reason.SMALL_GROUP
+
+
+def test_one_small_column_of_a_mask_suppresses_all() -> None:
+    guard = Counted("d-1@1", 40, (20, 3, 20))
+    assert decide(SUM, [grant("compute", rows=40)], [guard], finite=True).answer is Answer.SUPPRESSED
+
+
+def test_a_result_that_is_not_finite_is_suppressed() -> None:
+    decision = decide(SUM, [grant("compute")], [], finite=False)
+    assert (decision.answer, decision.reason) == (Answer.SUPPRESSED, Reason.NOT_FINITE)
+    assert decide(SUM, [], [], finite=False).answer is Answer.VALUE
+
+
+def test_rows_of_a_dataset_that_the_caller_may_read_pass_beside_an_aggregate_of_another() -> None:
+    grants = [grant("raw", table="mine@1"), grant("compute")]
+    assert decide({"y": Finding(Level.ROWS, "mine@1")}, grants, [], finite=True).answer is Answer.VALUE
+    assert decide(ROWS, grants, [], finite=True).answer is Answer.REFUSED
+    assert decide(OPAQUE, grants, [], finite=True).answer is Answer.REFUSED
+
+
+@given(st.lists(st.frozensets(st.sampled_from(sorted(VERBS))), min_size=1, max_size=4))
+def test_a_derived_value_allows_what_all_its_inputs_allow(verbs: list[frozenset[str]]) -> None:
+    grants = [grant(*some, table=f"d-{at}@1") for at, some in enumerate(verbs)]
+    together = meet(grants)
+    assert together is not None
+    assert all(together <= some for some in verbs)
+    raw_everywhere = all("raw" in some for some in verbs)
+    assert (decide(OPAQUE, grants, [], finite=True).answer is Answer.VALUE) == raw_everywhere
+
+
+def test_training_needs_its_verb_a_proof_and_full_batches() -> None:
+    assert decide_training([grant("compute", "raw")], fewest_rows=20, refusals=()).answer is Answer.REFUSED
+    assert decide_training([grant("train")], fewest_rows=20, refusals=("w: why",)).answer is Answer.REFUSED
+    assert decide_training([grant("train")], fewest_rows=9, refusals=()).answer is Answer.SUPPRESSED
+    assert decide_training([grant("train")], fewest_rows=10, refusals=()).answer is Answer.VALUE
+
+
+def test_training_does_not_include_taking_the_model_away() -> None:
+    assert decide_export([grant("train", "compute")]).answer is Answer.REFUSED
+    assert decide_export([grant("export_model"), grant("train")]).answer is Answer.REFUSED
+    assert decide_export([grant("export_model")]).answer is Answer.VALUE
+    assert decide_export([]).reason is Reason.PUBLIC
