@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
+from importlib.metadata import version
 from typing import Any, Final
 
 from fastapi import APIRouter, FastAPI, Request
@@ -15,7 +16,6 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-import gridward
 from gridward.core.errors import BusyError
 from gridward.core.schemas.problem import Problem
 from gridward.server import problems
@@ -104,7 +104,7 @@ def build(
     app = FastAPI(
         title=title,
         description=description,
-        version=gridward.__version__,
+        version=version("gridward"),
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,

@@ -31,10 +31,10 @@ class Passwords:
         """Say whether the password fits. Without a stored hash it does the same work and says no."""
         with self._slots:
             try:
-                fits = self._hasher.verify(stored or self._nobody, password)
+                self._hasher.verify(stored or self._nobody, password)
             except (VerifyMismatchError, VerificationError, InvalidHashError):
                 return False
-        return fits and stored is not None
+        return stored is not None
 
     def is_outdated(self, stored: str) -> bool:
         """Say whether the hash was made with other costs than today's."""

@@ -202,16 +202,9 @@ def _rehash(accounts: Accounts, user: UserFields, password: str) -> None:
 def _record_refusal(accounts: Accounts, username: str, address: str) -> None:
     now = accounts.clock()
     with accounts.database.write() as db:
-        audit.record(
-            db,
-            accounts.tables.audit,
-            None,
-            now,
-            "sign_in",
-            username,
-            decision="refused",
-            reason=f"from {address}",
-        )
+        reason = f"from {address}"
+        table = accounts.tables.audit
+        audit.record(db, table, None, now, "sign_in", username, decision="refused", reason=reason)
 
 
 def _hash(secret: str) -> str:

@@ -1,4 +1,4 @@
-"""Requests between servers: signed by the sender's Ed25519 key, bound to one receiver and one body, used once."""
+"""Requests between servers: signed by the sender's key, bound to one receiver and one body, used once."""
 
 import hashlib
 import threading

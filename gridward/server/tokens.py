@@ -1,4 +1,4 @@
-"""JSON Web Tokens (RFC 7519), one closed set of kinds, each with its own algorithm and `typ` (RFC 8725, 3.11).
+"""JSON Web Tokens (RFC 7519): a closed set of kinds, each with its algorithm and `typ` (RFC 8725, 3.11).
 
 A reader names the kind, the key, the issuer and the audience that it expects; nothing of a token is believed
 before its signature. A token of one kind never passes for another, and none lives without an end.
@@ -30,6 +30,7 @@ class Kind(StrEnum):
     IDENTITY = "gridward-identity"
     ATTESTATION = "gridward-attestation"
     REQUEST = "gridward-request"
+    GRANT = "gridward-grant"
 
 
 ALGORITHM: Final[dict[Kind, str]] = {
@@ -37,6 +38,7 @@ ALGORITHM: Final[dict[Kind, str]] = {
     Kind.IDENTITY: "EdDSA",
     Kind.ATTESTATION: "EdDSA",
     Kind.REQUEST: "EdDSA",
+    Kind.GRANT: "EdDSA",
 }
 
 
@@ -77,6 +79,7 @@ def read(kind: Kind, token: str, key: PublicKey, *, issuer: str, audience: str, 
             audience=audience,
             options={
                 "require": list(_REQUIRED),
+                # The moment is an argument here; PyJWT would ask the system's clock.
                 "verify_exp": False,
                 "verify_iat": False,
                 "verify_nbf": False,

@@ -156,6 +156,4 @@ def _account(
 
 def _require_grantable(caller: Principal, role: RoleName) -> None:
     if not CAPABILITIES[role] <= caller.capabilities:
-        raise AuthorizationError(
-            f"'{caller.name}' may not give or take the role '{role.value}': it can do more"
-        )
+        raise AuthorizationError(f"'{role.value}' can do more than '{caller.name}', who may not grant it")

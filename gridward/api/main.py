@@ -1,0 +1,73 @@
+"""The node's app: `create_app` wires its parts; uvicorn calls it as a factory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Final
+
+from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
+
+from gridward.api.node import Node
+from gridward.api.tables.accounts import ACCOUNT_TABLES
+from gridward.server import account_routes
+from gridward.server.accounts import Accounts
+from gridward.server.app import build
+from gridward.server.blobs import BlobFolder
+from gridward.server.db import Database
+from gridward.server.ids import Clock, utc_now
+from gridward.server.keys import load
+from gridward.server.settings import NodeSettings
+from gridward.server.signing import ReplayGuard
+
+MIGRATIONS: Final = "gridward.api:migrations"
+ROUTERS: Final = (account_routes.router,)
+
+
+def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> FastAPI:
+    """Return the node's app; without settings they come from the environment.
+
+    Keys are read, the schema is migrated and leftovers of a crash are swept when it starts.
+    """
+    wanted = settings or NodeSettings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        node = await run_in_threadpool(open_node, wanted, clock)
+        app.state.server = node
+        try:
+            yield
+        finally:
+            await run_in_threadpool(close_node, node)
+
+    return build(
+        title="Gridward node",
+        description="Holds private data; computes, trains and serves without giving it away.",
+        routers=ROUTERS,
+        lifespan=lifespan,
+        body_max_bytes=wanted.body_max_bytes,
+    )
+
+
+def open_node(settings: NodeSettings, clock: Clock) -> Node:
+    """Make the parts of a node. Raises `InvalidInputError` if its folder holds no keys."""
+    keys = load(settings.data_dir)
+    database = Database(
+        settings.url_of_database(),
+        connections=settings.database_connections,
+        wait_s=settings.database_wait_s,
+    )
+    database.migrate(MIGRATIONS)
+    return Node(
+        settings=settings,
+        keys=keys,
+        database=database,
+        accounts=Accounts.make(settings, keys, database, ACCOUNT_TABLES, clock),
+        replays=ReplayGuard(),
+        blobs=BlobFolder(settings.data_dir / "blobs"),
+        clock=clock,
+    )
+
+
+def close_node(node: Node) -> None:
+    """Stop what runs and close what is open."""
+    node.database.close()

@@ -1,0 +1,148 @@
+"""The tables of this service. Written by scripts/migration."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0001"
+down_revision = None
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    """Make the tables."""
+    op.create_table(
+        "audit_entries",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("actor", sa.String(length=80), nullable=False),
+        sa.Column("session_id", sa.String(length=64), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("subject", sa.String(length=200), nullable=False),
+        sa.Column("decision", sa.String(length=32), nullable=False),
+        sa.Column("reason", sa.String(length=500), nullable=False),
+        sa.Column("plan_digest", sa.String(length=64), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
+    )
+    op.create_table(
+        "memberships",
+        sa.Column("gateway_id", sa.String(length=26), nullable=False),
+        sa.Column("gateway_name", sa.String(length=32), nullable=False),
+        sa.Column("gateway_url", sa.String(length=600), nullable=False),
+        sa.Column("sign_key", sa.String(length=43), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("attestation", sa.String(length=4000), nullable=True),
+        sa.Column("last_heartbeat_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("detail", sa.String(length=500), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("gateway_id", name=op.f("pk_memberships")),
+        sa.UniqueConstraint("gateway_name", name=op.f("uq_memberships_gateway_name")),
+    )
+    op.create_table(
+        "users",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("username", sa.String(length=80), nullable=False),
+        sa.Column("role", sa.String(length=32), nullable=False),
+        sa.Column("password_hash", sa.String(length=300), nullable=True),
+        sa.Column("disabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
+    )
+    op.create_index(op.f("ix_users_username"), "users", ["username"], unique=True)
+    op.create_table(
+        "blob_uses",
+        sa.Column("used_by", sa.String(length=128), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_blob_uses_user_id")),
+        sa.PrimaryKeyConstraint("used_by", "sha256", name=op.f("pk_blob_uses")),
+    )
+    op.create_index(op.f("ix_blob_uses_sha256"), "blob_uses", ["sha256"], unique=False)
+    op.create_index(op.f("ix_blob_uses_user_id"), "blob_uses", ["user_id"], unique=False)
+    op.create_table(
+        "datasets",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("description", sa.String(length=4000), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("tensors", sa.JSON(), nullable=False),
+        sa.Column("blob", sa.String(length=64), nullable=False),
+        sa.Column("entity", sa.String(length=128), nullable=True),
+        sa.Column("entity_blob", sa.String(length=64), nullable=True),
+        sa.Column("bounds", sa.JSON(), nullable=False),
+        sa.Column("min_rows", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("published_by", sa.String(length=80), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_datasets_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_datasets")),
+        sa.UniqueConstraint("name", name=op.f("uq_datasets_name")),
+    )
+    op.create_index(op.f("ix_datasets_published_by"), "datasets", ["published_by"], unique=False)
+    op.create_table(
+        "ownership",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_ownership_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_ownership")),
+    )
+    op.create_table(
+        "sessions",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("refresh_hash", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("revoked_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_sessions_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
+    )
+    op.create_index(op.f("ix_sessions_user_id"), "sessions", ["user_id"], unique=False)
+    op.create_table(
+        "uploads",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("size_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("media_type", sa.String(length=64), nullable=False),
+        sa.Column("received_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("complete", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("touched_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_uploads_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_uploads")),
+    )
+    op.create_index(op.f("ix_uploads_user_id"), "uploads", ["user_id"], unique=False)
+    op.create_table(
+        "dataset_grants",
+        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        sa.Column("verb", sa.String(length=32), nullable=False),
+        sa.Column("entry", sa.String(length=80), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"], ["datasets.id"], name=op.f("fk_dataset_grants_dataset_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("dataset_id", "verb", "entry", name=op.f("pk_dataset_grants")),
+    )
+    op.create_index("ix_dataset_grants_entry_verb", "dataset_grants", ["entry", "verb"], unique=False)
+
+
+def downgrade() -> None:
+    """Drop the tables."""
+    op.drop_table("dataset_grants")
+    op.drop_table("uploads")
+    op.drop_table("sessions")
+    op.drop_table("ownership")
+    op.drop_table("datasets")
+    op.drop_table("blob_uses")
+    op.drop_table("users")
+    op.drop_table("memberships")
+    op.drop_table("audit_entries")

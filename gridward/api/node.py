@@ -1,0 +1,63 @@
+"""A running node: its parts, and how Bearer tokens become principals on it."""
+
+from dataclasses import dataclass
+from typing import Annotated, TypeAlias
+
+from fastapi import Depends, Request
+
+from gridward.api import queries
+from gridward.core.errors import NotSignedInError
+from gridward.core.schemas.accounts import RoleName
+from gridward.server import sessions, tokens
+from gridward.server.blobs import BlobFolder
+from gridward.server.keys import read_sign_key
+from gridward.server.principals import Principal
+from gridward.server.settings import NodeSettings
+from gridward.server.state import Server
+
+
+@dataclass(kw_only=True)
+class Node(Server):
+    """The parts of one running node."""
+
+    settings: NodeSettings
+    blobs: BlobFolder
+
+    def authenticate(self, token: str) -> Principal:
+        """Accept the node's own access tokens and identity tokens of gateways that it joined."""
+        kind, issuer = tokens.peek(token)
+        if kind == tokens.Kind.IDENTITY:
+            return self._identity(token, issuer)
+        return sessions.authenticate(self.accounts, token)
+
+    def _identity(self, token: str, issuer: str) -> Principal:
+        with self.database.read() as db:
+            membership = queries.joined_membership(db, issuer)
+            if membership is None:
+                raise NotSignedInError("this node did not join the gateway that issued the token")
+            claims = tokens.read(
+                tokens.Kind.IDENTITY,
+                token,
+                read_sign_key(membership.sign_key),
+                issuer=membership.gateway_id,
+                audience=self.keys.id,
+                now=self.clock(),
+            )
+            name = f"{claims['sub']}@{membership.gateway_name}"
+            user = sessions.user_named(db, self.accounts, name)
+        if user is None:
+            return Principal(name, RoleName.GUEST, None, str(claims["jti"]))
+        if user.disabled:
+            raise NotSignedInError("this node's owner has disabled this identity")
+        return Principal(name, RoleName(user.role), user.id, str(claims["jti"]))
+
+
+def node_of(request: Request) -> Node:
+    """Return the node that handles this request."""
+    node = request.app.state.server
+    if not isinstance(node, Node):
+        raise TypeError("the app was built without a node")
+    return node
+
+
+NodeOf: TypeAlias = Annotated[Node, Depends(node_of)]

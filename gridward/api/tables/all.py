@@ -1,0 +1,11 @@
+"""Every table module of the node, imported once, so that the metadata is whole."""
+
+from typing import Final
+
+from sqlalchemy import MetaData
+
+from gridward.api.tables import accounts, datasets, memberships
+from gridward.api.tables.base import NodeTable
+
+MODULES: Final = (accounts, datasets, memberships)
+METADATA: Final[MetaData] = NodeTable.metadata

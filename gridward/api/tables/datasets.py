@@ -1,0 +1,69 @@
+"""Datasets, their rules, the blobs behind them, uploads on the way."""
+
+from datetime import datetime
+
+from sqlalchemy import JSON, BigInteger, Index
+from sqlmodel import Field
+
+from gridward.api.tables.base import NodeTable
+from gridward.server.db import UtcDateTime
+
+
+class Upload(NodeTable, table=True):
+    """A file on its way; its bytes lie in the blob folder's `incoming` under the same id."""
+
+    __tablename__ = "uploads"
+
+    id: str = Field(primary_key=True, max_length=64)
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE", index=True, max_length=64)
+    size_bytes: int = Field(sa_type=BigInteger)
+    sha256: str = Field(max_length=64)
+    media_type: str = Field(max_length=64)
+    received_bytes: int = Field(default=0, sa_type=BigInteger)
+    complete: bool = False
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    touched_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class BlobUse(NodeTable, table=True):
+    """One thing (`used_by`: dataset, object, model …) that needs a blob, and whose quota pays for it."""
+
+    __tablename__ = "blob_uses"
+
+    used_by: str = Field(primary_key=True, max_length=128)
+    sha256: str = Field(primary_key=True, index=True, max_length=64)
+    user_id: str = Field(foreign_key="users.id", index=True, max_length=64)
+    size_bytes: int = Field(sa_type=BigInteger)
+
+
+class Dataset(NodeTable, table=True):
+    """A published dataset. `tensors` lists name, dtype and shape; values are in the blobs only."""
+
+    __tablename__ = "datasets"
+
+    id: str = Field(primary_key=True, max_length=64)
+    name: str = Field(unique=True, max_length=64)
+    description: str = Field(default="", max_length=4000)
+    tags: list[str] = Field(sa_type=JSON)
+    version: int = 1
+    rows: int = Field(sa_type=BigInteger)
+    tensors: list[dict[str, object]] = Field(sa_type=JSON)
+    blob: str = Field(max_length=64)
+    entity: str | None = Field(default=None, max_length=128)
+    entity_blob: str | None = Field(default=None, max_length=64)
+    bounds: dict[str, dict[str, float]] = Field(sa_type=JSON)
+    min_rows: int
+    user_id: str = Field(foreign_key="users.id", max_length=64)
+    published_by: str = Field(index=True, max_length=80)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DatasetGrant(NodeTable, table=True):
+    """One entry of one list of a dataset's access rules."""
+
+    __tablename__ = "dataset_grants"
+    __table_args__ = (Index("ix_dataset_grants_entry_verb", "entry", "verb"),)
+
+    dataset_id: str = Field(primary_key=True, foreign_key="datasets.id", ondelete="CASCADE", max_length=64)
+    verb: str = Field(primary_key=True, max_length=32)
+    entry: str = Field(primary_key=True, max_length=80)

@@ -1,0 +1,58 @@
+"""A real node over a real database file; over PostgreSQL too where GRIDWARD_TEST_POSTGRES_URL names a server."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import create_engine, make_url, text
+
+from gridward.api.main import create_app
+from gridward.server.keys import make
+from gridward.server.settings import NodeSettings
+from tests.support.nodes import PASSWORD, NodeUnderTest
+
+POSTGRES = os.environ.get("GRIDWARD_TEST_POSTGRES_URL")
+
+
+@pytest.fixture(params=["sqlite", "postgres"] if POSTGRES else ["sqlite"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | None]:
+    if request.param == "sqlite":
+        yield None
+        return
+    admin = create_engine(POSTGRES or "", isolation_level="AUTOCOMMIT")
+    name = f"gridward_{os.getpid()}_{abs(hash(tmp_path))}"
+    with admin.connect() as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    yield make_url(POSTGRES or "").set(database=name).render_as_string(hide_password=False)
+    with admin.connect() as connection:
+        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    admin.dispose()
+
+
+@pytest.fixture
+def settings(tmp_path: Path, database_url: str | None) -> NodeSettings:
+    return NodeSettings(
+        data_dir=tmp_path / "node",
+        database_url=database_url,
+        password_memory_kib=1024,
+        password_passes=1,
+    )
+
+
+@pytest.fixture
+def fresh(settings: NodeSettings) -> Iterator[NodeUnderTest]:
+    """A node that nobody owns yet."""
+    token = make(settings.data_dir)
+    with TestClient(create_app(settings)) as client:
+        server = client.app.state.server  # type: ignore[attr-defined]
+        yield NodeUnderTest(client, server, token)
+
+
+@pytest.fixture
+def node(fresh: NodeUnderTest) -> NodeUnderTest:
+    """A node whose owner is bob."""
+    body = {"token": fresh.owner_token, "username": "bob", "password": PASSWORD}
+    assert fresh.client.post("/v1/setup", json=body).status_code == 201
+    return fresh
