@@ -1,0 +1,201 @@
+"""What each gate needs of the dealer: the slots of its correlations, how they expand, what corrections weigh."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import prod
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridward.core.errors import InvalidInputError
+from gridward.core.smpc.comparison import Comparison, plan_comparison
+from gridward.core.smpc.prg import Prg
+from gridward.core.smpc.program import (
+    Convolution,
+    Form,
+    Gate,
+    Input,
+    Matmul,
+    Open,
+    Output,
+    PairMax,
+    Parameter,
+    Register,
+    Relu,
+    Shape,
+    Slot,
+    SlotKind,
+    Truncate,
+    TruncateFaithful,
+)
+from gridward.core.smpc.ring import packed_bytes
+
+SlotArray: TypeAlias = NDArray[np.unsignedinteger]
+Key: TypeAlias = tuple[int, str]
+"""Gate number and slot name."""
+
+Need: TypeAlias = tuple[str, Shape, str, SlotKind, bool]
+"""Name, shape, dtype, kind and whether it is corrected."""
+
+STREAMS_PER_GATE: Final = 1 << 16
+
+
+def holder(bits: int) -> str:
+    """Name the smallest unsigned dtype of at least ``bits`` bits."""
+    return f"uint{max(8, 1 << (bits - 1).bit_length())}"
+
+
+def compared(gate: Relu | PairMax | TruncateFaithful) -> Comparison:
+    """Give the layout of the comparison inside a gate: on the bits below the sign, or on those cut off."""
+    bits = gate.shift if isinstance(gate, TruncateFaithful) else gate.bits - 1
+    return plan_comparison(bits, gate.levels)
+
+
+def _words(name: str, shape: Shape, corrected: bool) -> Need:
+    return name, shape, "uint64", SlotKind.SUM, corrected
+
+
+def _bits(name: str, rows: int, count: int, corrected: bool) -> Need:
+    return name, (rows, packed_bytes(count)), "uint8", SlotKind.XOR, corrected
+
+
+def _comparison(gate: Relu | PairMax | TruncateFaithful, count: int) -> list[Need]:
+    plan = compared(gate)
+    tables: list[Need] = [
+        (f"block{at}", (count,), holder(1 << bits), SlotKind.XOR, True)
+        for at, (_, bits) in enumerate(plan.blocks)
+    ]
+    merges: list[Need] = []
+    for depth, level in enumerate(plan.levels):
+        for at, merge in enumerate(level):
+            merges.append(_bits(f"merge{depth}.{at}", merge.variables, count, False))
+            merges.append(_bits(f"products{depth}.{at}", len(merge.products), count, True))
+    return [*tables, *merges, _bits("flip", 1, count, False)]
+
+
+def _select(gate: Relu | PairMax, source: Register, shape: Shape) -> list[Need]:
+    needs = [*_comparison(gate, prod(shape)), _words("beta", shape, True), _words("beta_mask", shape, True)]
+    if source.form is Form.TRUNCATED:
+        sides = ("beta_carry",) if isinstance(gate, Relu) else ("beta_carry0", "beta_carry1")
+        # multiplied by a multiple of 2^(64 - shift), so the low `shift` bits are all that count
+        needs += [(name, shape, holder(source.carry_bits), SlotKind.SUM, True) for name in sides]
+    return needs
+
+
+def _truncate(shift: int, shape: Shape) -> list[Need]:
+    return [
+        _words("mask", shape, False),
+        _words("high", shape, True),
+        ("carry", shape, holder(shift), SlotKind.SUM, True),
+    ]
+
+
+def pairs_shape(shape: Shape) -> Shape:
+    """Give the shape of the pairs that ``PairMax`` compares: the first axis halved, rounded down."""
+    return (shape[0] // 2, *shape[1:])
+
+
+def needs(gate: Gate, registers: Sequence[Register]) -> list[Need]:
+    """List the slots of one gate in order; gates that need nothing give an empty list."""
+    shape = registers[gate.out].shape
+    match gate:
+        case Input() | Open():
+            return [_words("mask", shape, False)]
+        case Matmul() | Convolution():
+            return [_words("product", shape, True)]
+        case Truncate():
+            return _truncate(gate.shift, shape)
+        case TruncateFaithful():
+            beta = _words("beta", shape, True)
+            return [*_truncate(gate.shift, shape), *_comparison(gate, prod(shape)), beta]
+        case Relu():
+            return _select(gate, registers[gate.sources[0]], shape)
+        case PairMax():
+            source = registers[gate.sources[0]]
+            return _select(gate, source, pairs_shape(source.shape))
+        case Output():
+            return [_words("zero", shape, True)]
+        case _:
+            return []
+
+
+def manifest(gates: Iterable[Gate], registers: Sequence[Register]) -> tuple[Slot, ...]:
+    """List the slots of a program; the stream number says where in a seed's expansion each one lies."""
+    return tuple(
+        Slot(at, name, shape, dtype, kind, corrected, at * STREAMS_PER_GATE + number)
+        for at, gate in enumerate(gates)
+        for number, (name, shape, dtype, kind, corrected) in enumerate(needs(gate, registers))
+    )
+
+
+def setup_manifest(parameters: Sequence[Parameter]) -> tuple[Slot, ...]:
+    """List the masks B of the parameters that are operands of products; their seeds need no corrections."""
+    return tuple(
+        Slot(at, "mask", parameter.shape, "uint64", SlotKind.SUM, False, at * STREAMS_PER_GATE)
+        for at, parameter in enumerate(parameters)
+        if parameter.masked
+    )
+
+
+def slot_bytes(slot: Slot) -> int:
+    """Say how many bytes a slot takes."""
+    return prod(slot.shape) * np.dtype(slot.dtype).itemsize
+
+
+def draw(prg: Prg, slot: Slot) -> SlotArray:
+    """Expand one party's part of a slot."""
+    wire = np.dtype(slot.dtype).newbyteorder("<")
+    data = prg.draw(slot.stream, slot_bytes(slot))
+    return np.frombuffer(data, dtype=wire).astype(slot.dtype).reshape(slot.shape)
+
+
+def join(kind: SlotKind, left: SlotArray, right: SlotArray) -> SlotArray:
+    """Join two parts, modulo the width of their dtype."""
+    return left + right if kind is SlotKind.SUM else left ^ right
+
+
+def cut(kind: SlotKind, value: SlotArray, others: SlotArray) -> SlotArray:
+    """Give what is missing from the other parts to a value: the inverse of ``join``."""
+    return value - others if kind is SlotKind.SUM else value ^ others
+
+
+def write_corrections(slots: Iterable[Slot], corrections: Mapping[Key, SlotArray]) -> bytes:
+    """Lay the corrections of all corrected slots one after another, little-endian, in manifest order."""
+    pieces = []
+    for slot in slots:
+        if slot.corrected:
+            array = corrections[slot.gate, slot.name]
+            pieces.append(array.astype(np.dtype(slot.dtype).newbyteorder("<"), copy=False).tobytes())
+    return b"".join(pieces)
+
+
+def correction_bytes(slots: Iterable[Slot]) -> int:
+    """Say how long the corrections of a manifest are."""
+    return sum(slot_bytes(slot) for slot in slots if slot.corrected)
+
+
+def expand(
+    slots: Iterable[Slot], prg: Prg, input_prg: Prg, inputs: frozenset[int], corrections: bytes
+) -> dict[Key, SlotArray]:
+    """Expand one party's part of a bundle; ``inputs`` are the gates whose slots come from the input subkey.
+
+    ``corrections`` is empty for all parties but one. Raises ``InvalidInputError`` where their length does not
+    fit the manifest.
+    """
+    parts: dict[Key, SlotArray] = {}
+    at = 0
+    for slot in slots:
+        part = draw(input_prg if slot.gate in inputs else prg, slot)
+        if slot.corrected and corrections:
+            wire = np.dtype(slot.dtype).newbyteorder("<")
+            piece = corrections[at : at + slot_bytes(slot)]
+            at += slot_bytes(slot)
+            if len(piece) != slot_bytes(slot):
+                raise InvalidInputError("the corrections end before the manifest does")
+            part = join(
+                slot.kind, part, np.frombuffer(piece, dtype=wire).astype(slot.dtype).reshape(slot.shape)
+            )
+        parts[slot.gate, slot.name] = part
+    if at != len(corrections):
+        raise InvalidInputError("the corrections do not end where the manifest does")
+    return parts

@@ -1,0 +1,210 @@
+"""Frames between the parties of one session, and the in-process mesh.
+
+A transport moves opaque frames between two parties, in order. Everything else is here, once for every
+transport: numbering, lengths, check sums, deadlines, and who is told when a session ends early.
+"""
+
+import queue
+import struct
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Final, NoReturn, Protocol
+
+from gridward.core.errors import ProtocolError
+
+SESSION_BYTES: Final = 16
+_HEADER: Final = struct.Struct("<4sB16sBIQI")
+HEADER_BYTES: Final = _HEADER.size
+_MAGIC: Final = b"GWF1"
+_CAUSE_BYTES: Final = 200
+
+
+class FrameKind(IntEnum):
+    """An opening of a round, or the news that the session is over."""
+
+    OPENING = 0
+    ABORT = 1
+
+
+class Transport(Protocol):
+    """Ordered, authenticated frames to and from every peer; one per session and party.
+
+    Authentication is the transport's: bytes received from ``peer`` were sent by that party.
+    """
+
+    def send(self, peer: int, frame: bytes) -> None:
+        """Hand over one frame without waiting for the peer to receive it; ``OSError`` where it is gone."""
+
+    def receive(self, peer: int, deadline: float) -> bytes:
+        """Wait for the next frame until ``deadline`` on the monotonic clock.
+
+        Raises ``TimeoutError`` then, ``OSError`` where the peer is gone. Frames that came before it left are
+        still delivered.
+        """
+
+    def close(self) -> None:
+        """End the connection to every peer after delivering what was sent; safe to call twice."""
+
+
+def pack_frame(kind: FrameKind, session: bytes, party: int, number: int, payload: bytes) -> bytes:
+    """Write one frame: magic, kind, session, sender, round, length, CRC-32, payload; little-endian."""
+    check = zlib.crc32(payload)
+    return _HEADER.pack(_MAGIC, kind, session, party, number, len(payload), check) + payload
+
+
+@dataclass(slots=True)
+class Link:
+    """One party's connection to all its peers in one session. Not shared between threads.
+
+    ``session`` is a name of 16 bytes, equal on all parties and never used twice; ``timeout_s`` bounds the
+    wait of one round.
+    """
+
+    transport: Transport
+    party: int
+    parties: int
+    session: bytes
+    timeout_s: float
+    clock: Callable[[], float] = time.monotonic
+    rounds: int = 0
+    bytes_sent: int = 0
+    _over: bool = field(default=False, repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.session) != SESSION_BYTES:
+            raise ValueError(f"a session has {SESSION_BYTES} bytes, not {len(self.session)}")
+        if not 0 <= self.party < self.parties:
+            raise ValueError(f"party {self.party} of {self.parties}")
+
+    @property
+    def peers(self) -> tuple[int, ...]:
+        """List the other parties by index."""
+        return tuple(peer for peer in range(self.parties) if peer != self.party)
+
+    def exchange(self, payload: bytes) -> list[bytes]:
+        """Send ``payload`` to every peer and receive theirs of the same length: one round.
+
+        Gives the peers' payloads in the order of ``peers``. Raises ``ProtocolError`` naming the peer on a
+        lost peer, a deadline, or a frame of another session, round, sender or length; the session is over
+        then, on every party.
+        """
+        if self._over:
+            raise ProtocolError("the session is over")
+        frame = pack_frame(FrameKind.OPENING, self.session, self.party, self.rounds, payload)
+        deadline = self.clock() + self.timeout_s
+        for peer in self.peers:
+            try:
+                self.transport.send(peer, frame)
+            except OSError as why:
+                self._fail(peer, f"cannot be reached: {why}", why)
+            self.bytes_sent += len(frame)
+        received = [self._receive(peer, deadline, len(payload)) for peer in self.peers]
+        self.rounds += 1
+        return received
+
+    def _receive(self, peer: int, deadline: float, length: int) -> bytes:
+        try:
+            frame = self.transport.receive(peer, deadline)
+        except TimeoutError as why:
+            self._fail(peer, f"sent nothing in round {self.rounds} within {self.timeout_s:g} s", why)
+        except (OSError, ProtocolError) as why:
+            self._fail(peer, f"was lost in round {self.rounds}: {why}", why)
+        if len(frame) < HEADER_BYTES:
+            self._fail(peer, f"sent {len(frame)} bytes where a frame's header takes {HEADER_BYTES}")
+        magic, kind, session, sender, number, announced, check = _HEADER.unpack_from(frame)
+        payload = frame[HEADER_BYTES:]
+        wrong = (
+            (magic != _MAGIC, "not a frame"),
+            (session != self.session, "a frame of another session"),
+            (sender != peer, f"a frame of party {sender}"),
+            (announced != len(payload), f"{len(payload)} bytes where the header says {announced}"),
+            (check != zlib.crc32(payload), "a corrupted frame"),
+        )
+        for fault, words in wrong:
+            if fault:
+                self._fail(peer, f"sent {words} in round {self.rounds}")
+        if kind == FrameKind.ABORT:
+            self._over = True
+            self.transport.close()
+            raise ProtocolError(f"party {peer} ended the session: {payload.decode(errors='replace')}")
+        if number != self.rounds:
+            self._fail(peer, f"sent round {number} in round {self.rounds}")
+        if len(payload) != length:
+            self._fail(peer, f"sent {len(payload)} bytes where round {self.rounds} takes {length}")
+        return payload
+
+    def _fail(self, peer: int, cause: str, why: Exception | None = None) -> NoReturn:
+        detail = f"party {peer} {cause}"
+        self.abort(detail)
+        raise ProtocolError(detail) from why
+
+    def abort(self, cause: str) -> None:
+        """Tell every peer that the session is over and why (without secrets), and close; safe to call twice."""
+        if self._over:
+            return
+        self._over = True
+        text = cause.encode()[:_CAUSE_BYTES]
+        frame = pack_frame(FrameKind.ABORT, self.session, self.party, self.rounds, text)
+        for peer in self.peers:
+            try:
+                self.transport.send(peer, frame)
+            except OSError:
+                continue
+        self.transport.close()
+
+    def close(self) -> None:
+        """End a session that is complete."""
+        self._over = True
+        self.transport.close()
+
+
+@dataclass(slots=True)
+class LocalTransport:
+    """In-process transport: one queue for each direction of each pair."""
+
+    party: int
+    inboxes: dict[int, queue.SimpleQueue[bytes | None]]
+    outboxes: dict[int, queue.SimpleQueue[bytes | None]]
+    closed: bool = False
+
+    def send(self, peer: int, frame: bytes) -> None:
+        """Queue one frame."""
+        if self.closed:
+            raise OSError("the connection was closed")
+        self.outboxes[peer].put(frame)
+
+    def receive(self, peer: int, deadline: float) -> bytes:
+        """Take the next frame."""
+        try:
+            frame = self.inboxes[peer].get(timeout=max(deadline - time.monotonic(), 0.0))
+        except queue.Empty:
+            raise TimeoutError from None
+        if frame is None:
+            self.inboxes[peer].put(None)
+            raise OSError("the connection was closed")
+        return frame
+
+    def close(self) -> None:
+        """Tell every peer that nothing more will come."""
+        if not self.closed:
+            self.closed = True
+            for outbox in self.outboxes.values():
+                outbox.put(None)
+
+
+def local_mesh(parties: int) -> list[LocalTransport]:
+    """Connect ``parties`` transports inside one process; each is used by one thread."""
+    lanes: dict[tuple[int, int], queue.SimpleQueue[bytes | None]] = {
+        (a, b): queue.SimpleQueue() for a in range(parties) for b in range(parties) if a != b
+    }
+    return [
+        LocalTransport(
+            party,
+            {peer: lanes[peer, party] for peer in range(parties) if peer != party},
+            {peer: lanes[party, peer] for peer in range(parties) if peer != party},
+        )
+        for party in range(parties)
+    ]

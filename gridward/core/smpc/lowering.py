@@ -1,0 +1,245 @@
+"""The state of a compilation: plan values as registers, gates in order, conversions made once and only on demand.
+
+Scales are fraction bits. Products have twice as many as their operands; they are truncated where a gate needs
+them back in range, never earlier, so that biases, residual sums and averages come before the truncation.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gridward.core.plans.plan import Dim, Ref, Step
+from gridward.core.plans.table import SPECS
+from gridward.core.smpc.program import (
+    Form,
+    Gate,
+    Open,
+    Parameter,
+    Register,
+    Relu,
+    Shape,
+    Truncate,
+    TruncateFaithful,
+)
+
+SLACK_BITS = 8
+"""A wire may have so many fraction bits too many (from averages) before it is truncated."""
+
+
+class UnsupportedError(Exception):
+    """A step that has no encrypted meaning; collected by ``compile_plan`` and reported with all others."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A plan value that the parties hold. ``relu``: a pending ReLU, kept back because a max-pool may come first.
+
+    ``exposed``: a rounding error of this value may be seen by the client, so its truncation is faithful.
+    """
+
+    register: int
+    relu: bool
+    exposed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A parameter, perhaps transposed or viewed."""
+
+    name: str
+    shape: Shape
+    transposed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Public:
+    """A value that is in the plan."""
+
+    array: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The result of an unsupported step, or one that encrypted runs do not compute."""
+
+    why: str
+
+
+Value: TypeAlias = Secret | Weight | Public | Missing
+
+
+@dataclass(slots=True)
+class Lowering:
+    """What has been compiled so far."""
+
+    batch: int
+    fraction_bits: int
+    width: int
+    levels: int
+    weight_shapes: dict[str, Shape]
+    exposed_names: frozenset[str]
+    values: dict[str, Value] = field(default_factory=dict)
+    registers: list[Register] = field(default_factory=list)
+    gates: list[Gate] = field(default_factory=list)
+    parameters: list[Parameter] = field(default_factory=list)
+    _made: dict[tuple[str, int], int] = field(default_factory=dict)
+
+    @property
+    def max_scale(self) -> int:
+        """The most fraction bits that leave a value of ``width`` bits below 2^61."""
+        return 62 - (self.width - self.fraction_bits)
+
+    @property
+    def wire_scale(self) -> int:
+        """The most fraction bits of an operand of a product."""
+        return self.fraction_bits + min(SLACK_BITS, self.max_scale - 2 * self.fraction_bits)
+
+    def emit(self, register: Register, gate: Callable[[int], Gate]) -> int:
+        """Append a gate that makes ``register``; give its number."""
+        out = len(self.registers)
+        self.registers.append(register)
+        self.gates.append(gate(out))
+        return out
+
+    def parameter(self, name: str, scale: int, masked: bool) -> int:
+        """Give the number of a parameter at a scale, listing it on first use."""
+        wanted = Parameter(name, self.weight_shapes[name], scale, masked)
+        if wanted not in self.parameters:
+            self.parameters.append(wanted)
+        return self.parameters.index(wanted)
+
+    def share(self, value: Secret) -> int:
+        """Give a register of the value that counts as a share: a pending ReLU is done."""
+        return self.relu(value) if value.relu else value.register
+
+    def in_range(self, value: Secret) -> int:
+        """Give the share truncated where it has too many fraction bits."""
+        register = self.share(value)
+        if self.registers[register].scale <= self.wire_scale:
+            return register
+        return self._once("truncate", register, lambda: self._truncate(register, value.exposed))
+
+    def wire(self, value: Secret) -> int:
+        """Give the value as an operand of a product: a wire with a mask of its own."""
+        register = self.in_range(value)
+        return register if self.registers[register].form is Form.WIRE else self._open(register)
+
+    def comparable(self, value: Secret) -> int:
+        """Give the value, without its pending ReLU, as public words less a mask."""
+        register = self.in_range(Secret(value.register, False, value.exposed))
+        return self._open(register) if self.registers[register].form is Form.SHARE else register
+
+    def relu(self, value: Secret) -> int:
+        """Emit the ReLU of the value's register."""
+        source = self.comparable(value)
+        held = self.registers[source]
+        return self._once(
+            "relu",
+            source,
+            lambda: self.emit(
+                Register(held.shape, held.scale, Form.SHARE),
+                lambda out: Relu((source,), out, self.bits(held), self.levels),
+            ),
+        )
+
+    def bits(self, register: Register) -> int:
+        """Say how many bits a value takes, sign included."""
+        return self.width + register.scale - self.fraction_bits
+
+    def _truncate(self, source: int, exposed: bool) -> int:
+        held = self.registers[source]
+        shift = held.scale - self.fraction_bits
+        if exposed:
+            register = Register(held.shape, self.fraction_bits, Form.SHARE)
+            return self.emit(register, lambda out: TruncateFaithful((source,), out, shift, self.levels))
+        register = Register(held.shape, self.fraction_bits, Form.TRUNCATED, shift)
+        return self.emit(register, lambda out: Truncate((source,), out, shift))
+
+    def _open(self, source: int) -> int:
+        held = self.registers[source]
+        register = Register(held.shape, held.scale, Form.WIRE)
+        return self._once("open", source, lambda: self.emit(register, lambda out: Open((source,), out)))
+
+    def _once(self, kind: str, source: int, make: Callable[[], int]) -> int:
+        if (kind, source) not in self._made:
+            self._made[kind, source] = make()
+        return self._made[kind, source]
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """The arguments of one step by name, checked as they are read."""
+
+    step: Step
+    lowering: Lowering
+
+    def _raw(self, name: str) -> object:
+        at = SPECS[self.step.op].position(name)
+        if at is None:
+            raise UnsupportedError(f"has no argument {name!r}")
+        return self.step.args[at] if at < len(self.step.args) else None
+
+    def value(self, name: str) -> Value | None:
+        """Read a tensor, or a number as a public value; None where it is absent."""
+        raw = self._raw(name)
+        if raw is None:
+            return None
+        if isinstance(raw, Ref):
+            return self.lowering.values[raw.name]
+        if isinstance(raw, (int, float)):
+            return Public(np.asarray(float(raw)))
+        raise UnsupportedError(f"argument {name!r} is no tensor")
+
+    def secret(self, name: str) -> Secret:
+        """Read a tensor that must be encrypted."""
+        value = self.value(name)
+        if not isinstance(value, Secret):
+            raise UnsupportedError(f"argument {name!r} must depend on the query")
+        return value
+
+    def weight(self, name: str) -> Weight:
+        """Read a tensor that must be a parameter."""
+        value = self.value(name)
+        if not isinstance(value, Weight):
+            raise UnsupportedError(f"argument {name!r} must be a parameter of the model")
+        return value
+
+    def sizes(self, name: str) -> tuple[int, ...]:
+        """Read a list of sizes, the batch filled in."""
+        raw = self._raw(name)
+        if not isinstance(raw, tuple):
+            raise UnsupportedError(f"argument {name!r} is no list")
+        return tuple(self.lowering.batch if isinstance(size, Dim) else _integer(size) for size in raw)
+
+    def pair(self, name: str, default: tuple[int, int]) -> tuple[int, int]:
+        """Read one or two integers, for rows and columns."""
+        raw = self._raw(name)
+        if raw is None or raw == ():
+            return default
+        sizes = self.sizes(name)
+        if len(sizes) not in (1, 2):
+            raise UnsupportedError(f"argument {name!r} has {len(sizes)} entries; two axes are supported")
+        return sizes[0], sizes[-1]
+
+    def number(self, name: str, default: float) -> float:
+        """Read a number."""
+        raw = self._raw(name)
+        if raw is None:
+            return default
+        if isinstance(raw, (int, float)):
+            return float(raw)
+        raise UnsupportedError(f"argument {name!r} is no number")
+
+    def flag(self, name: str, default: bool) -> bool:
+        """Read a truth value."""
+        raw = self._raw(name)
+        return default if raw is None else bool(raw)
+
+
+def _integer(size: object) -> int:
+    if isinstance(size, int):
+        return size
+    raise UnsupportedError("a size is no integer")

@@ -1,0 +1,55 @@
+"""ChaCha20 keystreams (RFC 8439): the only source of shares and masks. There is no fallback."""
+
+from collections.abc import Callable
+from typing import Final, NoReturn, TypeAlias
+
+import numpy as np
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import ChaCha20
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
+
+from gridward.core.smpc.ring import RingArray
+
+KEY_BYTES: Final = 32
+STREAM_LIMIT_BYTES: Final = 64 << 32
+"""RFC 8439 counts blocks of 64 bytes with 32 bits."""
+
+Entropy: TypeAlias = Callable[[int], bytes]
+"""Gives that many unpredictable bytes: ``secrets.token_bytes`` at the edge, a seeded stream in tests."""
+
+
+class Prg:
+    """A secret key and its numbered streams. Equal keys and stream numbers give equal bytes: draw each once."""
+
+    __slots__ = ("_key",)
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != KEY_BYTES:
+            raise ValueError(f"a key has {KEY_BYTES} bytes, not {len(key)}")
+        self._key = key
+
+    def __repr__(self) -> str:
+        return "Prg(key hidden)"
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a key is not pickled")
+
+    def draw(self, stream: int, count_bytes: int) -> bytes:
+        """Give the first bytes of stream 0 <= ``stream`` < 2^96: RFC 8439 with block counter 0.
+
+        The stream number is the nonce, little-endian.
+        """
+        if count_bytes > STREAM_LIMIT_BYTES:
+            raise ValueError(f"one stream has {STREAM_LIMIT_BYTES} bytes")
+        nonce = bytes(4) + stream.to_bytes(12, "little")
+        return Cipher(ChaCha20(self._key, nonce), mode=None).encryptor().update(bytes(count_bytes))
+
+    def words(self, stream: int, count: int) -> RingArray:
+        """Draw ``count`` uniform ring words."""
+        return np.frombuffer(self.draw(stream, count * 8), dtype="<u8").astype(np.uint64)
+
+    def subkey(self, label: str) -> bytes:
+        """Derive an independent key for another purpose (HKDF-Expand of RFC 5869 with SHA-256)."""
+        info = b"gridward smpc 1 " + label.encode()
+        return HKDFExpand(algorithm=SHA256(), length=KEY_BYTES, info=info).derive(self._key)
