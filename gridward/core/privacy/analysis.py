@@ -27,6 +27,7 @@ from typing import Final
 from gridward.core.plans.ops import Op, RowRule
 from gridward.core.plans.plan import DType, Output, Plan, Ref, Role, Step
 from gridward.core.plans.table import SPECS
+from gridward.core.plans.validate import references
 from gridward.core.privacy.flow import (
     Flow,
     Free,
@@ -118,7 +119,7 @@ class _Tracking:
     guarded: dict[str, Rows]
 
     def step(self, number: int, step: Step) -> None:
-        names = _references(step)
+        names = tuple(references(step))
         blamed = next((flow for name in names if isinstance(flow := self.flows[name], Refused)), None)
         if blamed is not None:
             self.flows.update(dict.fromkeys(step.out, blamed))
@@ -217,16 +218,6 @@ def _entry(
     if counted and dtypes[name] is DType.BOOL:
         return replace(rows, masks=mask_names(name, rows))
     return rows
-
-
-def _references(step: Step) -> list[str]:
-    names: list[str] = []
-    for given in step.args:
-        if isinstance(given, Ref):
-            names.append(given.name)
-        elif isinstance(given, tuple):
-            names.extend(item.name for item in given if isinstance(item, Ref))
-    return names
 
 
 def _finding(flow: Flow) -> Finding:

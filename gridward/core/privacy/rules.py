@@ -13,6 +13,7 @@ from typing import Final, TypeAlias
 from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Argument, DType, Ref, Step
 from gridward.core.plans.table import SPECS
+from gridward.core.plans.validate import references
 from gridward.core.privacy.flow import (
     NEW,
     Free,
@@ -64,13 +65,7 @@ class Call:
 
     def operands(self) -> list[Known]:
         """All tensor arguments, in order; one that is used twice counts twice."""
-        names: list[str] = []
-        for given in self.step.args:
-            if isinstance(given, Ref):
-                names.append(given.name)
-            elif isinstance(given, tuple):
-                names.extend(item.name for item in given if isinstance(item, Ref))
-        return [self.flows[name] for name in names]
+        return [self.flows[name] for name in references(self.step)]
 
     def shape(self, result: int = 0) -> Shape:
         """Shape of a result."""
@@ -166,15 +161,12 @@ def _along(mode: Mode, call: Call) -> Known | tuple[Known, ...]:
 
 def _histogram(call: Call) -> Known:
     flow = call.flow("self")
-    low, high = call.argument("min"), call.argument("max")
     if isinstance(flow, Free):
         return free([flow], call.shape())
     if not call.counted:
         raise MixingError("its bins are not counted here")
     if len(flow.shape) != 1:
         raise MixingError("it counts several values of a row at once; take one column")
-    if not isinstance(low, int | float) or not isinstance(high, int | float) or low >= high:
-        raise MixingError("its bins would follow the smallest and largest value; give min and max")
     masks_of([flow], Mode.ANY)
     return Free(True, call.shape(), uneven(call.shape()))
 
@@ -261,6 +253,9 @@ def _pad(call: Call) -> Known:
     pad = call.integers("pad")
     padded = {-1 - at // 2 for at, width in enumerate(pad) if width}
     origins = [None if axis in padded else axis for axis in range(-len(shape), 0)]
+    if isinstance(flow, Free):
+        # a margin makes even what was uniform uneven
+        return Free(flow.private, shape, (flow.varies | padded) & uneven(shape))
     return rearranged(flow, origins, shape)
 
 
@@ -433,7 +428,9 @@ _ANY: Final[Rule] = partial(_each, Mode.ANY)
 _ADD_UP: Final[Rule] = partial(_reduce, Mode.LINEAR)
 _SCAN: Final[Rule] = partial(_along, Mode.ANY)
 _NO_ROWS: Final[Rule] = partial(_free_only, "it is not followed through rows")
-_BY_NUMBER: Final[Rule] = partial(_free_only, "it selects rows or by rows")
+_BY_NUMBER: Final[Rule] = partial(
+    _free_only, "it selects rows; mask with where(condition, value, 0) and divide by the count instead"
+)
 _POOL: Final[Rule] = partial(layer, ("self",), (), 4, (True, True))
 _POOL_BACKWARD: Final[Rule] = partial(layer, ("grad_output", "self"), (), 4, (True,))
 _MAX_POOL_BACKWARD: Final[Rule] = partial(layer, ("grad_output", "self", "indices"), (), 4, (True,))
