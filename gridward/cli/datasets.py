@@ -1,0 +1,53 @@
+"""`gridward dataset`: what a node's owner publishes."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import gridward as gw
+from gridward.cli.output import say, table
+from gridward.cli.session import Password, Url, Username
+
+app = typer.Typer(help="Datasets of a node.", no_args_is_help=True)
+Dataset = Annotated[str, typer.Argument(help="The dataset's name.")]
+
+
+@app.command("list")
+def list_datasets(url: Url, username: Username, password: Password) -> None:
+    """List the datasets that you may discover."""
+    found = gw.connect(url, username, password).search()
+    rows = [(one.name, one.content, " ".join(one.tags), one.description) for one in found]
+    table(("dataset", "content", "tags", "description"), rows, empty="no datasets")
+
+
+@app.command()
+def publish(
+    name: Dataset,
+    path: Annotated[Path, typer.Argument(help="Parquet, CSV, .npy, .npz or .safetensors file.")],
+    url: Url,
+    username: Username,
+    password: Password,
+    description: Annotated[str, typer.Option(help="What it is, and in which units.")] = "",
+    tag: Annotated[list[str] | None, typer.Option(help="Search word such as #birth-records; repeat it.")] = None,
+    discover: Annotated[list[str] | None, typer.Option(help="Who may find it; @signed-in for all.")] = None,
+    compute: Annotated[list[str] | None, typer.Option(help="Who may compute aggregates on it.")] = None,
+    raw: Annotated[list[str] | None, typer.Option(help="Who may have the real values.")] = None,
+    train: Annotated[list[str] | None, typer.Option(help="Who may train models on it.")] = None,
+    export_model: Annotated[list[str] | None, typer.Option(help="Who may take such models away.")] = None,
+    entity: Annotated[str | None, typer.Option(help="Column that names the data subject.")] = None,
+    min_rows: Annotated[int, typer.Option(min=1, help="Fewest rows behind an aggregate.")] = 10,
+) -> None:
+    """Publish a file. Nobody but you sees it unless you say so."""
+    access = gw.Access(discover or (), compute or (), raw or (), train or (), export_model or ())
+    made = gw.connect(url, username, password).publish(
+        name, path, description=description, tags=tag or (), access=access, entity=entity, min_rows=min_rows
+    )
+    say(f"published {made.name}: {made.content}")
+
+
+@app.command()
+def withdraw(name: Dataset, url: Url, username: Username, password: Password) -> None:
+    """Delete a dataset from the node."""
+    gw.connect(url, username, password).withdraw(name)
+    say(f"withdrew {name}")

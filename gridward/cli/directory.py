@@ -1,0 +1,42 @@
+"""`gridward directory`: nodes of a gateway, and its owner's word on them."""
+
+from typing import Annotated
+
+import typer
+
+import gridward as gw
+from gridward.cli.output import say, table
+from gridward.cli.session import Password, Url, Username
+
+app = typer.Typer(help="Nodes of a gateway.", no_args_is_help=True)
+Node = Annotated[str, typer.Argument(help="The node's name or id.")]
+
+
+@app.command("list")
+def list_nodes(url: Url, username: Username, password: Password) -> None:
+    """List the nodes of the grid; for its owner also those that ask to join."""
+    rows = [
+        (node.name, node.state.value, node.owner, node.url, node.id)
+        for node in gw.network(url, username, password).nodes()
+    ]
+    table(("node", "state", "owner", "address", "id"), rows, empty="no nodes")
+
+
+@app.command()
+def approve(
+    node: Node,
+    owner: Annotated[str, typer.Option(help="Who owns the node; one owner never fills two roles.")],
+    url: Url,
+    username: Username,
+    password: Password,
+) -> None:
+    """Take a node in."""
+    taken = gw.network(url, username, password).approve(node, owner=owner)
+    say(f"{taken.name} is {taken.state.value}, owned by {taken.owner}")
+
+
+@app.command()
+def refuse(node: Node, url: Url, username: Username, password: Password) -> None:
+    """Refuse a node, or turn one out."""
+    turned = gw.network(url, username, password).refuse(node)
+    say(f"{turned.name} is {turned.state.value}")

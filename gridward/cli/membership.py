@@ -1,0 +1,33 @@
+"""`gridward membership`: which gateways a node belongs to."""
+
+from typing import Annotated
+
+import typer
+
+import gridward as gw
+from gridward.cli.output import say, table
+from gridward.cli.session import Password, Url, Username
+
+app = typer.Typer(help="Gateways that a node belongs to.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_memberships(url: Url, username: Username, password: Password) -> None:
+    """List the gateways that this node asked or joined."""
+    rows = [
+        (one.gateway_name, one.gateway_url, one.state.value, one.detail)
+        for one in gw.connect(url, username, password).memberships()
+    ]
+    table(("gateway", "address", "state", "remark"), rows, empty="no memberships")
+
+
+@app.command()
+def join(
+    gateway_url: Annotated[str, typer.Argument(help="Address of the gateway.")],
+    url: Url,
+    username: Username,
+    password: Password,
+) -> None:
+    """Ask a gateway to take this node in; its owner has to approve."""
+    asked = gw.connect(url, username, password).join(gateway_url)
+    say(f"{asked.gateway_name}: {asked.state.value}")

@@ -1,0 +1,87 @@
+"""Serve a node or a gateway: one process, one line when it is up, a clean end."""
+
+import contextlib
+import socket
+from pathlib import Path
+from typing import Annotated, Final, TypeVar
+
+import typer
+import uvicorn
+from fastapi import FastAPI
+
+from gridward.cli.output import fail, say
+from gridward.cli.setup import DataDir
+from gridward.server import keys, logs
+from gridward.server.settings import GatewaySettings, NodeSettings, ServerSettings
+
+Settings = TypeVar("Settings", bound=ServerSettings)
+Host = Annotated[str | None, typer.Option(help="Address to listen on. [GRIDWARD_HOST]")]
+Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one. [GRIDWARD_PORT]")]
+Name = Annotated[str | None, typer.Option(help="Name shown to users. [GRIDWARD_NAME]")]
+_GRACE_S: Final = 5
+
+
+def node(
+    data_dir: DataDir = None,
+    host: Host = None,
+    port: Port = None,
+    name: Name = None,
+    gateway_url: Annotated[str | None, typer.Option(help="Gateway to join. [GRIDWARD_GATEWAY_URL]")] = None,
+) -> None:
+    """Serve a node. All settings are GRIDWARD_… variables too; see docs/settings.md."""
+    from gridward.api.main import create_app  # the heavy half of the house, for this command only
+
+    given = {"data_dir": data_dir, "host": host, "port": port, "name": name, "gateway_url": gateway_url}
+    settings = NodeSettings(**{key: value for key, value in given.items() if value is not None})
+    keys.load(settings.data_dir)
+    with _listening(settings) as (listener, placed):
+        _serve(create_app(placed), listener, placed, f"node {placed.name!r} at {placed.url()}")
+
+
+def gateway(data_dir: DataDir = None, host: Host = None, port: Port = None, name: Name = None) -> None:
+    """Serve a gateway. All settings are GRIDWARD_… variables too; see docs/settings.md."""
+    from gridward.gateway.main import create_app  # as above
+
+    given = {"data_dir": data_dir, "host": host, "port": port, "name": name}
+    settings = GatewaySettings(**{key: value for key, value in given.items() if value is not None})
+    keys.load(settings.data_dir)
+    with _listening(settings) as (listener, placed):
+        _serve(create_app(placed), listener, placed, f"gateway {placed.name!r} at {placed.url()}")
+
+
+class _Announced(uvicorn.Server):
+    """Says where it answers, once it does."""
+
+    def __init__(self, config: uvicorn.Config, line: str) -> None:
+        super().__init__(config)
+        self._line = line
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            say(self._line)
+
+
+def _serve(app: FastAPI, listener: socket.socket, settings: ServerSettings, what: str) -> None:
+    logs.configure(settings.log_level, settings.log_format)
+    config = uvicorn.Config(
+        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=_GRACE_S
+    )
+    server = _Announced(config, f"Gridward {what}, data in {settings.data_dir}; Ctrl-C ends it")
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    if not server.started:
+        raise fail(f"the {what} could not start; the log above says why")
+
+
+@contextlib.contextmanager
+def _listening(settings: Settings) -> "Iterator[tuple[socket.socket, Settings]]":
+    """Take the port before the app is built, so that the app knows its address even if the port is 0."""
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((settings.host, settings.port))
+        except OSError as why:
+            raise fail(f"cannot listen on {settings.host}:{settings.port}: {why.strerror or why}") from why
+        yield listener, settings.model_copy(update={"port": listener.getsockname()[1]})

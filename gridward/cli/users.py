@@ -1,0 +1,76 @@
+"""`gridward user`: accounts of a node or gateway."""
+
+from typing import Annotated
+
+import typer
+
+from gridward.cli.output import say, table
+from gridward.cli.session import Password, Url, Username, server
+
+app = typer.Typer(help="Accounts of a node or gateway.", no_args_is_help=True)
+Who = Annotated[str, typer.Argument(help="User name; `dana@grid` for an identity of a gateway.")]
+Role = Annotated[str, typer.Option(help="owner, admin, data_officer, compliance_officer, data_scientist or guest.")]
+
+
+@app.command("list")
+def list_users(url: Url, username: Username, password: Password) -> None:
+    """List accounts."""
+    rows = [
+        (user.username, user.role.value, "disabled" if user.disabled else "active")
+        for user in server(url, username, password).users.list()
+    ]
+    table(("user", "role", "state"), rows, empty="no accounts")
+
+
+@app.command()
+def add(
+    who: Who,
+    url: Url,
+    username: Username,
+    password: Password,
+    new_password: Annotated[
+        str,
+        typer.Option(
+            envvar="GRIDWARD_NEW_PASSWORD", prompt="Password of the new account", hide_input=True,
+            confirmation_prompt=True,
+        ),
+    ],
+    role: Role = "data_scientist",
+) -> None:
+    """Make an account."""
+    made = server(url, username, password).users.add(who, new_password, role)
+    say(f"{made.username} is a {made.role.value} here")
+
+
+@app.command()
+def admit(who: Who, url: Url, username: Username, password: Password, role: Role = "data_scientist") -> None:
+    """Give an identity of a gateway a role on this node."""
+    made = server(url, username, password).users.admit(who, role)
+    say(f"{made.username} is a {made.role.value} here")
+
+
+@app.command()
+def role(
+    who: Who,
+    new_role: Annotated[str, typer.Argument(help="The role to give.")],
+    url: Url,
+    username: Username,
+    password: Password,
+) -> None:
+    """Change a role."""
+    changed = server(url, username, password).users.set_role(who, new_role)
+    say(f"{changed.username} is a {changed.role.value} here")
+
+
+@app.command()
+def disable(who: Who, url: Url, username: Username, password: Password) -> None:
+    """Lock an account; its sessions end at once."""
+    server(url, username, password).users.disable(who)
+    say(f"{who} is locked")
+
+
+@app.command()
+def enable(who: Who, url: Url, username: Username, password: Password) -> None:
+    """Unlock an account."""
+    server(url, username, password).users.enable(who)
+    say(f"{who} is unlocked")

@@ -1,0 +1,58 @@
+"""Where a program begins: sign in to a node, sign in to a grid, become a server's owner."""
+
+import httpx2
+
+from gridward.client.credentials import PasswordSession
+from gridward.client.gateway import GatewayClient
+from gridward.client.node import NodeClient
+from gridward.client.transport import Transport
+from gridward.core.errors import InvalidInputError, ObjectNotFoundError
+from gridward.core.schemas.accounts import UserOut
+from gridward.core.schemas.gateway import GatewayOut
+from gridward.core.schemas.node import NodeOut
+
+
+def connect(url: str, username: str, password: str, *, http: httpx2.Client | None = None) -> NodeClient:
+    """Sign in to a node with an account of that node, such as its owner's.
+
+    ``http``: an own client, for proxies or private certificate authorities. The password is not kept.
+    Raises ``WrongCredentialsError``, ``TooManyAttemptsError``, ``NodeUnreachableError``.
+    """
+    anonymous = Transport(url, http=http)
+    try:
+        facts = anonymous.fetch(NodeOut, "GET", "/v1/node")
+    except ObjectNotFoundError as why:
+        raise InvalidInputError(f"{anonymous.url} is not a node; sign in to a gateway with gw.network") from why
+    anonymous.label = f"node {facts.name!r} at {anonymous.url}"
+    return NodeClient(_signed_in(anonymous, username, password), id=facts.id, name=facts.name)
+
+
+def network(url: str, username: str, password: str, *, http: httpx2.Client | None = None) -> GatewayClient:
+    """Sign in to a gateway, and so to the grid of nodes behind it.
+
+    ``http``: an own client, for proxies or private certificate authorities; calls to nodes use it too. The
+    password is not kept. Raises ``WrongCredentialsError``, ``TooManyAttemptsError``, ``NodeUnreachableError``.
+    """
+    anonymous = Transport(url, http=http)
+    try:
+        facts = anonymous.fetch(GatewayOut, "GET", "/v1/gateway")
+    except ObjectNotFoundError as why:
+        raise InvalidInputError(f"{anonymous.url} is not a gateway; sign in to a node with gw.connect") from why
+    anonymous.label = f"gateway {facts.name!r} at {anonymous.url}"
+    return GatewayClient(_signed_in(anonymous, username, password), facts)
+
+
+def setup_owner(
+    url: str, token: str, username: str, password: str, *, http: httpx2.Client | None = None
+) -> UserOut:
+    """Become the owner of a node or gateway with the one-time token that ``gridward init`` printed.
+
+    The token is spent. Raises ``SetupRefusedError`` if it is wrong or was used.
+    """
+    body = {"token": token.strip(), "username": username, "password": password}
+    return Transport(url, http=http).fetch(UserOut, "POST", "/v1/setup", body=body)
+
+
+def _signed_in(anonymous: Transport, username: str, password: str) -> Transport:
+    session = PasswordSession.open(anonymous, username, password)
+    return anonymous.with_credentials(session)

@@ -1,0 +1,227 @@
+"""A signed-in view of one node: publish, find, administer, host models."""
+
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+import torch
+
+from gridward.client import models, objects
+from gridward.client.accounts import Accounts
+from gridward.client.credentials import PasswordSession
+from gridward.client.payload import Data, pack
+from gridward.client.paging import collected
+from gridward.client.place import segment
+from gridward.client.pointers import DatasetPointer, Pointer
+from gridward.client.rules import Access, ModelAccess, Names, dataset_access
+from gridward.client.search import SearchResult, words_and_tags
+from gridward.client.transport import Transport
+from gridward.client.uploads import upload
+from gridward.core.errors import AlreadyExistsError
+from gridward.core.schemas.accounts import UserOut
+from gridward.core.schemas.datasets import Bounds, DatasetIn, DatasetOut, DatasetPatch, DatasetsOut
+from gridward.core.schemas.models import ModelOut
+from gridward.core.schemas.node import MembershipIn, MembershipOut, MembershipsOut, NodeOut
+
+
+class NodeClient:
+    """One node, as the signed-in user sees it. Get one from ``gw.connect`` or ``grid.node``."""
+
+    def __init__(self, transport: Transport, *, id: str, name: str) -> None:  # noqa: A002
+        self._transport = transport
+        self._id = id
+        self._name = name
+        transport.label = f"node {name!r} at {transport.url}"
+        self.users = Accounts(transport)
+
+    def __repr__(self) -> str:
+        return f"<NodeClient {self._name} {self.url}>"
+
+    def __enter__(self) -> "NodeClient":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def id(self) -> str:
+        """The node's id, derived from its signing key."""
+        return self._id
+
+    @property
+    def name(self) -> str:
+        """The name that its owner gave it."""
+        return self._name
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return self._transport.url
+
+    @property
+    def transport(self) -> Transport:
+        """Calls to it, signed in."""
+        return self._transport
+
+    def describe(self) -> NodeOut:
+        """Ask the node for its public facts."""
+        return self._transport.fetch(NodeOut, "GET", "/v1/node")
+
+    def publish(
+        self,
+        name: str,
+        data: Data,
+        *,
+        description: str = "",
+        tags: Sequence[str] = (),
+        allowed_users: Names | None = None,
+        access: Access | None = None,
+        columns: Sequence[str] | None = None,
+        entity: str | None = None,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        min_rows: int = 10,
+    ) -> DatasetPointer:
+        """Send data to the node and describe it; without ``allowed_users`` or ``access`` nobody else sees it.
+
+        ``data``: a torch tensor or NumPy array (``columns`` splits the second dimension), a dict of columns
+        or tensors that share their rows, a pandas, polars or Arrow frame, or the path of a Parquet, CSV,
+        .npy, .npz or .safetensors file. ``allowed_users`` may have the real values, and every signed-in user
+        may find it and compute on it; ``access`` says it verb by verb. ``entity`` names the column of the
+        data subject, which nobody can compute on. ``bounds`` are the ranges that the owner vouches for, in
+        the column's unit. No released aggregate stands on fewer than ``min_rows`` rows.
+
+        Raises ``AlreadyExistsError``, ``SendNotPermittedError``, ``UploadRefusedError``.
+        """
+        rules = dataset_access(allowed_users, access).to_schema()
+        upload_id = upload(self._transport, pack(data), repr(name))
+        body = DatasetIn(
+            name=name,
+            description=description,
+            tags=list(tags),
+            upload_id=upload_id,
+            columns=None if columns is None else list(columns),
+            access=rules,
+            entity=entity,
+            bounds=_bounds(bounds or {}),
+            min_rows=min_rows,
+        )
+        try:
+            out = self._transport.fetch(DatasetOut, "POST", "/v1/datasets", body=body)
+        except AlreadyExistsError as why:
+            raise AlreadyExistsError(
+                f"{why.detail}; choose another name, or withdraw it first with node.withdraw({name!r})"
+            ) from why
+        return DatasetPointer.of(self, out)
+
+    def search(self, *words: str) -> SearchResult:
+        """Datasets here that the user may discover; words starting with # are tags, others are looked up."""
+        terms = words_and_tags(words)
+        items = collected(
+            lambda page: self._transport.fetch(DatasetsOut, "GET", "/v1/datasets", params={**terms, **page})
+        )
+        return SearchResult([DatasetPointer.of(self, item) for item in items], len(items))
+
+    def dataset(self, name: str) -> DatasetPointer:
+        """The dataset of this name or id; raises ``ObjectNotFoundError``."""
+        return DatasetPointer.of(self, self._find(name))
+
+    def change(
+        self,
+        name: str,
+        *,
+        description: str | None = None,
+        tags: Sequence[str] | None = None,
+        access: Access | None = None,
+        bounds: Mapping[str, tuple[float, float]] | None = None,
+        min_rows: int | None = None,
+    ) -> DatasetPointer:
+        """Change what is said of a dataset, or who may do what; what is left out stays."""
+        patch = DatasetPatch(
+            description=description,
+            tags=None if tags is None else list(tags),
+            access=None if access is None else access.to_schema(),
+            bounds=None if bounds is None else _bounds(bounds),
+            min_rows=min_rows,
+        )
+        path = f"/v1/datasets/{self._find(name).id}"
+        return DatasetPointer.of(self, self._transport.fetch(DatasetOut, "PATCH", path, body=patch))
+
+    def withdraw(self, name: str) -> None:
+        """Delete a dataset from the node, for good."""
+        self._transport.send("DELETE", f"/v1/datasets/{self._find(name).id}")
+
+    def send(self, values: torch.Tensor, *, description: str = "", tags: Sequence[str] = ()) -> Pointer:
+        """Store a tensor on the node; it belongs to the sender. Raises ``SendNotPermittedError``."""
+        return objects.send(self, values, description=description, tags=tags)
+
+    def objects(self) -> list[Pointer]:
+        """The user's stored tensors here: sent, or materialised."""
+        return objects.owned(self)
+
+    def admit(self, identity: str, role: str = "data_scientist") -> UserOut:
+        """Give an identity of a gateway (``"dana@grid"``) a role here."""
+        return self.users.admit(identity, role)
+
+    def join(self, gateway_url: str) -> MembershipOut:
+        """Ask a gateway to take this node in; its owner has to approve."""
+        body = MembershipIn(gateway_url=gateway_url)
+        return self._transport.fetch(MembershipOut, "POST", "/v1/memberships", body=body)
+
+    def memberships(self) -> list[MembershipOut]:
+        """Which gateways this node asked or joined, and how that stands."""
+        return self._transport.fetch(MembershipsOut, "GET", "/v1/memberships").items
+
+    def serve_model(
+        self,
+        model: torch.nn.Module,
+        id: str,  # noqa: A002
+        example_input: torch.Tensor,
+        *,
+        mpc: bool = False,
+        description: str = "",
+        tags: Sequence[str] = (),
+        access: ModelAccess | None = None,
+        allow_remote_inference: bool = False,
+        allow_download: bool = False,
+    ) -> ModelOut:
+        """Host a model: a plan traced from ``example_input`` (batch first), and its parameters.
+
+        ``allow_remote_inference`` lets every signed-in user find and query it, ``allow_download`` have its
+        parameters; ``access`` says it verb by verb.
+        """
+        rules = models.access_of(access, allow_remote_inference, allow_download)
+        return models.serve(self, model, id, example_input, description=description, tags=tags, access=rules)
+
+    def query_model(self, id: str, x: torch.Tensor, *, mpc: bool = False) -> torch.Tensor:  # noqa: A002
+        """Ask a model hosted here, in the clear: the node sees ``x``."""
+        return models.query(self, id, x)
+
+    def describe_model(self, id: str) -> ModelOut:  # noqa: A002
+        """What may be known of a model hosted here."""
+        return models.describe(self, id)
+
+    def models(self) -> list[ModelOut]:
+        """The models hosted here that the user may discover."""
+        return models.hosted(self)
+
+    def withdraw_model(self, id: str) -> None:  # noqa: A002
+        """Delete a model from the node, for good."""
+        models.withdraw(self, id)
+
+    def close(self) -> None:
+        """Close the connections; the session lives on until it expires."""
+        self._transport.close()
+
+    def sign_out(self) -> None:
+        """End the session at the node and close."""
+        if isinstance(self._transport.credentials, PasswordSession):
+            self._transport.credentials.close()
+        self.close()
+
+    def _find(self, name: str) -> DatasetOut:
+        return self._transport.fetch(DatasetOut, "GET", f"/v1/datasets/{segment(name)}")
+
+
+def _bounds(bounds: Mapping[str, tuple[float, float]]) -> dict[str, Bounds]:
+    return {column: Bounds(low=low, high=high) for column, (low, high) in bounds.items()}

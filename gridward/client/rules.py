@@ -1,0 +1,71 @@
+"""Who may do what, as an owner writes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from gridward.core.errors import InvalidInputError
+from gridward.core.schemas import access as wire
+
+Names: TypeAlias = str | Sequence[str]
+SIGNED_IN = wire.SIGNED_IN
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Verbs on a dataset, each with a name or names: ``"bob"``, ``"dana@grid"``, ``"role:guest"``, ``SIGNED_IN``.
+
+    The publisher and the node's owner always may. ``discover``: find it and see its description and shapes.
+    ``compute``: compute on it and read checked aggregates. ``raw``: have the real values. ``train``: train
+    models on it. ``export_model``: take such a model away.
+    """
+
+    discover: Names = ()
+    compute: Names = ()
+    raw: Names = ()
+    train: Names = ()
+    export_model: Names = ()
+
+    def to_schema(self) -> wire.Access:
+        """Write it as it travels."""
+        return wire.Access(
+            discover=_listed(self.discover),
+            compute=_listed(self.compute),
+            raw=_listed(self.raw),
+            train=_listed(self.train),
+            export_model=_listed(self.export_model),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ModelAccess:
+    """Verbs on a hosted model. Its publisher and the node's owner always may."""
+
+    discover: Names = ()
+    infer: Names = ()
+    infer_encrypted: Names = ()
+    download: Names = ()
+
+    def to_schema(self) -> wire.ModelAccess:
+        """Write it as it travels."""
+        return wire.ModelAccess(
+            discover=_listed(self.discover),
+            infer=_listed(self.infer),
+            infer_encrypted=_listed(self.infer_encrypted),
+            download=_listed(self.download),
+        )
+
+
+def dataset_access(allowed_users: Names | None, access: Access | None) -> Access:
+    """Combine the two ways to say it; without either nobody but the owner sees anything."""
+    if access is not None:
+        if allowed_users is not None:
+            raise InvalidInputError("give allowed_users or access, not both")
+        return access
+    if allowed_users is None:
+        return Access()
+    return Access(raw=allowed_users, compute=SIGNED_IN, discover=SIGNED_IN)
+
+
+def _listed(names: Names) -> list[str]:
+    return [names] if isinstance(names, str) else list(names)

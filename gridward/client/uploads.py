@@ -1,0 +1,54 @@
+"""Send content to a node in chunks, with its hash; a broken connection resumes where the node stands."""
+
+from typing import Final
+
+from gridward.client.payload import Payload
+from gridward.client.progress import bar
+from gridward.client.transport import Transport
+from gridward.core.errors import NodeUnreachableError
+from gridward.core.schemas.uploads import UploadIn, UploadOut
+
+_STALLS: Final = 3
+_LONG_BYTES: Final = 8 << 20
+
+
+def upload(node: Transport, payload: Payload, what: str) -> str:
+    """Send the payload and give the upload's id.
+
+    Gives up with ``NodeUnreachableError`` after three broken chunks in a row. What arrived stays on the node
+    for a while, so the same call resumes.
+    """
+    announcement = UploadIn(
+        size_bytes=payload.size_bytes, sha256=payload.sha256, media_type=payload.media_type
+    )
+    state = node.fetch(UploadOut, "POST", "/v1/uploads", body=announcement)
+    stalls = 0
+    shown = None if payload.size_bytes >= _LONG_BYTES else False
+    with bar(f"Sending {what}", payload.size_bytes, in_bytes=True, shown=shown) as advance:
+        while not state.complete:
+            before = state.received_bytes
+            try:
+                state = _send_chunk(node, payload, state)
+            except NodeUnreachableError:
+                stalls += 1
+                if stalls == _STALLS:
+                    raise
+                state = node.fetch(UploadOut, "GET", f"/v1/uploads/{state.id}")
+            if state.received_bytes > before:
+                stalls = 0
+            advance(state.received_bytes, "")
+    return state.id
+
+
+def _send_chunk(node: Transport, payload: Payload, state: UploadOut) -> UploadOut:
+    chunk = payload.read(state.received_bytes, state.chunk_bytes)
+    if not chunk:
+        raise NodeUnreachableError(f"{node.label} holds all bytes but does not finish the upload")
+    return node.fetch(
+        UploadOut,
+        "PATCH",
+        f"/v1/uploads/{state.id}",
+        content=chunk,
+        headers={"upload-offset": str(state.received_bytes), "content-type": "application/octet-stream"},
+        timeout_s=120.0,
+    )
