@@ -1,0 +1,82 @@
+"""What every role holder checks before it takes its role, for itself and with its own pinned keys."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from gridward.core.errors import DeploymentRefusedError, GridError
+from gridward.core.plans import codec
+from gridward.core.schemas.deployments import DeploymentDocument, RoleHolder
+from gridward.core.smpc.compile import compile_plan
+from gridward.core.smpc.program import Program
+from gridward.server import tokens
+from gridward.server.keys import id_of
+
+_ATTESTED = ("name", "url", "owner", "sign_key", "seal_key")
+
+
+def holders(document: DeploymentDocument) -> Iterator[tuple[str, RoleHolder]]:
+    """All roles of a deployment with their holders."""
+    yield "host", document.host
+    for position, holder in enumerate(document.parties):
+        yield f"party {position}", holder
+    yield "crypto provider", document.crypto_provider
+
+
+def check_roles(document: DeploymentDocument, gateway_key: Ed25519PublicKey, now: datetime) -> None:
+    """Refuse a deployment whose roles are not attested by the gateway or share a node or an owner.
+
+    Raises ``DeploymentRefusedError`` naming role and cause. ``gateway_key`` is the caller's own pinned key of
+    the gateway that the document names.
+    """
+    owners: dict[str, str] = {}
+    nodes: dict[str, str] = {}
+    for role, holder in holders(document):
+        _check_attestation(document.gateway_id, role, holder, gateway_key, now)
+        if (other := owners.setdefault(holder.owner.casefold(), role)) != role:
+            raise DeploymentRefusedError(
+                f"{role} and {other} both belong to {holder.owner}; no owner may fill two roles, "
+                "choose another node"
+            )
+        if (other := nodes.setdefault(holder.node_id, role)) != role:
+            raise DeploymentRefusedError(
+                f"{holder.name} cannot be both {role} and {other}; choose another node"
+            )
+
+
+def _check_attestation(
+    gateway_id: str, role: str, holder: RoleHolder, gateway_key: Ed25519PublicKey, now: datetime
+) -> None:
+    try:
+        claims = tokens.read(
+            tokens.Kind.ATTESTATION,
+            holder.attestation,
+            gateway_key,
+            issuer=gateway_id,
+            audience=gateway_id,
+            now=now,
+        )
+    except GridError as why:
+        raise DeploymentRefusedError(
+            f"the gateway's word for {holder.name} as {role} does not hold: {why}"
+        ) from why
+    if claims["sub"] != holder.node_id or id_of(holder.sign_key) != holder.node_id:
+        raise DeploymentRefusedError(f"the gateway's word for {holder.name} as {role} is about another node")
+    for field in _ATTESTED:
+        if claims.get(field) != getattr(holder, field):
+            raise DeploymentRefusedError(
+                f"the gateway attests another {field} of {holder.name} than was stated"
+            )
+
+
+def compile_document(document: DeploymentDocument, batch: int) -> Program:
+    """Compile the deployment's plan for one batch size; every role gets the same program."""
+    return compile_plan(
+        codec.from_dict(document.plan.model_dump(mode="json", by_alias=True, exclude_none=True)),
+        batch=batch,
+        parties=len(document.parties),
+        fraction_bits=document.fraction_bits,
+        width=document.width,
+        levels=document.levels,
+    )
