@@ -17,6 +17,7 @@ class Capability(StrEnum):
     SEE_ALL_DATA = "see_all_data"
     MANAGE_SERVER = "manage_server"
     MANAGE_USERS = "manage_users"
+    APPROVE_NODES = "approve_nodes"
     READ_AUDIT = "read_audit"
     DECIDE_REQUESTS = "decide_requests"
     PUBLISH = "publish"
@@ -33,7 +34,7 @@ _TRIAGES: Final = frozenset({Capability.READ_AUDIT, Capability.DECIDE_REQUESTS})
 
 CAPABILITIES: Final[dict[RoleName, frozenset[Capability]]] = {
     RoleName.OWNER: frozenset(Capability),
-    RoleName.ADMIN: _PUBLISHES | _TRIAGES | {Capability.MANAGE_USERS},
+    RoleName.ADMIN: _PUBLISHES | _TRIAGES | {Capability.MANAGE_USERS, Capability.APPROVE_NODES},
     RoleName.DATA_OFFICER: _PUBLISHES,
     RoleName.COMPLIANCE_OFFICER: _TRIAGES,
     RoleName.DATA_SCIENTIST: _ASKS | {Capability.HOST_MODELS},

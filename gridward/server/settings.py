@@ -97,6 +97,7 @@ class NodeSettings(ServerSettings):
     upload_chunk_bytes: int = Field(
         default=8 * MEBIBYTE, ge=1024, description="Largest chunk of an upload, bytes."
     )
+    uploads_open: int = Field(default=64, ge=1, description="Open uploads of one user.")
     upload_expiry_s: float = Field(
         default=86_400,
         gt=0,
@@ -152,6 +153,20 @@ class GatewaySettings(ServerSettings):
     )
     catalogue_max_bytes: int = Field(
         default=32 * MEBIBYTE, ge=1024, description="Largest catalogue that a node may push, bytes."
+    )
+    catalogue_max_terms: int = Field(
+        default=500_000,
+        ge=1,
+        description="Most distinct words, tags and names of one node's catalogue, summed over its entries.",
+    )
+    catalogue_pushes: int = Field(
+        default=30, ge=1, description="Catalogues that one node may push within a minute."
+    )
+    joins_waiting: int = Field(
+        default=200, ge=1, description="Nodes that may wait for approval or be kept as refused."
+    )
+    joins_per_address: int = Field(
+        default=60, ge=1, description="New nodes that may ask to join from one address within an hour."
     )
 
     def url(self) -> str:

@@ -105,11 +105,11 @@ class CatalogueEntry(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     kind: Literal["dataset", "model"]
-    id: str = Field(max_length=64)
-    name: str = Field(max_length=64)
+    id: str = Field(min_length=1, max_length=64)
+    name: str = Field(min_length=1, max_length=64)
     description: str = Field(default="", max_length=4000)
     tags: list[Tag] = Field(default=[], max_length=64)
-    rows: int | None = Field(default=None, json_schema_extra={"format": "int64"})
+    rows: int | None = Field(default=None, ge=0, le=2**48, json_schema_extra={"format": "int64"})
     tensors: list[TensorInfo] = Field(default=[], max_length=4096)
     discover: Entries
 

@@ -1,0 +1,87 @@
+"""The gateway as an app: what it is made of at start, and its routes."""
+
+import random
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from math import ceil
+from typing import Final
+
+from fastapi import FastAPI
+
+from gridward.gateway.routes import gateway as gateway_routes
+from gridward.gateway.routes import matchmaking, nodes, search, tokens
+from gridward.gateway.state import Gateway
+from gridward.gateway.tables import ACCOUNT_TABLES
+from gridward.server import account_routes, keys
+from gridward.server.accounts import Accounts
+from gridward.server.app import build
+from gridward.server.db import Database
+from gridward.server.ids import Clock, utc_now
+from gridward.server.rate_limit import RateLimit
+from gridward.server.settings import GatewaySettings
+from gridward.server.signing import ReplayGuard
+
+MIGRATIONS: Final = "gridward.gateway:migrations"
+_MINUTE_S: Final = 60.0
+_HOUR_S: Final = 3600.0
+_DESCRIPTION: Final = (
+    "Directory, search, matchmaking and identities of a grid. It never sees data and grants no right."
+)
+
+
+def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) -> FastAPI:
+    """Return the gateway's app; its parts are made when it starts. Without settings: from the environment."""
+    chosen = settings or GatewaySettings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        gateway = open_gateway(chosen, clock)
+        app.state.server = gateway
+        try:
+            yield
+        finally:
+            gateway.database.close()
+
+    return build(
+        title="Gridward gateway",
+        description=_DESCRIPTION,
+        routers=(
+            gateway_routes.router,
+            account_routes.router,
+            nodes.router,
+            search.router,
+            tokens.router,
+            matchmaking.router,
+        ),
+        lifespan=lifespan,
+        body_max_bytes=min(chosen.body_max_bytes, chosen.catalogue_max_bytes),
+    )
+
+
+def open_gateway(settings: GatewaySettings, clock: Clock) -> Gateway:
+    """Load keys, bring the database's schema up to date and put the parts together.
+
+    Raises `InvalidInputError` if the data folder holds no keys.
+    """
+    own = keys.load(settings.data_dir)
+    database = Database(
+        settings.url_of_database(), connections=settings.database_connections, wait_s=settings.database_wait_s
+    )
+    database.migrate(MIGRATIONS)
+
+    def now_s() -> float:
+        return clock().timestamp()
+
+    return Gateway(
+        keys=own,
+        database=database,
+        accounts=Accounts.make(settings, own, database, ACCOUNT_TABLES, clock),
+        replays=ReplayGuard(),
+        clock=clock,
+        settings=settings,
+        joins=RateLimit(settings.joins_per_address, _HOUR_S, now_s),
+        # Twice the asked pace, and some for a node that starts anew.
+        heartbeats=RateLimit(2 * ceil(_MINUTE_S / settings.heartbeat_s) + 20, _MINUTE_S, now_s),
+        pushes=RateLimit(settings.catalogue_pushes, _MINUTE_S, now_s),
+        chance=random.SystemRandom(),
+    )
