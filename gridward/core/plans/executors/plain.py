@@ -7,8 +7,9 @@ import torch
 from torch import Tensor
 
 from gridward.core.errors import InvalidInputError, PlanFailedError, PlanLimitError
+from gridward.core.plans.dtypes import DTYPES, NAMES
 from gridward.core.plans.executors.limits import Limits, admit
-from gridward.core.plans.executors.rules import DTYPES, NAMES, apply, constant
+from gridward.core.plans.executors.rules import apply, constant
 from gridward.core.plans.executors.shapes import estimate, last_uses
 from gridward.core.plans.plan import Dim, Input, Plan, Step
 from gridward.core.plans.validate import blame

@@ -7,23 +7,12 @@ from typing import Any, Final, TypeAlias
 import torch
 from torch import Tensor
 
+from gridward.core.plans.dtypes import DTYPES
 from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Argument, Constant, Dim, DType, Ref, Step
 from gridward.core.plans.table import SPECS
 
 Rule: TypeAlias = Callable[..., Tensor | tuple[Tensor | None, ...]]
-
-DTYPES: Final[Mapping[DType, torch.dtype]] = MappingProxyType(
-    {
-        DType.FLOAT32: torch.float32,
-        DType.FLOAT64: torch.float64,
-        DType.INT32: torch.int32,
-        DType.INT64: torch.int64,
-        DType.UINT8: torch.uint8,
-        DType.BOOL: torch.bool,
-    }
-)
-NAMES: Final[Mapping[torch.dtype, DType]] = MappingProxyType({value: key for key, value in DTYPES.items()})
 
 
 def _overload(op: Op) -> Rule:

@@ -10,10 +10,11 @@ import torch
 from torch import Tensor
 
 from gridward.core.errors import PlanRejectedError
+from gridward.core.plans.dtypes import DTYPES, NAMES
 from gridward.core.plans.executors.limits import Estimate
-from gridward.core.plans.executors.rules import DTYPES, NAMES, apply
+from gridward.core.plans.executors.rules import apply
 from gridward.core.plans.ops import CostRule, Op
-from gridward.core.plans.plan import Dim, Plan, Ref, Role, Size, Step
+from gridward.core.plans.plan import Constant, Dim, Input, Plan, Ref, Role, Size, Step
 from gridward.core.plans.table import SPECS
 from gridward.core.plans.validate import MAX_RANK, MAX_SIZE, blame, listing, references
 
@@ -132,11 +133,12 @@ class _Walk:
         self.inputs = {value.name: value for value in plan.inputs}
         self.values: dict[str, Tensor | None] = {}
         self.memory = _Memory(last_uses(plan))
-        for value in plan.inputs:
+        for value in _fed(plan):
             shape = sizes(value.shape, dims)
+            if math.prod(shape) > MAX_VALUE_BYTES // 8:
+                self.problems.append(f"{value.name!r} of shape {shape} fits no machine")
+                shape = [0] * len(shape)
             self._hold(value.name, torch.empty(shape, dtype=DTYPES[value.dtype], device="meta"))
-        for fixed in plan.constants:
-            self._hold(fixed.name, torch.empty(fixed.shape, dtype=DTYPES[fixed.dtype], device="meta"))
         self.memory.release(BEFORE, 0)
 
     def _hold(self, name: str, value: Tensor | None, view_of: str | None = None) -> None:
@@ -209,9 +211,13 @@ class _Walk:
                 self.problems.append(f"output {name!r}: {given} does not replace the input of that name")
 
 
+def _fed(plan: Plan) -> list[Input | Constant]:
+    return [*plan.inputs, *plan.constants]
+
+
 def last_uses(plan: Plan) -> dict[str, int]:
     """Give for every value the number of the last step that reads or makes it; outputs live past the end."""
-    last = {value.name: BEFORE for value in (*plan.inputs, *plan.constants)}
+    last = {value.name: BEFORE for value in _fed(plan)}
     for at, step in enumerate(plan.steps):
         last.update(dict.fromkeys(step.out, at))
         last.update(dict.fromkeys(references(step), at))
