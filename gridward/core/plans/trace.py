@@ -77,7 +77,7 @@ def trace_module(
         | {key: (Role.STATE, value.detach()) for key, value in buffers.items()}
         | _unclaimed(fed, [*own, *buffers], Role.DATA, example_inputs)
     )
-    with torch.no_grad():
+    with torch.no_grad(), _refusing():
         results = eager({key: value for key, (_, value) in inputs.items()})
     outputs = dict.fromkeys(results, Role.OUTPUT)
     return _trace(eager, _Signature(name, Kind.INFERENCE, inputs, outputs))
@@ -106,7 +106,8 @@ def trace_function(
         return _results(function(*(values[key] for key in example_inputs)))
 
     inputs = {key: (said.get(key, Role.DATA), value.detach()) for key, value in example_inputs.items()}
-    results = eager(example_inputs)
+    with _refusing():
+        results = eager(example_inputs)
     outputs = {key: given.get(key, Role.OUTPUT) for key in results}
     return _trace(eager, _Signature(name, kind, inputs, outputs))
 
@@ -161,7 +162,7 @@ def trace_training(
         | _unclaimed([target], [*trained, *frozen, *buffers, *state, *hyper], Role.TARGET, [y])
         | {key: (Role.HYPER, value) for key, value in hyper.items()}
     )
-    with torch.no_grad():
+    with torch.no_grad(), _refusing():
         results = eager({key: value for key, (_, value) in inputs.items()})
     known = {"loss": Role.LOSS, "correct": Role.METRIC}
     outputs = {key: known.get(key) or (Role.PARAM if key in trained else Role.STATE) for key in results}
@@ -187,7 +188,8 @@ def _trace(eager: Eager, signature: _Signature) -> Traced:
         results = eager(dict(zip(names, values, strict=True)))
         return [results[key] for key in signature.outputs]
 
-    graph, symbol = fx_graph(flat, examples, moving)
+    with _refusing():
+        graph, symbol = fx_graph(flat, examples, moving)
     if any(moving) and symbol is None:
         raise PlanRejectedError(
             "the batch size was silently fixed: the function takes the number of rows for a constant"
@@ -284,6 +286,19 @@ def _unclaimed(
 
 def _classifies(output: Tensor, target: Tensor) -> bool:
     return target.dtype is torch.int64 and target.ndim == 1 and output.ndim == 2
+
+
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """Say of what torch cannot run or trace that it cannot be a plan."""
+    try:
+        yield
+    except RuntimeError as why:
+        text = (str(why).strip() or type(why).__name__).splitlines()[0][:400]
+        hint = (
+            " (batch norm: freeze it in eval mode, or use group or layer norm)" if "in-place" in text else ""
+        )
+        raise PlanRejectedError(f"the function cannot become a plan: {text}{hint}") from why
 
 
 @contextmanager
