@@ -1,13 +1,20 @@
 """The node's app: `create_app` wires its parts; uvicorn calls it as a factory."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Final
 
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from gridward.api import queries, storage
+from gridward.api.hearts import Hearts
 from gridward.api.node import Node
+from gridward.api.routes import datasets, memberships, uploads
+from gridward.api.routes import node as node_routes
+from gridward.api.services.uploads import expire
 from gridward.api.tables.accounts import ACCOUNT_TABLES
 from gridward.server import account_routes
 from gridward.server.accounts import Accounts
@@ -15,12 +22,21 @@ from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
 from gridward.server.db import Database
 from gridward.server.ids import Clock, utc_now
+from gridward.server.jobs import Bell, Repeated
 from gridward.server.keys import load
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
 
 MIGRATIONS: Final = "gridward.api:migrations"
-ROUTERS: Final = (account_routes.router,)
+ROUTERS: Final = (
+    account_routes.router,
+    node_routes.router,
+    memberships.router,
+    uploads.router,
+    datasets.router,
+)
+_EXPIRY_PAUSE_S: Final = 600.0
+_log: Final = logging.getLogger("gridward.node")
 
 
 def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> FastAPI:
@@ -33,10 +49,16 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         node = await run_in_threadpool(open_node, wanted, clock)
-        app.state.server = node
+        hearts = Hearts(node)
+        expiry = Repeated("upload expiry", _EXPIRY_PAUSE_S, partial(expire, node))
+        app.state.server, app.state.hearts = node, hearts
         try:
+            await run_in_threadpool(_begin, node, hearts)
+            expiry.start()
             yield
+            await run_in_threadpool(expiry.stop)
         finally:
+            await run_in_threadpool(hearts.stop)
             await run_in_threadpool(close_node, node)
 
     return build(
@@ -64,8 +86,21 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         accounts=Accounts.make(settings, keys, database, ACCOUNT_TABLES, clock),
         replays=ReplayGuard(),
         blobs=BlobFolder(settings.data_dir / "blobs"),
+        catalogue_changed=Bell(),
         clock=clock,
     )
+
+
+def _begin(node: Node, hearts: Hearts) -> None:
+    swept = storage.sweep(node)
+    if swept:
+        _log.info("removed %d files that a crash left behind", swept)
+    with node.database.read() as db:
+        urls = {row.gateway_url for row in queries.memberships(db)}
+    if node.settings.gateway_url is not None:
+        urls.add(node.settings.gateway_url.rstrip("/"))
+    for url in sorted(urls):
+        hearts.start(url)
 
 
 def close_node(node: Node) -> None:

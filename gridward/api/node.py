@@ -10,6 +10,7 @@ from gridward.core.errors import NotSignedInError
 from gridward.core.schemas.accounts import RoleName
 from gridward.server import sessions, tokens
 from gridward.server.blobs import BlobFolder
+from gridward.server.jobs import Bell
 from gridward.server.keys import read_sign_key
 from gridward.server.principals import Principal
 from gridward.server.settings import NodeSettings
@@ -22,6 +23,7 @@ class Node(Server):
 
     settings: NodeSettings
     blobs: BlobFolder
+    catalogue_changed: Bell
 
     def authenticate(self, token: str) -> Principal:
         """Accept the node's own access tokens and identity tokens of gateways that it joined."""

@@ -1,15 +1,16 @@
 """Every SELECT over private rows; each takes the caller first, or says why it needs none."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, exists
+from sqlalchemy import ColumnElement, Text, cast, exists
 from sqlmodel import Session, and_, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from gridward.api.tables.datasets import BlobUse, Dataset, DatasetGrant, Upload
 from gridward.api.tables.memberships import Membership
 from gridward.core.schemas.node import MembershipState
-from gridward.server.principals import Principal
+from gridward.server.principals import DISCOVER, Principal
 
 VERBS = ("discover", "compute", "raw", "train", "export_model")
 
@@ -81,3 +82,41 @@ def joined_membership(db: Session, gateway_id: str) -> Membership | None:
 
 def _publishes(caller: Principal) -> ColumnElement[bool]:
     return col(Dataset.user_id) == (caller.user_id or "")
+
+
+def blobs_in_use(db: Session) -> set[str]:
+    """Names of all blobs that something needs; for the sweep."""
+    return set(db.exec(select(BlobUse.sha256)).all())
+
+
+def upload_ids(db: Session) -> set[str]:
+    """Ids of all open uploads; for the sweep."""
+    return set(db.exec(select(Upload.id)).all())
+
+
+def open_uploads(db: Session, user_id: str) -> int:
+    """Number of a user's open uploads; for the limit."""
+    return db.exec(select(func.count()).select_from(Upload).where(col(Upload.user_id) == user_id)).one()
+
+
+def stale_uploads(db: Session, before: datetime) -> Sequence[Upload]:
+    """Uploads that rest since `before`; for the expiry."""
+    return db.exec(select(Upload).where(col(Upload.touched_at) < before)).all()
+
+
+def with_tags(rows: SelectOfScalar[Dataset], tags: Sequence[str]) -> SelectOfScalar[Dataset]:
+    """Keep the datasets that have all of these tags."""
+    for tag in tags:
+        # Tags hold no quotes or backslashes: a quoted tag is found in the stored JSON iff it is there.
+        rows = rows.where(cast(col(Dataset.tags), Text).contains(f'"{tag}"', autoescape=True))
+    return rows
+
+
+def discover_grants(db: Session) -> Sequence[DatasetGrant]:
+    """Return all entries of discover lists; for the node itself, which tells its gateways."""
+    return db.exec(select(DatasetGrant).where(col(DatasetGrant.verb) == DISCOVER)).all()
+
+
+def memberships(db: Session) -> Sequence[Membership]:
+    """Return all memberships; for the node itself and whoever manages it."""
+    return db.exec(select(Membership).order_by(col(Membership.created_at))).all()

@@ -8,14 +8,26 @@ import hashlib
 import os
 import re
 import secrets
+import threading
 import time
+import zlib
 from collections.abc import Iterator, Set
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, Final
 
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _CHUNK_BYTES: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Seal:
+    """A finished, synced file that is about to become a blob."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
 
 
 class BlobFolder:
@@ -24,7 +36,12 @@ class BlobFolder:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / "incoming"
+        self._locks = tuple(threading.Lock() for _ in range(64))
         self._incoming.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def lock(self, name: str) -> threading.Lock:
+        """Return the lock that whoever appends to the arriving file `name` holds."""
+        return self._locks[zlib.crc32(name.encode()) % len(self._locks)]
 
     def path(self, sha256: str) -> Path:
         """Return where the blob of this hash lies; map it, never write to it."""
@@ -47,27 +64,20 @@ class BlobFolder:
         finally:
             path.unlink(missing_ok=True)
 
-    def adopt(self, path: Path) -> tuple[str, int]:
-        """Turn a finished file into a blob, durably; returns its SHA-256 and size in bytes.
-
-        The file is gone from its old place. Cost: one read of it, one fsync of file and folder.
-        """
+    def seal(self, path: Path) -> Seal:
+        """Sync a finished file to disk and name it. Cost: one read of it, one fsync."""
         with path.open("rb") as file:
             digest = digest_of(file)
             os.fsync(file.fileno())
-            size = os.fstat(file.fileno()).st_size
-        place = self.path(digest)
-        place.parent.mkdir(mode=0o700, exist_ok=True)
-        path.chmod(0o400)
-        path.replace(place)
-        _sync_folder(place.parent)
-        return digest, size
+            return Seal(path, digest, os.fstat(file.fileno()).st_size)
 
-    def put(self, content: bytes) -> tuple[str, int]:
-        """Store bytes as a blob; returns its SHA-256 and size in bytes."""
-        with self.scratch() as path:
-            path.write_bytes(content)
-            return self.adopt(path)
+    def place(self, seal: Seal) -> None:
+        """Turn a sealed file into a blob, durably; it is gone from its old place. Cost: one folder sync."""
+        place = self.path(seal.sha256)
+        place.parent.mkdir(mode=0o700, exist_ok=True)
+        seal.path.chmod(0o400)
+        seal.path.replace(place)
+        _sync_folder(place.parent)
 
     def remove(self, sha256: str) -> None:
         """Delete a blob that no row names any more. Processes that mapped it keep their view."""

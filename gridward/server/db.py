@@ -5,6 +5,7 @@ long takes the `Database` itself and opens transactions around its reads and wri
 is never held while a plan runs or a password is hashed.
 """
 
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -120,3 +121,15 @@ def _begin_sqlite(connection: Connection) -> None:
     writes = bool(connection.get_execution_options().get(_WRITES))
     connection.exec_driver_sql(f"PRAGMA query_only={'OFF' if writes else 'ON'}")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def lock(db: Session, name: str) -> None:
+    """Wait until no other write transaction holds the lock `name`; held until this one ends.
+
+    On SQLite every write transaction excludes every other, so there is nothing to do.
+    """
+    if db.connection().dialect.name == "postgresql":
+        key = zlib.crc32(name.encode())
+        db.connection().execute(
+            text("SELECT pg_advisory_xact_lock(:space, :key)"), {"space": 1, "key": key - 2**31}
+        )

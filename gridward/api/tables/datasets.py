@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, Index
+from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint
 from sqlmodel import Field
 
 from gridward.api.tables.base import NodeTable
@@ -40,9 +40,11 @@ class Dataset(NodeTable, table=True):
     """A published dataset. `tensors` lists name, dtype and shape; values are in the blobs only."""
 
     __tablename__ = "datasets"
+    # Unique per publisher, not per node: a refusal must not tell of others' hidden datasets.
+    __table_args__ = (UniqueConstraint("user_id", "name"),)
 
     id: str = Field(primary_key=True, max_length=64)
-    name: str = Field(unique=True, max_length=64)
+    name: str = Field(max_length=64)
     description: str = Field(default="", max_length=4000)
     tags: list[str] = Field(sa_type=JSON)
     version: int = 1

@@ -79,7 +79,7 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_datasets_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_datasets")),
-        sa.UniqueConstraint("name", name=op.f("uq_datasets_name")),
+        sa.UniqueConstraint("user_id", "name", name=op.f("uq_datasets_user_id_name")),
     )
     op.create_index(op.f("ix_datasets_published_by"), "datasets", ["published_by"], unique=False)
     op.create_table(

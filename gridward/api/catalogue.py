@@ -1,0 +1,35 @@
+"""What this node tells its gateways: the things whose owners made them discoverable, never values."""
+
+from sqlmodel import Session
+
+from gridward.api import queries
+from gridward.core.schemas.gateway import CatalogueEntry, CatalogueIn
+from gridward.core.schemas.tensor import TensorInfo
+
+
+def dataset_entries(db: Session) -> list[CatalogueEntry]:
+    """Return an entry for every dataset whose `discover` list names somebody."""
+    datasets = queries.all_datasets(db)
+    lists: dict[str, list[str]] = {}
+    for grant in queries.discover_grants(db):
+        lists.setdefault(grant.dataset_id, []).append(grant.entry)
+    return [
+        CatalogueEntry(
+            kind="dataset",
+            id=dataset.id,
+            name=dataset.name,
+            description=dataset.description,
+            tags=dataset.tags,
+            rows=dataset.rows,
+            tensors=[TensorInfo.model_validate(tensor) for tensor in dataset.tensors],
+            discover=sorted(lists[dataset.id]),
+        )
+        for dataset in datasets
+        if dataset.id in lists
+    ]
+
+
+def catalogue(db: Session) -> bytes:
+    """Return the catalogue as it is sent: equal content has equal bytes, so a digest can name it."""
+    entries = dataset_entries(db)
+    return CatalogueIn(entries=entries).model_dump_json().encode()

@@ -1,0 +1,51 @@
+"""Routes of datasets."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query
+
+from gridward.api.node import NodeOf
+from gridward.api.services import datasets
+from gridward.core.schemas.datasets import DatasetIn, DatasetOut, DatasetPatch, DatasetsOut, Tag
+from gridward.server.state import Caller, ReadDb
+
+router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
+
+DatasetId = Annotated[str, Path(max_length=64)]
+
+
+@router.post("", status_code=201)
+def publish_dataset(body: DatasetIn, caller: Caller, node: NodeOf) -> DatasetOut:
+    """Publish a complete upload as a dataset."""
+    return datasets.publish(node, caller, body)
+
+
+@router.get("")
+def list_datasets(
+    caller: Caller,
+    db: ReadDb,
+    tag: Annotated[list[Tag], Query(default_factory=list, max_length=16, description="Tags that it has.")],
+    name: Annotated[str | None, Query(max_length=64, description="Exact name.")] = None,
+    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 100,
+) -> DatasetsOut:
+    """List the datasets that one may discover."""
+    return datasets.list_visible(caller, db, tag, name, offset, limit)
+
+
+@router.get("/{dataset_id}")
+def get_dataset(dataset_id: DatasetId, caller: Caller, db: ReadDb) -> DatasetOut:
+    """Describe a dataset; never its values."""
+    return datasets.get(caller, db, dataset_id)
+
+
+@router.patch("/{dataset_id}")
+def change_dataset(dataset_id: DatasetId, body: DatasetPatch, caller: Caller, node: NodeOf) -> DatasetOut:
+    """Change what is said of a dataset, or who may do what with it."""
+    return datasets.change(node, caller, dataset_id, body)
+
+
+@router.delete("/{dataset_id}", status_code=204)
+def delete_dataset(dataset_id: DatasetId, caller: Caller, node: NodeOf) -> None:
+    """Delete a dataset and its values."""
+    datasets.remove(node, caller, dataset_id)

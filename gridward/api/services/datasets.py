@@ -1,0 +1,244 @@
+"""Datasets: publish, find, describe, change the rules, delete. Values leave through releases only."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from sqlmodel import Session, col, delete, func, select
+
+from gridward.api import queries, storage
+from gridward.api.formats.read import Limits, convert
+from gridward.api.formats.tensor_file import Spec
+from gridward.api.node import Node
+from gridward.api.tables.accounts import AuditEntry
+from gridward.api.tables.datasets import Dataset, DatasetGrant, Upload
+from gridward.core.errors import (
+    AlreadyExistsError,
+    AuthorizationError,
+    ConflictError,
+    InvalidInputError,
+    ObjectNotFoundError,
+    SendNotPermittedError,
+)
+from gridward.core.schemas.access import Access
+from gridward.core.schemas.datasets import Bounds, DatasetIn, DatasetOut, DatasetPatch, DatasetsOut
+from gridward.core.schemas.tensor import TensorInfo
+from gridward.core.schemas.uploads import MediaType
+from gridward.server import audit
+from gridward.server.ids import new_id
+from gridward.server.principals import Capability, Principal
+
+
+def publish(node: Node, caller: Principal, body: DatasetIn) -> DatasetOut:
+    """Make a dataset of a complete upload; the upload is used up.
+
+    Raises `SendNotPermittedError` without the capability, `UploadRefusedError` if the file is not what it
+    claims to be, `AlreadyExistsError` if the caller has a dataset of this name.
+    """
+    if caller.user_id is None or not caller.may(Capability.PUBLISH):
+        raise SendNotPermittedError(f"'{caller.name}' may not publish datasets here; ask its owner")
+    with node.blobs.lock(body.upload_id), node.blobs.scratch() as values, node.blobs.scratch() as entities:
+        with node.database.read() as db:
+            upload = queries.own_upload(caller, db, body.upload_id)
+            _require_free_name(db, caller.user_id, body.name)
+        if upload is None:
+            raise ObjectNotFoundError(f"no upload '{body.upload_id}' of yours")
+        if not upload.complete:
+            raise ConflictError(f"the upload stands at {upload.received_bytes} of {upload.size_bytes} bytes")
+        specs = _convert(node, body, upload, values, entities)
+        _check_bounds(body.bounds, specs)
+        dataset = _store(node, caller, body, specs, (values, entities if body.entity else None))
+        node.blobs.part(upload.id).unlink(missing_ok=True)
+    node.catalogue_changed.ring()
+    return _describe_one(node, caller, dataset.id)
+
+
+def list_visible(
+    caller: Principal, db: Session, tags: Sequence[str], name: str | None, offset: int, limit: int
+) -> DatasetsOut:
+    """List the datasets that the caller may discover, by name; `tags` must all be there."""
+    wanted = queries.with_tags(queries.visible_datasets(caller), tags)
+    if name is not None:
+        wanted = wanted.where(col(Dataset.name) == name)
+    total = db.exec(select(func.count()).select_from(wanted.subquery())).one()
+    page = wanted.order_by(col(Dataset.name), col(Dataset.id)).offset(offset).limit(limit)
+    rows = db.exec(page).all()
+    return DatasetsOut(
+        items=[_describe(caller, db, row) for row in rows], total=total, offset=offset, limit=limit
+    )
+
+
+def get(caller: Principal, db: Session, dataset_id: str) -> DatasetOut:
+    """Describe a dataset, unless it is hidden from the caller or missing: the same refusal."""
+    return _describe(caller, db, _visible(caller, db, dataset_id))
+
+
+def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) -> DatasetOut:
+    """Change description, tags, rules, bounds or threshold; for the publisher and the node's owner."""
+    with node.database.write() as db:
+        dataset = _managed(caller, db, dataset_id)
+        if patch.description is not None:
+            dataset.description = patch.description
+        if patch.tags is not None:
+            dataset.tags = _distinct(patch.tags)
+        if patch.min_rows is not None:
+            dataset.min_rows = patch.min_rows
+        if patch.bounds is not None:
+            _check_bounds(patch.bounds, _specs(dataset))
+            dataset.bounds = {name: bounds.model_dump() for name, bounds in patch.bounds.items()}
+        if patch.access is not None:
+            db.exec(delete(DatasetGrant).where(col(DatasetGrant.dataset_id) == dataset_id))
+            db.add_all(_grants(dataset_id, patch.access))
+        db.add(dataset)
+        said = patch.model_dump_json(exclude_none=True, exclude={"description", "bounds"})
+        audit.record(db, AuditEntry, caller, node.clock(), "change_dataset", dataset_id, reason=said)
+        db.flush()
+        described = _describe(caller, db, dataset)
+    node.catalogue_changed.ring()
+    return described
+
+
+def remove(node: Node, caller: Principal, dataset_id: str) -> None:
+    """Delete a dataset and its values; for the publisher and the node's owner."""
+    with node.database.write() as db:
+        dataset = _managed(caller, db, dataset_id)
+        unused = storage.drop(db, dataset_id)
+        db.delete(dataset)
+        audit.record(db, AuditEntry, caller, node.clock(), "delete_dataset", dataset_id, reason=dataset.name)
+    storage.collect(node, unused)
+    node.catalogue_changed.ring()
+
+
+def tensors_path(node: Node, dataset: Dataset) -> Path:
+    """Return the safetensors file of a dataset's tensors; map it, never write to it."""
+    return node.blobs.path(dataset.blob)
+
+
+def entity_path(node: Node, dataset: Dataset) -> Path | None:
+    """Return the safetensors file of the entity ids (`entity`: uint8 [rows, 16]), if there is one."""
+    return node.blobs.path(dataset.entity_blob) if dataset.entity_blob else None
+
+
+def _convert(node: Node, body: DatasetIn, upload: Upload, values: Path, entities: Path) -> dict[str, Spec]:
+    return convert(
+        node.blobs.part(upload.id),
+        MediaType(upload.media_type),
+        values,
+        entities,
+        columns=body.columns,
+        entity=body.entity,
+        entity_secret=node.keys.entity_secret,
+        limits=Limits(node.settings.dataset_max_tensors, node.settings.upload_max_bytes),
+    )
+
+
+def _store(
+    node: Node, caller: Principal, body: DatasetIn, specs: dict[str, Spec], files: tuple[Path, Path | None]
+) -> Dataset:
+    user_id = caller.user_id or ""
+    values = node.blobs.seal(files[0])
+    entities = node.blobs.seal(files[1]) if files[1] else None
+    tensors = [
+        TensorInfo(name=name, dtype=spec.dtype, shape=list(spec.shape)) for name, spec in specs.items()
+    ]
+    dataset = Dataset(
+        id=new_id("ds"),
+        name=body.name,
+        description=body.description,
+        tags=_distinct(body.tags),
+        rows=tensors[0].shape[0],
+        tensors=[tensor.model_dump() for tensor in tensors],
+        blob=values.sha256,
+        entity=body.entity,
+        entity_blob=entities.sha256 if entities else None,
+        bounds={name: bounds.model_dump() for name, bounds in body.bounds.items()},
+        min_rows=body.min_rows,
+        user_id=user_id,
+        published_by=caller.name,
+        created_at=node.clock(),
+    )
+    with node.database.write() as db:
+        _require_free_name(db, user_id, body.name)
+        db.delete(db.get_one(Upload, body.upload_id))
+        db.flush()
+        db.add(dataset)
+        db.flush()
+        db.add_all(_grants(dataset.id, body.access))
+        for seal in (values, entities):
+            if seal is not None:
+                storage.keep(node, db, seal, used_by=dataset.id, user_id=user_id)
+        said = body.access.model_dump_json()
+        audit.record(db, AuditEntry, caller, node.clock(), "publish_dataset", dataset.id, reason=said)
+    return dataset
+
+
+def _require_free_name(db: Session, user_id: str, name: str) -> None:
+    taken = select(Dataset).where(col(Dataset.user_id) == user_id, col(Dataset.name) == name)
+    if db.exec(taken).first() is not None:
+        raise AlreadyExistsError(f"you have a dataset named '{name}' on this node; take another name")
+
+
+def _check_bounds(bounds: dict[str, Bounds], specs: dict[str, Spec]) -> None:
+    for name, limits in bounds.items():
+        if name not in specs or len(specs[name].shape) != 1:
+            raise InvalidInputError(f"bounds: there is no column '{name}'")
+        if limits.low >= limits.high:
+            raise InvalidInputError(f"bounds.{name}: low must be below high")
+
+
+def _specs(dataset: Dataset) -> dict[str, Spec]:
+    infos = [TensorInfo.model_validate(tensor) for tensor in dataset.tensors]
+    return {info.name: Spec(info.dtype, tuple(info.shape)) for info in infos}
+
+
+def _grants(dataset_id: str, access: Access) -> Iterator[DatasetGrant]:
+    for verb, entries in access:
+        for entry in _distinct(entries):
+            yield DatasetGrant(dataset_id=dataset_id, verb=verb, entry=entry)
+
+
+def _visible(caller: Principal, db: Session, dataset_id: str) -> Dataset:
+    dataset = queries.visible_dataset(caller, db, dataset_id)
+    if dataset is None:
+        raise ObjectNotFoundError(f"no dataset '{dataset_id}' on this node")
+    return dataset
+
+
+def _managed(caller: Principal, db: Session, dataset_id: str) -> Dataset:
+    dataset = _visible(caller, db, dataset_id)
+    if not queries.manages(caller, dataset):
+        raise AuthorizationError(f"only its publisher and the node's owner change '{dataset.name}'")
+    return dataset
+
+
+def _describe_one(node: Node, caller: Principal, dataset_id: str) -> DatasetOut:
+    with node.database.read() as db:
+        return get(caller, db, dataset_id)
+
+
+def _describe(caller: Principal, db: Session, dataset: Dataset) -> DatasetOut:
+    access = None
+    if queries.manages(caller, dataset):
+        lists: dict[str, list[str]] = {verb: [] for verb in queries.VERBS}
+        for grant in queries.grants_of(db, [dataset.id]):
+            lists[grant.verb].append(grant.entry)
+        access = Access.model_validate({verb: sorted(entries) for verb, entries in lists.items()})
+    return DatasetOut(
+        id=dataset.id,
+        name=dataset.name,
+        description=dataset.description,
+        tags=dataset.tags,
+        version=dataset.version,
+        rows=dataset.rows,
+        tensors=[TensorInfo.model_validate(tensor) for tensor in dataset.tensors],
+        entity=dataset.entity,
+        bounds={name: Bounds.model_validate(limits) for name, limits in dataset.bounds.items()},
+        min_rows=dataset.min_rows,
+        published_by=dataset.published_by,
+        created_at=dataset.created_at,
+        verbs=queries.dataset_verbs(caller, db, dataset),
+        access=access,
+    )
+
+
+def _distinct(entries: Sequence[str]) -> list[str]:
+    return list(dict.fromkeys(entries))

@@ -1,0 +1,145 @@
+"""Resumable uploads: announced size and hash, chunks in order, complete when the hash fits.
+
+Nobody can tell from an answer whether a node holds some content already: the same bytes are sent and
+counted again.
+"""
+
+import hmac
+import os
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+from gridward.api import queries
+from gridward.api.node import Node
+from gridward.api.storage import require_room
+from gridward.api.tables.datasets import Upload
+from gridward.core.errors import (
+    BusyError,
+    ConflictError,
+    ObjectNotFoundError,
+    SendNotPermittedError,
+    TooLargeError,
+    UploadRefusedError,
+)
+from gridward.core.schemas.uploads import UploadIn, UploadOut
+from gridward.server.blobs import digest_of
+from gridward.server.db import lock
+from gridward.server.ids import new_id
+from gridward.server.principals import Capability, Principal
+
+
+def create(node: Node, caller: Principal, body: UploadIn) -> UploadOut:
+    """Announce an upload. Sizes and quotas are checked before a byte is stored."""
+    if caller.user_id is None or not (caller.may(Capability.PUBLISH) or caller.may(Capability.HOST_MODELS)):
+        raise SendNotPermittedError(f"'{caller.name}' may not store things on this node; ask its owner")
+    limit = node.settings.upload_max_bytes
+    if body.size_bytes > limit:
+        raise TooLargeError(f"this node takes uploads of up to {limit} bytes")
+    now = node.clock()
+    upload = Upload(
+        id=new_id("upl"),
+        user_id=caller.user_id,
+        size_bytes=body.size_bytes,
+        sha256=body.sha256,
+        media_type=body.media_type.value,
+        created_at=now,
+        touched_at=now,
+    )
+    with node.database.write() as db:
+        lock(db, "blobs")
+        if queries.open_uploads(db, caller.user_id) >= node.settings.uploads_open:
+            raise BusyError("you have too many open uploads on this node; finish or delete some")
+        require_room(node, db, caller.user_id, body.size_bytes)
+        if body.size_bytes > shutil.disk_usage(node.settings.data_dir).free:
+            raise TooLargeError("this node's disk is full; ask its owner")
+        db.add(upload)
+    return _describe(node, upload)
+
+
+def get(node: Node, caller: Principal, upload_id: str) -> UploadOut:
+    """Say where one's upload stands; resume at `received_bytes`."""
+    return _describe(node, _own(node, caller, upload_id))
+
+
+def append(node: Node, caller: Principal, upload_id: str, offset: int, chunk: bytes) -> UploadOut:
+    """Store the next chunk; durable when this returns. With the last one the hash is checked.
+
+    Raises `ConflictError` if `offset` is not what was received so far, `UploadRefusedError` if the whole is
+    not what was announced: then it is gone.
+    """
+    with node.blobs.lock(upload_id):
+        upload = _own(node, caller, upload_id)
+        end = offset + len(chunk)
+        if upload.complete or offset != upload.received_bytes:
+            raise ConflictError(f"resume at byte {upload.received_bytes} of {upload.size_bytes}")
+        if len(chunk) > node.settings.upload_chunk_bytes or end > upload.size_bytes:
+            raise TooLargeError("the chunk is larger than this node takes, or than what was announced")
+        part = node.blobs.part(upload.id)
+        _write(part, offset, chunk)
+        if end == upload.size_bytes and not _fits(part, upload.sha256):
+            _delete(node, upload)
+            raise UploadRefusedError("the bytes do not have the announced SHA-256; send them again")
+        upload.received_bytes = end
+        upload.complete = end == upload.size_bytes
+        upload.touched_at = node.clock()
+        with node.database.write() as db:
+            db.merge(upload)
+    return _describe(node, upload)
+
+
+def delete(node: Node, caller: Principal, upload_id: str) -> None:
+    """Give up an upload."""
+    with node.blobs.lock(upload_id):
+        _delete(node, _own(node, caller, upload_id))
+
+
+def expire(node: Node) -> None:
+    """Drop uploads that rest for longer than the setting says."""
+    before = node.clock() - timedelta(seconds=node.settings.upload_expiry_s)
+    with node.database.read() as db:
+        stale = queries.stale_uploads(db, before)
+    for upload in stale:
+        with node.blobs.lock(upload.id):
+            _delete(node, upload)
+
+
+def _own(node: Node, caller: Principal, upload_id: str) -> Upload:
+    with node.database.read() as db:
+        upload = queries.own_upload(caller, db, upload_id)
+    if upload is None:
+        raise ObjectNotFoundError(f"no upload '{upload_id}' of yours")
+    return upload
+
+
+def _write(part: Path, offset: int, chunk: bytes) -> None:
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.truncate(offset)
+        file.seek(offset)
+        file.write(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _fits(part: Path, sha256: str) -> bool:
+    with part.open("rb") as file:
+        return hmac.compare_digest(digest_of(file), sha256)
+
+
+def _delete(node: Node, upload: Upload) -> None:
+    with node.database.write() as db:
+        row = db.get(Upload, upload.id)
+        if row is not None:
+            db.delete(row)
+    node.blobs.part(upload.id).unlink(missing_ok=True)
+
+
+def _describe(node: Node, upload: Upload) -> UploadOut:
+    return UploadOut(
+        id=upload.id,
+        size_bytes=upload.size_bytes,
+        received_bytes=upload.received_bytes,
+        chunk_bytes=node.settings.upload_chunk_bytes,
+        complete=upload.complete,
+    )
