@@ -52,8 +52,8 @@ def compile_plan(
     low = Lowering(batch, fraction_bits, width, levels, shapes, _exposed(plan))
     data = _place_inputs(plan, low)
     faults = [fault for number, step in enumerate(plan.steps) if (fault := _lower(low, number, step))]
-    outputs = _place_outputs(plan, low, faults)
-    if faults:
+    output = _place_output(plan, low, faults)
+    if faults or output is None:
         raise PlanRejectedError("cannot run encrypted: " + "; ".join(faults))
     gates, registers, parameters = tuple(low.gates), tuple(low.registers), tuple(low.parameters)
     slots = manifest(gates, registers)
@@ -64,7 +64,7 @@ def compile_plan(
         width=width,
         levels=levels,
         input=data,
-        outputs=outputs,
+        output=output,
         parameters=parameters,
         registers=registers,
         gates=gates,
@@ -156,19 +156,20 @@ def _references(step: Step) -> list[str]:
     return names
 
 
-def _place_outputs(plan: Plan, low: Lowering, faults: list[str]) -> tuple[Port, ...]:
-    ports = []
-    for output in plan.outputs:
-        value = low.values[output.ref]
-        if output.role is not Role.OUTPUT:
-            faults.append(f"output {output.name!r} is a {output.role}; encrypted plans are inference plans")
-        elif isinstance(value, Secret):
-            ports.append(_emit_output(low, output.name, value))
-        elif not isinstance(value, Missing) or not value.why.startswith("step "):
-            faults.append(f"output {output.name!r} does not depend on the query")
-    if not plan.outputs:
-        faults.append("there is no output")
-    return tuple(ports)
+def _place_output(plan: Plan, low: Lowering, faults: list[str]) -> Port | None:
+    if len(plan.outputs) != 1:
+        faults.append(f"there are {len(plan.outputs)} outputs; encrypted plans have one")
+        return None
+    output = plan.outputs[0]
+    value = low.values[output.ref]
+    if output.role is not Role.OUTPUT:
+        faults.append(f"output {output.name!r} is a {output.role}; encrypted plans are inference plans")
+    elif isinstance(value, Secret):
+        return _emit_output(low, output.name, value)
+    elif not faults:
+        why = value.why if isinstance(value, Missing) else "does not depend on the query"
+        faults.append(f"output {output.name!r}: {why}")
+    return None
 
 
 def _emit_output(low: Lowering, name: str, value: Secret) -> Port:

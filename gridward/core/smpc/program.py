@@ -301,7 +301,7 @@ class Program:
     width: int
     levels: int
     input: Port
-    outputs: tuple[Port, ...]
+    output: Port
     parameters: tuple[Parameter, ...]
     registers: tuple[Register, ...]
     gates: tuple[Gate, ...]
@@ -330,7 +330,7 @@ def _described(program: Program) -> dict[str, object]:
         "width": program.width,
         "levels": program.levels,
         "input": asdict(program.input),
-        "outputs": [asdict(port) for port in program.outputs],
+        "output": asdict(program.output),
         "parameters": [asdict(parameter) for parameter in program.parameters],
         "registers": [asdict(register) for register in program.registers],
         "gates": [{"gate": type(gate).__name__, **asdict(gate)} for gate in program.gates],

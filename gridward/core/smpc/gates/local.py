@@ -1,0 +1,43 @@
+"""Gates that each party computes alone. The same functions serve shares, public words, masks and plain values."""
+
+from typing import TypeAlias, cast
+
+import numpy as np
+
+from gridward.core.smpc.geometry import sum_pool, windows
+from gridward.core.smpc.program import Add, AddConstant, Permute, Register, Scale, SumPool, View, Windows
+from gridward.core.smpc.ring import RingArray, from_bytes, word
+
+Move: TypeAlias = View | Permute | Windows
+"""Gates that only move words: they apply to masks and public words alike."""
+
+
+def move(gate: Move, words: RingArray, result: Register) -> RingArray:
+    """Move words to the places that the gate gives them; no word changes."""
+    match gate:
+        case View():
+            return words.reshape(result.shape)
+        case Permute():
+            return np.ascontiguousarray(words.transpose(gate.axes))
+        case Windows():
+            return windows(words, gate, cast(tuple[int, int], result.shape[-2:]))
+
+
+def add(gate: Add, left: RingArray, right: RingArray) -> RingArray:
+    """Add two values, each times its public integer."""
+    return left * word(gate.factors[0]) + right * word(gate.factors[1])
+
+
+def scale(gate: Scale, words: RingArray) -> RingArray:
+    """Multiply by the public integer."""
+    return words * word(gate.factor)
+
+
+def pooled(gate: SumPool, words: RingArray, result: Register) -> RingArray:
+    """Add up each window."""
+    return sum_pool(words, gate, cast(tuple[int, int], result.shape[-2:]))
+
+
+def constant(gate: AddConstant) -> RingArray:
+    """Give the public integers that are added."""
+    return from_bytes(gate.words, gate.shape)

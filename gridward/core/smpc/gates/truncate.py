@@ -1,0 +1,68 @@
+"""Division by 2^shift after a product, from one opening of y + 2^62 + R.
+
+With P = (opened >> f) - 2^(62-f): z = P - (R >> f) + msb(R) * (1 - msb(opened)) * 2^(64-f) is the floor of
+y / 2^f, or one above it where the low bits of R overflowed. The carry makes a wrap of the sum around 2^64
+harmless, for every |y| < 2^62. The faithful form subtracts the overflow, found by comparison.
+"""
+
+import numpy as np
+
+from gridward.core.smpc.correlations import compared
+from gridward.core.smpc.gates.compare import less_than
+from gridward.core.smpc.program import SlotKind, Truncate, TruncateFaithful
+from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, RingArray, unpack_bits, word
+from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps
+
+
+def truncate(at: int, gate: Truncate, session: Session) -> Steps:
+    """Truncate with a public rounding coin: to the floor or one above.
+
+    Security: opens y + 2^62 + R with R uniform. Cost: 1 round; 8 bytes an element to each peer.
+    Scale: lower by ``shift``; |y| < 2^62.
+    """
+    opened = yield _opening(at, gate, session)
+    held, _ = _close(gate, session, opened)
+    return held
+
+
+def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> Steps:
+    """Truncate to the floor, so that the result says nothing of the bits cut off.
+
+    Security: as ``truncate``, and bits masked by dealer bits. Cost: 1 round more for each level of the
+    comparison and 1 for the borrow; 8 bytes and some bits an element.
+    """
+    opened = yield _opening(at, gate, session)
+    held, flat = _close(gate, session, opened)
+    low = flat & word((1 << gate.shift) - 1)
+    borrow = yield from less_than(session, at, low, compared(gate))
+    flips = yield Opening(SlotKind.XOR, borrow[None] ^ session.part(at, "flip"))
+    # borrow = flip ^ bit with the bit shared arithmetically: flip + (1 - 2 flip) * bit
+    flipped = unpack_bits(flips[0].astype(np.uint8, copy=False), flat.size)
+    beta = session.words(at, "beta")
+    share = np.where(flipped, word(int(session.first)) - beta, beta)
+    return Held(held.share - share.reshape(held.share.shape))
+
+
+def _opening(at: int, gate: Truncate | TruncateFaithful, session: Session) -> Opening:
+    share = session.share(gate.sources[0]) + session.part(at, "mask").astype(np.uint64, copy=False)
+    return Opening(SlotKind.SUM, share + word(1 << (RING_BITS - HEADROOM_BITS)) if session.first else share)
+
+
+def _close(
+    gate: Truncate | TruncateFaithful,
+    session: Session,
+    opened: np.ndarray[tuple[int, ...], np.dtype[np.unsignedinteger]],
+) -> tuple[Held, RingArray]:
+    flat = opened.astype(np.uint64, copy=False).reshape(-1)
+    mask = session.masks[gate.out]
+    carry = np.zeros_like(flat) if mask.carry is None else mask.carry.reshape(-1)
+    public, coefficient, share = session.kernels.truncate(
+        flat, mask.words.reshape(-1), carry, gate.shift, session.first, RING_BITS
+    )
+    shape = opened.shape
+    return Held(share.reshape(shape), public.reshape(shape), coefficient.reshape(shape)), flat
+
+
+def upper_bits(mask: RingArray, shift: int) -> Mask:
+    """Give what the dealer shares of a truncation's mask R: R >> shift, and the top bit of R."""
+    return Mask(mask >> np.uint64(shift), mask >> np.uint64(RING_BITS - 1))

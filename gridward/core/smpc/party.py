@@ -1,0 +1,243 @@
+"""A party's part of one query: load a bundle, answer with an output share."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gridward.core.errors import GridError, InvalidInputError
+from gridward.core.smpc.correlations import expand
+from gridward.core.smpc.dealer import input_gates, moved_mask, query_prgs
+from gridward.core.smpc.deployment import DeployedModel
+from gridward.core.smpc.gates import local, select, truncate
+from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.kernels import cpu
+from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.link import Link
+from gridward.core.smpc.packets import PacketKind, read_packet
+from gridward.core.smpc.prg import Prg
+from gridward.core.smpc.program import (
+    Add,
+    AddConstant,
+    AddParameter,
+    Convolution,
+    Form,
+    Gate,
+    Input,
+    Matmul,
+    Open,
+    Output,
+    PairMax,
+    Permute,
+    Program,
+    Relu,
+    Scale,
+    SlotKind,
+    SumPool,
+    Truncate,
+    TruncateFaithful,
+    View,
+    Windows,
+)
+from gridward.core.smpc.ring import RingArray
+from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps, run_gates
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class RunResult:
+    """What one party answers with: its output share, for the client alone, and what the query took."""
+
+    output_share: RingArray
+    rounds: int
+    bytes_sent: int
+
+    def __repr__(self) -> str:
+        return (
+            f"RunResult(shape={self.output_share.shape}, rounds={self.rounds}, bytes_sent={self.bytes_sent})"
+        )
+
+
+def input_subkey(program: Program, party: int, query_packet: bytes) -> bytes:
+    """Give the 32 bytes that expand to this party's share of the first wire's mask, and to nothing else.
+
+    All parties' subkeys go to the client, sealed: together they are the mask of its input. They say nothing of
+    the other masks of the bundle, whose seed never leaves the party.
+    """
+    packet = read_packet(query_packet, PacketKind.QUERY, party, program.parties, program.digest)
+    return Prg(packet.seed).subkey("input mask")
+
+
+def prepare(
+    program: Program, deployed: DeployedModel, query_packet: bytes, kernels: Kernels = cpu
+) -> Session:
+    """Do everything that does not depend on the query: expand the bundle, and compute C - A * W^.
+
+    The session that comes of it is for one ``answer``. The packet must be marked spent before.
+    Raises ``InvalidInputError`` for a packet of another program, party or deployment.
+    """
+    if deployed.setup_digest != program.setup_digest:
+        raise InvalidInputError(f"the model was deployed for {deployed.setup_digest}, not this program")
+    party = deployed.party
+    packet = read_packet(query_packet, PacketKind.QUERY, party, program.parties, program.digest)
+    if packet.deployment != deployed.deployment:
+        raise InvalidInputError(f"a packet of deployment {packet.deployment.hex()}")
+    bundle, first_wire = query_prgs(packet.seed)
+    parts = expand(program.manifest, bundle, first_wire, input_gates(program), packet.body)
+    session = Session(program, party, kernels, parts, {}, {}, deployed.shares)
+    for at, gate in enumerate(program.gates):
+        _prepare_gate(session, deployed, at, gate)
+    return session
+
+
+def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate) -> None:
+    masks = session.masks
+    match gate:
+        case Input() | Open():
+            masks[gate.out] = Mask(session.part(at, "mask").astype(np.uint64, copy=False))
+        case View() | Permute() | Windows():
+            if (mask := masks.get(gate.sources[0])) is not None:
+                masks[gate.out] = moved_mask(gate, mask, session.program)
+        case Truncate() | TruncateFaithful():
+            carry = session.part(at, "carry").astype(np.uint64, copy=False)
+            masks[gate.out] = Mask(session.part(at, "high").astype(np.uint64, copy=False), carry)
+        case Matmul() | Convolution():
+            weight = deployed.opened[gate.weight]
+            if weight is None:
+                raise InvalidInputError("a weight of this program was not opened")
+            words = masks[gate.sources[0]].words
+            c = session.part(at, "product").astype(np.uint64, copy=False)
+            result = session.program.registers[gate.out]
+            session.offline[at] = c - product(gate, words, weight, result, session.kernels)
+        case _:
+            return
+
+
+def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
+    """Run a prepared session on the client's masked input, with all parties at the same time.
+
+    ``masked_input`` is the same on every party, of ``program.input.shape``.
+    Security: semi-honest; all but one party may collude. Shares leave in the result alone.
+    Cost: ``program.costs``. Raises ``ProtocolError`` where a peer fails; every peer is told, and the bundle
+    stays spent.
+    """
+    program = session.program
+    try:
+        if masked_input.shape != program.input.shape:
+            raise InvalidInputError(f"input of shape {masked_input.shape}, not {program.input.shape}")
+        if session.values:
+            raise InvalidInputError("a session answers once")
+        session.values[program.gates[0].out] = session.from_wire(program.gates[0].out, masked_input)
+        run_gates(session, _start, link)
+    except GridError as why:
+        link.abort(why.detail)
+        raise
+    except BaseException:
+        link.abort("an internal error")
+        raise
+    output = session.share(program.gates[-1].out)
+    return RunResult(output, link.rounds, link.bytes_sent)
+
+
+def run(
+    program: Program,
+    deployed: DeployedModel,
+    query_packet: bytes,
+    masked_input: RingArray,
+    link: Link,
+    kernels: Kernels = cpu,
+) -> RunResult:
+    """Prepare and answer; see both."""
+    return answer(prepare(program, deployed, query_packet, kernels), masked_input, link)
+
+
+def _start(at: int, gate: Gate, session: Session) -> Steps:
+    match gate:
+        case Open():
+            return _open(at, gate, session)
+        case Truncate():
+            return truncate.truncate(at, gate, session)
+        case TruncateFaithful():
+            return truncate.truncate_faithfully(at, gate, session)
+        case Relu():
+            return select.relu(at, gate, session)
+        case PairMax():
+            return select.pair_max(at, gate, session)
+        case _:
+            return _alone(at, gate, session)
+
+
+def _open(at: int, gate: Open, session: Session) -> Steps:
+    """Turn a share into a wire: opens x + A with A uniform. Cost: 1 round; 8 bytes an element to each peer."""
+    part = session.share(gate.sources[0]) + session.masks[gate.out].words
+    opened = yield Opening(SlotKind.SUM, part)
+    return session.from_wire(gate.out, opened.astype(np.uint64, copy=False))
+
+
+Local = (
+    Input
+    | Matmul
+    | Convolution
+    | AddParameter
+    | AddConstant
+    | Add
+    | Scale
+    | View
+    | Permute
+    | SumPool
+    | Windows
+    | Output
+)
+
+
+def _alone(at: int, gate: Local, session: Session) -> Steps:
+    """Run a gate that opens nothing."""
+    return _local(at, gate, session)
+    yield  # a generator, like the gates that open something
+
+
+def _local(at: int, gate: Local, session: Session) -> Held:
+    result = session.program.registers[gate.out]
+    match gate:
+        case Input():
+            return session.values[gate.out]
+        case View() | Permute() | Windows():
+            return _moved(gate, session)
+        case Matmul() | Convolution():
+            public = session.public(gate.sources[0])
+            weight = session.parameters[gate.weight]
+            y = product(gate, public, weight, result, session.kernels)
+            return Held(y + session.offline.pop(at))
+        case Add():
+            return Held(local.add(gate, session.share(gate.sources[0]), session.share(gate.sources[1])))
+        case _:
+            return Held(_single(at, gate, session, session.share(gate.sources[0])))
+
+
+def _single(
+    at: int, gate: AddParameter | AddConstant | Scale | SumPool | Output, session: Session, share: RingArray
+) -> RingArray:
+    result = session.program.registers[gate.out]
+    match gate:
+        case AddParameter():
+            addend = session.parameters[gate.parameter].reshape(gate.shape)
+            return share + addend if gate.sign > 0 else share - addend
+        case AddConstant():
+            constant = local.constant(gate)
+            return share + (constant if session.first else np.zeros_like(constant))
+        case Scale():
+            return local.scale(gate, share)
+        case SumPool():
+            return local.pooled(gate, share, result)
+        case Output():
+            # fresh for the client whatever gates came before: its shares are uniform but for their sum
+            return share + session.part(at, "zero").astype(np.uint64, copy=False)
+
+
+def _moved(gate: View | Permute | Windows, session: Session) -> Held:
+    result = session.program.registers[gate.out]
+    held = session.values[gate.sources[0]]
+    share = local.move(gate, held.share, result)
+    if result.form is Form.SHARE:
+        return Held(share)
+    public = local.move(gate, session.public(gate.sources[0]), result)
+    coefficient = None if held.coefficient is None else local.move(gate, held.coefficient, result)
+    return Held(share, public, coefficient)

@@ -1,0 +1,26 @@
+"""What a sealed message is for, as one string: bound into the seal, so that none passes for another."""
+
+
+def setup(deployment_id: str, party: int) -> str:
+    """The provider's set-up packet for a party."""
+    return f"gridward/setup/{deployment_id}/{party}"
+
+
+def bundle(deployment_id: str, party: int, batch: int, serial: int) -> str:
+    """The provider's packet of one bundle for a party."""
+    return f"gridward/bundle/{deployment_id}/{party}/{batch}/{serial}"
+
+
+def parameters(deployment_id: str, party: int) -> str:
+    """The model owner's parameter shares for a party."""
+    return f"gridward/parameters/{deployment_id}/{party}"
+
+
+def subkey(query_id: str, party: int) -> str:
+    """A party's input subkey for the client."""
+    return f"gridward/subkey/{query_id}/{party}"
+
+
+def answer(query_id: str, party: int) -> str:
+    """A party's output share for the client."""
+    return f"gridward/answer/{query_id}/{party}"

@@ -1,0 +1,151 @@
+"""One party's view of one query: its parts of the correlations, the values so far, and openings in rounds."""
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+
+from gridward.core.errors import ProtocolError
+from gridward.core.smpc.correlations import Key, SlotArray, join
+from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.link import Link
+from gridward.core.smpc.program import Form, Gate, Program, SlotKind
+from gridward.core.smpc.ring import RingArray
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """This party's share of what all parties are to learn: masked values only."""
+
+    kind: SlotKind
+    part: SlotArray
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Mask:
+    """One party's share of a wire's mask, or of the upper bits of a truncation's mask and of its carry."""
+
+    words: RingArray
+    carry: RingArray | None = None
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class Held:
+    """What a party holds of one register online.
+
+    ``public`` is P with value = P - mask + coefficient * carry; ``coefficient`` is absent for wires, and both
+    for plain shares.
+    """
+
+    share: RingArray
+    public: RingArray | None = None
+    coefficient: RingArray | None = None
+
+
+Steps: TypeAlias = Generator[Opening, SlotArray, Held]
+"""A gate at work: it yields what it opens and is sent the opened words or bits."""
+
+
+@dataclass(slots=True, repr=False, eq=False)
+class Session:
+    """The state of one query at one party. Used by one thread, once."""
+
+    program: Program
+    party: int
+    kernels: Kernels
+    parts: dict[Key, SlotArray]
+    masks: dict[int, Mask]
+    offline: dict[int, RingArray]
+    parameters: tuple[RingArray, ...]
+    values: dict[int, Held] = field(default_factory=dict)
+
+    @property
+    def first(self) -> bool:
+        """Say whether this party adds the public terms."""
+        return self.party == 0
+
+    def part(self, gate: int, name: str) -> SlotArray:
+        """Give this party's part of a correlation, and forget it: nothing is used twice."""
+        return self.parts.pop((gate, name))
+
+    def words(self, gate: int, name: str) -> RingArray:
+        """Give a part as ring words in one dimension."""
+        return self.part(gate, name).astype(np.uint64, copy=False).reshape(-1)
+
+    def share(self, register: int) -> RingArray:
+        """Give this party's share of a value."""
+        return self.values[register].share
+
+    def public(self, register: int) -> RingArray:
+        """Give the public words P of a masked value."""
+        public = self.values[register].public
+        if public is None:
+            raise ValueError(f"register {register} is not masked")
+        return public
+
+    def from_wire(self, register: int, opened: RingArray) -> Held:
+        """Hold a wire: its share is the opened words (on party 0) less the mask."""
+        mask = self.masks[register].words
+        return Held(opened - mask if self.first else np.uint64(0) - mask, opened)
+
+    def form(self, register: int) -> Form:
+        """Say how a register is held."""
+        return self.program.registers[register].form
+
+
+def open_together(openings: Sequence[Opening], link: Link) -> list[SlotArray]:
+    """Open several masked values in one round: one frame to each peer.
+
+    Security: every opened value is masked by a part that no coalition short of all parties knows.
+    Cost: 1 round; the bytes of all parts to each peer.
+    """
+    payload = b"".join(opening.part.astype(_wire(opening.part), copy=False).tobytes() for opening in openings)
+    received = link.exchange(payload)
+    opened = []
+    at = 0
+    for opening in openings:
+        total = opening.part
+        end = at + total.nbytes
+        for peer in received:
+            theirs = np.frombuffer(peer[at:end], dtype=_wire(total)).astype(total.dtype).reshape(total.shape)
+            total = join(opening.kind, total, theirs)
+        opened.append(total)
+        at = end
+    return opened
+
+
+def _wire(array: SlotArray) -> np.dtype[np.unsignedinteger]:
+    return array.dtype.newbyteorder("<")
+
+
+def run_gates(session: Session, start: Callable[[int, Gate, Session], Steps], link: Link) -> None:
+    """Run all gates: each starts when its sources are done, and all that wait for an opening share a round."""
+    waiting = list(enumerate(session.program.gates))
+    running: list[tuple[Gate, Steps, Opening]] = []
+    while waiting or running:
+        ready = [(at, gate) for at, gate in waiting if session.values.keys() >= set(gate.sources)]
+        waiting = [(at, gate) for at, gate in waiting if not session.values.keys() >= set(gate.sources)]
+        for at, gate in ready:
+            steps = start(at, gate, session)
+            try:
+                running.append((gate, steps, next(steps)))
+            except StopIteration as done:
+                session.values[gate.out] = done.value
+        if ready:
+            continue
+        if not running:
+            raise ProtocolError("the program waits for a value that no gate makes")
+        running = _advance(session, running, open_together([opening for _, _, opening in running], link))
+
+
+def _advance(
+    session: Session, running: list[tuple[Gate, Steps, Opening]], opened: list[SlotArray]
+) -> list[tuple[Gate, Steps, Opening]]:
+    still = []
+    for (gate, steps, _), words in zip(running, opened, strict=True):
+        try:
+            still.append((gate, steps, steps.send(words)))
+        except StopIteration as done:
+            session.values[gate.out] = done.value
+    return still
