@@ -36,7 +36,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """What one pass over the rows gave: the row-weighted mean loss, and each metric's sum over the batches."""
+    """What one pass over the rows gave: the row-weighted mean loss, each metric's sum over the batches."""
 
     epoch: int
     rows: int
@@ -69,8 +69,8 @@ def run_epochs(
         plan: kind ``training``.
         parameters: value of every ``param`` and ``state`` input, by name; not changed.
         rows: value of every ``data`` and ``target`` input; all have the same number of rows.
-        schedule: batches of ``batch_size`` rows in an order drawn from ``seed``; a remainder below ``min_rows``
-            joins the batch before it.
+        schedule: batches of ``batch_size`` rows in an order drawn from ``seed``; a remainder below
+            ``min_rows`` joins the batch before it.
         hyper: value of every ``hyper`` input.
         limits: memory of the largest step and all rows, operations and time of the whole training.
         on_epoch: told of each epoch as it ends.
@@ -121,11 +121,10 @@ def _batches(order: Tensor, schedule: Schedule) -> Iterator[Tensor]:
     full = len(order) // schedule.batch_size
     remainder = len(order) % schedule.batch_size
     if full and remainder < schedule.min_rows:
-        full -= 1
-    yield from order[: full * schedule.batch_size].split(schedule.batch_size) if full else ()
-    last = order[full * schedule.batch_size :]
-    if len(last):
-        yield last
+        full -= 1  # the last full batch takes the remainder, or is itself the last
+    for at in range(full):
+        yield order[at * schedule.batch_size : (at + 1) * schedule.batch_size]
+    yield order[full * schedule.batch_size :]
 
 
 def _whole(step: Estimate, steps: int, count: int, rows: Mapping[str, Tensor]) -> Estimate:

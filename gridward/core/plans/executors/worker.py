@@ -1,0 +1,253 @@
+"""Run plans in worker processes, so that an endless or huge plan is ended and its host stays responsive."""
+
+import dataclasses
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from io import BufferedReader, BufferedWriter
+from types import TracebackType
+from typing import Any, Final, Self
+
+from torch import Tensor
+
+from gridward.core.errors import ERRORS, BusyError, Code, PlanFailedError, PlanLimitError
+from gridward.core.plans.codec import encode
+from gridward.core.plans.executors import frames
+from gridward.core.plans.executors.frames import Frame
+from gridward.core.plans.executors.limits import Limits
+from gridward.core.plans.executors.training import Epoch, Schedule, Training
+from gridward.core.plans.plan import Plan
+
+#: A worker ends a late plan itself between two steps; after this much longer it is killed.
+GRACE_S: Final = 0.5
+START_S: Final = 120.0
+KILLED_FOR_MEMORY: Final = frozenset({-9, -6})
+
+
+class WorkerPool:
+    """Warm processes that run plans, each one at a time; safe to use from many threads.
+
+    A process that overruns a limit is killed and replaced; others are not disturbed. ``close`` ends all.
+    """
+
+    def __init__(self, size: int = 2, threads: int = 1, wait_s: float = 60.0) -> None:
+        """Start ``size`` processes with ``threads`` torch threads each; a caller waits ``wait_s`` for one."""
+        if size < 1 or threads < 1 or wait_s < 0:
+            raise ValueError("a pool has at least one process with one thread, and waits no negative time")
+        self._threads = threads
+        self._wait_s = wait_s
+        self._lock = threading.Lock()
+        self._places = threading.BoundedSemaphore(size)
+        self._closed = False
+        self._idle = [_Worker(threads) for _ in range(size)]
+        self._busy: set[_Worker] = set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, why: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def run(self, plan: Plan, inputs: Mapping[str, Tensor], limits: Limits) -> dict[str, Tensor]:
+        """Compute a plan as ``plain.run`` does, in another process.
+
+        Raises:
+            PlanLimitError: the plan needs, or took, more than its limits, and was ended.
+            BusyError: no process came free in time, or the pool is closed.
+            InvalidInputError, PlanRejectedError, PlanFailedError: as ``plain.run``.
+        """
+        with self._worker() as worker:
+            return dict(worker.ask(_request(plan, inputs, limits, None), limits.time_s, None).tensors)
+
+    def train(
+        self,
+        plan: Plan,
+        parameters: Mapping[str, Tensor],
+        rows: Mapping[str, Tensor],
+        schedule: Schedule,
+        *,
+        hyper: Mapping[str, Tensor] | None = None,
+        limits: Limits,
+        on_epoch: Callable[[Epoch], None] | None = None,
+    ) -> Training:
+        """Train as ``training.run_epochs`` does, in another process: one message there, one an epoch back.
+
+        If ``on_epoch`` raises, the training is ended and the exception passed on.
+
+        Raises:
+            PlanLimitError: the training needs, or took, more than its limits, and was ended.
+            BusyError: no process came free in time, or the pool is closed.
+            InvalidInputError, PlanRejectedError, PlanFailedError: as ``training.run_epochs``.
+        """
+        groups = {"parameters": parameters, "rows": rows, "hyper": hyper or {}}
+        tensors = {f"{group}/{name}": v for group, values in groups.items() for name, v in values.items()}
+        with self._worker() as worker:
+            request = _request(plan, tensors, limits, dataclasses.asdict(schedule))
+            answer = worker.ask(request, limits.time_s, on_epoch)
+        return Training(dict(answer.tensors), tuple(Epoch(**raw) for raw in answer.says["done"]))
+
+    def warm(self) -> None:
+        """Wait until every idle process is ready."""
+        with self._lock:
+            idle = list(self._idle)
+        for worker in idle:
+            worker.wait_ready()
+
+    def close(self) -> None:
+        """End every process, running plans included; their callers get ``BusyError``. Can be called twice."""
+        with self._lock:
+            self._closed = True
+            workers = [*self._idle, *self._busy]
+            self._idle.clear()
+        for worker in workers:
+            worker.end()
+
+    @contextmanager
+    def _worker(self) -> Iterator["_Worker"]:
+        if not self._places.acquire(timeout=self._wait_s):
+            raise BusyError(f"every plan worker has been busy for {self._wait_s:g} s; try again later")
+        try:
+            worker = self._take()
+            try:
+                yield worker
+            except BaseException:
+                if self._closed:
+                    raise BusyError("the plan workers are shutting down") from None
+                raise
+            finally:
+                self._give_back(worker)
+        finally:
+            self._places.release()
+
+    def _take(self) -> "_Worker":
+        with self._lock:
+            if self._closed:
+                raise BusyError("the plan workers are shutting down")
+            worker = self._idle.pop()
+            self._busy.add(worker)
+            return worker
+
+    def _give_back(self, worker: "_Worker") -> None:
+        with self._lock:
+            self._busy.discard(worker)
+            if worker.usable and not self._closed:
+                self._idle.append(worker)
+                return
+            if not self._closed:
+                self._idle.insert(0, _Worker(self._threads))
+        worker.end()
+
+
+class _Worker:
+    """One process. Used by one thread at a time, but for ``end``."""
+
+    def __init__(self, threads: int) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
+            [sys.executable, "-P", "-m", "gridward.core.plans.executors.worker_process", str(threads)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+        )
+        requests, answers = self._process.stdin, self._process.stdout
+        if not isinstance(requests, BufferedWriter) or not isinstance(answers, BufferedReader):
+            raise TypeError("pipes of a process are buffered")
+        self._requests, self._answers = requests, answers
+        self._ready = False
+        self._ready_lock = threading.Lock()
+        self.usable = True
+
+    def wait_ready(self) -> None:
+        """Wait for the process to have imported torch.
+
+        Raises:
+            RuntimeError: it cannot start; the message holds the end of its standard error.
+        """
+        with self._ready_lock, self._timer(START_S):
+            if not self._ready and self._receive() is None:
+                self.usable = False
+                self._process.wait()
+                self._errors.seek(0)
+                raise RuntimeError(f"a plan worker cannot start: {self._errors.read()[-2000:].decode()}")
+            self._ready = True
+
+    def ask(self, request: Frame, time_s: float, on_epoch: Callable[[Epoch], None] | None) -> Frame:
+        """Send a request and wait for its answer, or the end of its time."""
+        self.wait_ready()
+        try:
+            with self._timer(time_s + GRACE_S) as expired:
+                answer = self._exchange(request, on_epoch)
+        except BaseException:
+            self.usable = False
+            raise
+        if expired.is_set() or answer is None:
+            self.usable = False
+        if answer is None:
+            raise self._fate(time_s, expired.is_set())
+        if "refused" in answer.says:
+            raise ERRORS[Code(answer.says["refused"])](answer.says["detail"])
+        if "bug" in answer.says:
+            raise RuntimeError(f"a plan worker failed: {answer.says['bug']}")
+        return answer
+
+    def end(self) -> None:
+        """Kill the process and take back all it held."""
+        self.usable = False
+        self._process.kill()
+        self._process.wait()
+        self._answers.close()
+        self._errors.close()
+        # What was left to flush has no reader any more.
+        with suppress(BrokenPipeError):
+            self._requests.close()
+
+    def _exchange(self, request: Frame, on_epoch: Callable[[Epoch], None] | None) -> Frame | None:
+        try:
+            frames.write(self._requests, request)
+        except (BrokenPipeError, ValueError):
+            return None
+        while (answer := self._receive()) is not None and "epoch" in answer.says:
+            if on_epoch:
+                on_epoch(Epoch(**answer.says["epoch"]))
+        return answer
+
+    def _receive(self) -> Frame | None:
+        try:
+            return frames.read(self._answers)
+        except (EOFError, ValueError):
+            return None
+
+    @contextmanager
+    def _timer(self, seconds: float) -> Iterator[threading.Event]:
+        expired = threading.Event()
+
+        def expire() -> None:
+            expired.set()
+            self._process.kill()
+
+        timer = threading.Timer(seconds, expire)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield expired
+        finally:
+            timer.cancel()
+
+    def _fate(self, time_s: float, expired: bool) -> PlanLimitError | PlanFailedError:
+        code = self._process.wait()
+        if expired:
+            return PlanLimitError(f"the plan took longer than {time_s:g} s and was ended")
+        if code in KILLED_FOR_MEMORY:
+            return PlanLimitError("the plan was ended by the system, most likely for its memory")
+        return PlanFailedError(f"the worker process ended with {code} while it ran the plan")
+
+
+def _request(
+    plan: Plan, tensors: Mapping[str, Tensor], limits: Limits, schedule: dict[str, Any] | None
+) -> Frame:
+    return Frame({"limits": dataclasses.asdict(limits), "schedule": schedule}, encode(plan), tensors)

@@ -1,0 +1,140 @@
+"""The inside of a worker process: requests on standard input, answers on standard output.
+
+Started by ``executors.worker`` as ``python -P -m gridward.core.plans.executors.worker_process THREADS``.
+It ends when its standard input does, whatever it is doing then: so it never outlives its parent.
+"""
+
+import dataclasses
+import functools
+import os
+import queue
+import resource
+import signal
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BufferedReader, BufferedWriter
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from gridward.core.errors import GridError, PlanLimitError
+from gridward.core.plans.codec import decode
+from gridward.core.plans.executors import frames
+from gridward.core.plans.executors.frames import Frame
+from gridward.core.plans.executors.limits import Limits
+from gridward.core.plans.executors.plain import run
+from gridward.core.plans.executors.training import Epoch, Schedule, run_epochs
+from gridward.core.plans.plan import Plan
+
+#: Room for allocators, thread stacks and reading the plan, which no estimate of values holds.
+SLACK_BYTES: Final = 128 * 2**20
+PARAMETERS, ROWS, HYPER = "parameters", "rows", "hyper"
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    requests, answers = _streams()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.nice(5)
+    warnings.simplefilter("ignore")
+    _warm_up(int(sys.argv[1]))
+    waiting: queue.SimpleQueue[Frame] = queue.SimpleQueue()
+    threading.Thread(target=_listen, args=(requests, waiting), daemon=True).start()
+    frames.write(answers, Frame({"ready": True}))
+    while True:
+        frames.write(answers, _answer(waiting.get(), answers))
+
+
+def _streams() -> tuple[BufferedReader, BufferedWriter]:
+    """Keep standard output for answers alone: what else is printed goes to standard error."""
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    return os.fdopen(os.dup(0), "rb"), answers
+
+
+def _warm_up(threads: int) -> None:
+    torch.set_num_threads(threads)
+    torch.set_num_interop_threads(1)
+    torch.mm(torch.ones(256, 256), torch.ones(256, 256)).sum()
+
+
+def _listen(requests: BufferedReader, waiting: "queue.SimpleQueue[Frame]") -> None:
+    try:
+        while (frame := frames.read(requests)) is not None:
+            waiting.put(frame)
+    finally:
+        os._exit(0)
+
+
+def _answer(request: Frame, answers: BufferedWriter) -> Frame:
+    try:
+        limits = Limits(**request.says["limits"])
+        plan = _plan(request.plan)
+        with _bounded(limits.memory_bytes):
+            if request.says["schedule"] is None:
+                return Frame({"done": []}, tensors=run(plan, request.tensors, limits))
+            return _train(plan, request, limits, answers)
+    except GridError as why:
+        return Frame({"refused": why.code.value, "detail": why.detail})
+    except Exception as why:  # noqa: BLE001 - the parent must learn of a bug; its text may hold private values
+        if isinstance(why, MemoryError) or "can't allocate memory" in str(why):
+            return Frame({"refused": PlanLimitError.code.value, "detail": "the plan ran out of memory"})
+        place = traceback.extract_tb(why.__traceback__)[-1]
+        return Frame({"bug": f"{type(why).__name__} at {Path(place.filename).name}:{place.lineno}"})
+
+
+def _train(plan: Plan, request: Frame, limits: Limits, answers: BufferedWriter) -> Frame:
+    def report(epoch: Epoch) -> None:
+        frames.write(answers, Frame({"epoch": dataclasses.asdict(epoch)}))
+
+    training = run_epochs(
+        plan,
+        _group(request, PARAMETERS),
+        _group(request, ROWS),
+        Schedule(**request.says["schedule"]),
+        hyper=_group(request, HYPER),
+        limits=limits,
+        on_epoch=report,
+    )
+    return Frame({"done": list(map(dataclasses.asdict, training.history))}, tensors=training.parameters)
+
+
+def _group(request: Frame, group: str) -> dict[str, Tensor]:
+    start = f"{group}/"
+    return {name[len(start) :]: value for name, value in request.tensors.items() if name.startswith(start)}
+
+
+@functools.lru_cache(maxsize=32)
+def _plan(blob: bytes) -> Plan:
+    return decode(blob)
+
+
+@contextmanager
+def _bounded(memory_bytes: int) -> Iterator[None]:
+    """Let the process take only so much more memory, where the system can say how much it has."""
+    _, most = before = resource.getrlimit(resource.RLIMIT_DATA)
+    held = _data_bytes()
+    if held is not None:
+        resource.setrlimit(resource.RLIMIT_DATA, (held + memory_bytes + SLACK_BYTES, most))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, before)
+
+
+def _data_bytes() -> int | None:
+    try:
+        pages = Path("/proc/self/statm").read_text().split()[5]
+    except OSError:
+        return None
+    return int(pages) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    main()
