@@ -1,8 +1,8 @@
 """How a public number is compared with a shared one: cut into blocks, then merge block results.
 
-For every block the parties hold XOR shares of ``less`` and ``equal`` at no cost. From the top block down,
-less = l1 ^ e1 l2 ^ e1 e2 l3 ^ ...; a product of shared bits u_i costs one opening of d_i = u_i ^ a_i and shares
-of the products of the masks a_i, since prod(d_i ^ a_i) is the XOR over subsets of prod(d) * prod(a).
+For every block the parties hold XOR shares of ``less`` and ``equal`` at no cost. From the top block down
+less = l1 ^ e1 l2 ^ e1 e2 l3 ^ ...; a product of shared bits u_i costs an opening of d_i = u_i ^ a_i and
+shares of the products of the masks a_i, since prod(d_i ^ a_i) is the XOR over subsets of prod(d) * prod(a).
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""From a plan to a program: gates, rounds, manifest and exact costs. Neither torch nor Numba is needed for it."""
+"""From a plan to a program: gates, rounds, manifest and exact costs. Needs neither torch nor Numba."""
 
 from typing import Final
 
@@ -34,7 +34,7 @@ def compile_plan(
     width: int = 32,
     levels: int = 2,
 ) -> Program:
-    """Compile an inference plan for ``batch`` rows and 2 to 5 parties; the same arguments give the same digest.
+    """Compile an inference plan for ``batch`` rows and 2 to 5 parties; equal arguments give equal digests.
 
     Every value v of the computation must satisfy |v| < 2^(width - 1 - fraction_bits): the compiler cannot see
     values, and a larger one gives a wrong answer. ``levels`` 1 compares in one round fewer than 2, at about

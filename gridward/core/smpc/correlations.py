@@ -1,4 +1,4 @@
-"""What each gate needs of the dealer: the slots of its correlations, how they expand, what corrections weigh."""
+"""What each gate needs of the dealer: the slots of its correlations, how they expand and are corrected."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import prod

@@ -45,7 +45,7 @@ def _compare(gate: Relu | PairMax | TruncateFaithful, count: int) -> list[int]:
 
 
 def schedule(gates: Sequence[Gate], registers: Sequence[Register]) -> list[int]:
-    """Give the payload bytes of each round: a gate starts when its sources are done, all ready ones share rounds."""
+    """Give the payload bytes of each round: a gate starts once its sources are done and shares rounds."""
     waiting = list(gates)
     running: list[tuple[Gate, list[int]]] = []
     done: set[int] = set()

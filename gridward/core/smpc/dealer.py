@@ -1,4 +1,4 @@
-"""The crypto provider's work: masks of the weights once, correlated randomness for each query. It holds no data."""
+"""The crypto provider: masks of the weights once, correlated randomness for each query. It holds no data."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -64,7 +64,7 @@ class Dealer:
         }
 
     def deal_setup(self) -> list[bytes]:
-        """Make one packet a party: a seed that expands to its share of the masks B. Same bytes on each call."""
+        """Make one packet a party: a seed that expands to its share of the masks B. Always the same bytes."""
         return [
             self._packet(PacketKind.SETUP, party, self._program.setup_digest, bytes(NAME_BYTES), seed, b"")
             for party, seed in enumerate(self._seeds)

@@ -1,4 +1,4 @@
-"""Putting a model among the parties: parameters split once, masked weights opened once, kept across restarts."""
+"""Put a model among the parties: parameters split once, masked weights opened once, kept across restarts."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ class DeployedModel:
 
     @staticmethod
     def from_bytes(program: Program, party: int, data: bytes) -> "DeployedModel":
-        """Read what ``to_bytes`` wrote; raises ``InvalidInputError`` where it is of another model or damaged."""
+        """Read what ``to_bytes`` wrote; raises ``InvalidInputError`` if it is of another model or damaged."""
         packet = read_packet(data, PacketKind.DEPLOYED, party, program.parties, program.setup_digest)
         body, check = packet.body[:-_SHA256_BYTES], packet.body[-_SHA256_BYTES:]
         if hashlib.sha256(body).digest() != check:
@@ -181,6 +181,7 @@ def deploy(
         Opening(SlotKind.SUM, shares[slot.gate] + draw(prg, slot).astype(np.uint64, copy=False))
         for slot in program.setup_manifest
     ]
+    link.bind(program.setup_digest.encode(), setup.deployment)
     words = open_together(openings, link) if openings else []
     opened = iter([array.astype(np.uint64, copy=False) for array in words])
     return DeployedModel(

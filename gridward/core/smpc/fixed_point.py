@@ -1,4 +1,4 @@
-"""Reals as ring words: value v at scale s is the integer nearest to v * 2^s, ties to even, two's complement."""
+"""Reals as ring words: v at scale s is the integer nearest to v * 2^s, ties to even, in two's complement."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray

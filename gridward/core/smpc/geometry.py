@@ -1,4 +1,4 @@
-"""Shapes and index arithmetic of windows: convolution as a matrix product, and pooling. Public values only."""
+"""Index arithmetic of windows: convolution as a matrix product, and pooling. It never looks at a word."""
 
 from collections.abc import Iterator
 from functools import lru_cache

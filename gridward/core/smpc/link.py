@@ -4,6 +4,7 @@ A transport moves opaque frames between two parties, in order. Everything else i
 transport: numbering, lengths, check sums, deadlines, and who is told when a session ends early.
 """
 
+import hashlib
 import queue
 import struct
 import time
@@ -16,7 +17,7 @@ from typing import Final, NoReturn, Protocol
 from gridward.core.errors import ProtocolError
 
 SESSION_BYTES: Final = 16
-_HEADER: Final = struct.Struct("<4sB16sBIQI")
+_HEADER: Final = struct.Struct("<4sB32sBIQI")
 HEADER_BYTES: Final = _HEADER.size
 _MAGIC: Final = b"GWF1"
 _CAUSE_BYTES: Final = 200
@@ -41,18 +42,18 @@ class Transport(Protocol):
     def receive(self, peer: int, deadline: float) -> bytes:
         """Wait for the next frame until ``deadline`` on the monotonic clock.
 
-        Raises ``TimeoutError`` then, ``OSError`` where the peer is gone. Frames that came before it left are
-        still delivered.
+        Raises ``TimeoutError`` then, ``OSError`` where the peer is gone. Frames that came before it left
+        are still delivered.
         """
 
     def close(self) -> None:
         """End the connection to every peer after delivering what was sent; safe to call twice."""
 
 
-def pack_frame(kind: FrameKind, session: bytes, party: int, number: int, payload: bytes) -> bytes:
-    """Write one frame: magic, kind, session, sender, round, length, CRC-32, payload; little-endian."""
+def pack_frame(kind: FrameKind, context: bytes, party: int, number: int, payload: bytes) -> bytes:
+    """Write one frame: magic, kind, context, sender, round, length, CRC-32, payload; little-endian."""
     check = zlib.crc32(payload)
-    return _HEADER.pack(_MAGIC, kind, session, party, number, len(payload), check) + payload
+    return _HEADER.pack(_MAGIC, kind, context, party, number, len(payload), check) + payload
 
 
 @dataclass(slots=True)
@@ -71,6 +72,7 @@ class Link:
     clock: Callable[[], float] = time.monotonic
     rounds: int = 0
     bytes_sent: int = 0
+    _context: bytes = field(default=b"", repr=False)
     _over: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +80,12 @@ class Link:
             raise ValueError(f"a session has {SESSION_BYTES} bytes, not {len(self.session)}")
         if not 0 <= self.party < self.parties:
             raise ValueError(f"party {self.party} of {self.parties}")
+        self.bind()
+
+    def bind(self, *agreed: bytes) -> None:
+        """Name what the parties must agree on: frames of a peer bound to anything else are refused."""
+        hashes = [hashlib.sha256(part).digest() for part in (self.session, *agreed)]
+        self._context = hashlib.sha256(b"".join(hashes)).digest()
 
     @property
     def peers(self) -> tuple[int, ...]:
@@ -93,7 +101,7 @@ class Link:
         """
         if self._over:
             raise ProtocolError("the session is over")
-        frame = pack_frame(FrameKind.OPENING, self.session, self.party, self.rounds, payload)
+        frame = pack_frame(FrameKind.OPENING, self._context, self.party, self.rounds, payload)
         deadline = self.clock() + self.timeout_s
         for peer in self.peers:
             try:
@@ -112,13 +120,26 @@ class Link:
             self._fail(peer, f"sent nothing in round {self.rounds} within {self.timeout_s:g} s", why)
         except (OSError, ProtocolError) as why:
             self._fail(peer, f"was lost in round {self.rounds}: {why}", why)
+        kind, context, number, payload = self._parse(peer, frame)
+        if kind == FrameKind.ABORT:
+            self._over = True
+            self.transport.close()
+            raise ProtocolError(f"party {peer} ended the session: {payload.decode(errors='replace')}")
+        if context != self._context:
+            self._fail(peer, "sent a frame of another session, program, bundle or input")
+        if number != self.rounds:
+            self._fail(peer, f"sent round {number} in round {self.rounds}")
+        if len(payload) != length:
+            self._fail(peer, f"sent {len(payload)} bytes where round {self.rounds} takes {length}")
+        return payload
+
+    def _parse(self, peer: int, frame: bytes) -> tuple[int, bytes, int, bytes]:
         if len(frame) < HEADER_BYTES:
             self._fail(peer, f"sent {len(frame)} bytes where a frame's header takes {HEADER_BYTES}")
-        magic, kind, session, sender, number, announced, check = _HEADER.unpack_from(frame)
+        magic, kind, context, sender, number, announced, check = _HEADER.unpack_from(frame)
         payload = frame[HEADER_BYTES:]
         wrong = (
-            (magic != _MAGIC, "not a frame"),
-            (session != self.session, "a frame of another session"),
+            (magic != _MAGIC or kind not in set(FrameKind), "something that is not a frame"),
             (sender != peer, f"a frame of party {sender}"),
             (announced != len(payload), f"{len(payload)} bytes where the header says {announced}"),
             (check != zlib.crc32(payload), "a corrupted frame"),
@@ -126,15 +147,7 @@ class Link:
         for fault, words in wrong:
             if fault:
                 self._fail(peer, f"sent {words} in round {self.rounds}")
-        if kind == FrameKind.ABORT:
-            self._over = True
-            self.transport.close()
-            raise ProtocolError(f"party {peer} ended the session: {payload.decode(errors='replace')}")
-        if number != self.rounds:
-            self._fail(peer, f"sent round {number} in round {self.rounds}")
-        if len(payload) != length:
-            self._fail(peer, f"sent {len(payload)} bytes where round {self.rounds} takes {length}")
-        return payload
+        return kind, context, number, payload
 
     def _fail(self, peer: int, cause: str, why: Exception | None = None) -> NoReturn:
         detail = f"party {peer} {cause}"
@@ -142,12 +155,12 @@ class Link:
         raise ProtocolError(detail) from why
 
     def abort(self, cause: str) -> None:
-        """Tell every peer that the session is over and why (without secrets), and close; safe to call twice."""
+        """Tell every peer that the session is over and why (no secrets), and close; safe to call twice."""
         if self._over:
             return
         self._over = True
         text = cause.encode()[:_CAUSE_BYTES]
-        frame = pack_frame(FrameKind.ABORT, self.session, self.party, self.rounds, text)
+        frame = pack_frame(FrameKind.ABORT, self._context, self.party, self.rounds, text)
         for peer in self.peers:
             try:
                 self.transport.send(peer, frame)

@@ -1,4 +1,4 @@
-"""The state of a compilation: plan values as registers, gates in order, conversions made once and only on demand.
+"""The state of a compilation: plan values as registers, gates in order, conversions made once, on demand.
 
 Scales are fraction bits. Products have twice as many as their operands; they are truncated where a gate needs
 them back in range, never earlier, so that biases, residual sums and averages come before the truncation.
@@ -35,7 +35,7 @@ class UnsupportedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Secret:
-    """A plan value that the parties hold. ``relu``: a pending ReLU, kept back because a max-pool may come first.
+    """A plan value that the parties hold. ``relu``: a ReLU kept back, because a max-pool may come first.
 
     ``exposed``: a rounding error of this value may be seen by the client, so its truncation is faithful.
     """

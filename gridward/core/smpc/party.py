@@ -38,7 +38,7 @@ from gridward.core.smpc.program import (
     View,
     Windows,
 )
-from gridward.core.smpc.ring import RingArray
+from gridward.core.smpc.ring import RingArray, to_bytes
 from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps, run_gates
 
 
@@ -59,8 +59,8 @@ class RunResult:
 def input_subkey(program: Program, party: int, query_packet: bytes) -> bytes:
     """Give the 32 bytes that expand to this party's share of the first wire's mask, and to nothing else.
 
-    All parties' subkeys go to the client, sealed: together they are the mask of its input. They say nothing of
-    the other masks of the bundle, whose seed never leaves the party.
+    All parties' subkeys go to the client, sealed: together they are the mask of its input. They say nothing
+    of the other masks of the bundle, whose seed never leaves the party.
     """
     packet = read_packet(query_packet, PacketKind.QUERY, party, program.parties, program.digest)
     return Prg(packet.seed).subkey("input mask")
@@ -82,7 +82,8 @@ def prepare(
         raise InvalidInputError(f"a packet of deployment {packet.deployment.hex()}")
     bundle, first_wire = query_prgs(packet.seed)
     parts = expand(program.manifest, bundle, first_wire, input_gates(program), packet.body)
-    session = Session(program, party, kernels, parts, {}, {}, deployed.shares)
+    agreed = (program.digest.encode(), packet.deployment, packet.serial)
+    session = Session(program, party, kernels, agreed, parts, {}, {}, deployed.shares)
     for at, gate in enumerate(program.gates):
         _prepare_gate(session, deployed, at, gate)
     return session
@@ -114,7 +115,8 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
 def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
     """Run a prepared session on the client's masked input, with all parties at the same time.
 
-    ``masked_input`` is the same on every party, of ``program.input.shape``.
+    ``masked_input`` is the same on every party, of ``program.input.shape``: a client that sends different
+    words to different parties, or a host that mixes bundles up, ends the session in its first round.
     Security: semi-honest; all but one party may collude. Shares leave in the result alone.
     Cost: ``program.costs``. Raises ``ProtocolError`` where a peer fails; every peer is told, and the bundle
     stays spent.
@@ -125,6 +127,7 @@ def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
             raise InvalidInputError(f"input of shape {masked_input.shape}, not {program.input.shape}")
         if session.values:
             raise InvalidInputError("a session answers once")
+        link.bind(*session.agreed, to_bytes(masked_input))
         session.values[program.gates[0].out] = session.from_wire(program.gates[0].out, masked_input)
         run_gates(session, _start, link)
     except GridError as why:
@@ -166,7 +169,7 @@ def _start(at: int, gate: Gate, session: Session) -> Steps:
 
 
 def _open(at: int, gate: Open, session: Session) -> Steps:
-    """Turn a share into a wire: opens x + A with A uniform. Cost: 1 round; 8 bytes an element to each peer."""
+    """Turn a share into a wire: opens x + A, A uniform. Cost: 1 round; 8 bytes an element to each peer."""
     part = session.share(gate.sources[0]) + session.masks[gate.out].words
     opened = yield Opening(SlotKind.SUM, part)
     return session.from_wire(gate.out, opened.astype(np.uint64, copy=False))

@@ -20,7 +20,7 @@ Entropy: TypeAlias = Callable[[int], bytes]
 
 
 class Prg:
-    """A secret key and its numbered streams. Equal keys and stream numbers give equal bytes: draw each once."""
+    """A secret key and its numbered streams. Equal keys and streams give equal bytes: draw each once."""
 
     __slots__ = ("_key",)
 

@@ -203,7 +203,10 @@ class Relu:
 
 @dataclass(frozen=True, slots=True)
 class PairMax:
-    """The larger of neighbours 0|1, 2|3, ... on the first axis; an odd last one passes. Differences have ``bits``."""
+    """The larger of neighbours 0|1, 2|3, ... on the first axis; an odd last one passes.
+
+    Differences of neighbours take at most ``bits`` bits.
+    """
 
     sources: tuple[int]
     out: int

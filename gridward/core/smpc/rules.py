@@ -1,4 +1,4 @@
-"""How each plan op is compiled: the table of ops that encrypted runs know. Adding an op is one rule and its gate."""
+"""How each plan op is compiled: the ops that encrypted runs know. Adding one is a rule, perhaps a gate."""
 
 from collections.abc import Callable, Mapping
 from itertools import zip_longest
@@ -328,14 +328,16 @@ def _max_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...
 
 
 def _tournament(low: Lowering, current: int) -> int:
-    while (held := low.registers[current]).shape[0] > 1:
-        source = low.comparable(Secret(current, False, False))
-        bits = low.bits(held) + 1
-        halved = Register(((held.shape[0] + 1) // 2, *held.shape[1:]), held.scale, Form.SHARE)
-        current = low.emit(
-            halved, lambda out, source=source, bits=bits: PairMax((source,), out, bits, low.levels)
-        )
+    while low.registers[current].shape[0] > 1:
+        current = _play(low, current)
     return current
+
+
+def _play(low: Lowering, current: int) -> int:
+    source = low.comparable(Secret(current, False, False))
+    held = low.registers[source]
+    halved = Register(((held.shape[0] + 1) // 2, *held.shape[1:]), held.scale, Form.SHARE)
+    return low.emit(halved, lambda out: PairMax((source,), out, low.bits(held) + 1, low.levels))
 
 
 def _avg_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:

@@ -1,4 +1,4 @@
-"""Seal bytes to a recipient's public key: HPKE base mode (RFC 9180), X25519, HKDF-SHA256, ChaCha20-Poly1305."""
+"""Seal bytes to a public key: HPKE base mode (RFC 9180) with X25519, HKDF-SHA256, ChaCha20-Poly1305."""
 
 from typing import Final
 

@@ -16,7 +16,7 @@ from gridward.core.smpc.ring import RingArray
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """This party's share of what all parties are to learn: masked values only."""
+    """One party's share of what all parties are to learn: masked values only."""
 
     kind: SlotKind
     part: SlotArray
@@ -54,6 +54,7 @@ class Session:
     program: Program
     party: int
     kernels: Kernels
+    agreed: tuple[bytes, ...]
     parts: dict[Key, SlotArray]
     masks: dict[int, Mask]
     offline: dict[int, RingArray]
@@ -120,7 +121,7 @@ def _wire(array: SlotArray) -> np.dtype[np.unsignedinteger]:
 
 
 def run_gates(session: Session, start: Callable[[int, Gate, Session], Steps], link: Link) -> None:
-    """Run all gates: each starts when its sources are done, and all that wait for an opening share a round."""
+    """Run all gates: each starts when its sources are done; all that wait for an opening share a round."""
     waiting = list(enumerate(session.program.gates))
     running: list[tuple[Gate, Steps, Opening]] = []
     while waiting or running:

@@ -23,8 +23,8 @@ def one_hot(rho: RingArray, plan: Comparison, at: int, dtype: str) -> SlotArray:
     """Give the table of one block: bit v is set where the block is v."""
     low, size = plan.blocks[at]
     block = (rho >> np.uint64(low)) & word((1 << size) - 1)
-    table: SlotArray = (np.uint64(1) << block).astype(dtype)
-    return table
+    table: RingArray = np.uint64(1) << block
+    return table.astype(dtype)
 
 
 def mask_products(masks: BitArray, merge: Merge) -> BitArray:
@@ -54,7 +54,8 @@ def less_than(
         hidden = [variables ^ mask for (variables, _), mask in zip(groups, masks, strict=True)]
         opened = yield Opening(SlotKind.XOR, np.concatenate(hidden))
         less, equal = _merge_level(session, gate, depth, level, groups, masks, opened)
-    return less[0]
+    result: BitArray = less[0]
+    return result
 
 
 def _masks(session: Session, gate: int, depth: int, at: int) -> BitArray:
@@ -99,7 +100,7 @@ def _merge_level(
 
 @lru_cache(maxsize=256)
 def entries(merge: Merge, terms: tuple[Term, ...]) -> Entries:
-    """Expand products of u_i = d_i ^ a_i: for each subset of masks, its row in the basis and the d_i beside it.
+    """Expand products of u_i = d_i ^ a_i: for each subset of masks, its row in the basis and its d_i.
 
     The basis is: ones (on party 0), the masks, the products of masks. The d_i are a bit set.
     """

@@ -1,4 +1,4 @@
-"""Gates that each party computes alone. The same functions serve shares, public words, masks and plain values."""
+"""Gates that each party computes alone. The functions serve shares, public words, masks and plain values."""
 
 from typing import TypeAlias, cast
 

@@ -1,4 +1,4 @@
-"""What a set of kernels offers: the same five loops in NumPy (the meaning), in Numba, later on an accelerator.
+"""What a set of kernels offers: the same loops in NumPy (the meaning), in Numba, later on an accelerator.
 
 Callers pass contiguous arrays of the stated shapes; kernels do not check and never branch on secrets.
 ``reference`` and ``cpu`` satisfy this protocol as modules.

@@ -1,0 +1,144 @@
+"""A program in the clear, on the same integers: what the protocol must answer, bit for bit.
+
+For calibration before a deployment (does every value keep within the width?), and for tests: given the masks
+of the truncations it makes the same rounding choices as the parties.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gridward.core.errors import OutOfRangeError
+from gridward.core.smpc.correlations import draw
+from gridward.core.smpc.dealer import query_prgs
+from gridward.core.smpc.deployment import encode_parameter
+from gridward.core.smpc.fixed_point import decode, encode
+from gridward.core.smpc.gates import local
+from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates.select import pairs
+from gridward.core.smpc.kernels import cpu
+from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.packets import parse_packet
+from gridward.core.smpc.program import (
+    Add,
+    AddConstant,
+    AddParameter,
+    Convolution,
+    Gate,
+    Input,
+    Matmul,
+    Open,
+    Output,
+    PairMax,
+    Permute,
+    Program,
+    Relu,
+    Scale,
+    SumPool,
+    Truncate,
+    TruncateFaithful,
+    View,
+    Windows,
+)
+from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, RingArray, signed, unsigned, word
+
+
+def evaluate(
+    program: Program,
+    parameters: Mapping[str, ArrayLike],
+    values: ArrayLike,
+    masks: Mapping[int, RingArray] | None = None,
+    kernels: Kernels = cpu,
+) -> NDArray[np.float64]:
+    """Compute a program in the clear: reals of ``program.output.shape``.
+
+    ``masks`` maps gate numbers to the masks R of public-coin truncations, see ``truncation_masks``; without
+    them every truncation goes to the floor.
+    Raises ``OutOfRangeError`` naming the gate where a value leaves the program's width, which in the protocol
+    gives a wrong answer and no error.
+    """
+    weights = [encode_parameter(program, item, parameters[item.name]) for item in program.parameters]
+    first = encode(np.asarray(values, dtype=np.float64), program.input.scale, program.width)
+    run = _Clear(program, weights, masks or {}, kernels, {program.gates[0].out: first})
+    for at, gate in enumerate(program.gates):
+        run.registers[gate.out] = run.compute(at, gate)
+    return decode(run.registers[program.gates[-1].out], program.output.scale)
+
+
+def truncation_masks(program: Program, packets: Sequence[bytes]) -> dict[int, RingArray]:
+    """Add up the masks R of public-coin truncations from all parties' query packets (tests have them all)."""
+    prgs = [query_prgs(parse_packet(packet).seed)[0] for packet in packets]
+    return {
+        slot.gate: np.sum([draw(prg, slot) for prg in prgs], axis=0, dtype=np.uint64)
+        for slot in program.manifest
+        if slot.name == "mask" and isinstance(program.gates[slot.gate], Truncate)
+    }
+
+
+class _Clear:
+    def __init__(
+        self,
+        program: Program,
+        weights: Sequence[RingArray],
+        masks: Mapping[int, RingArray],
+        kernels: Kernels,
+        registers: dict[int, RingArray],
+    ) -> None:
+        self.program = program
+        self.weights = weights
+        self.masks = masks
+        self.kernels = kernels
+        self.registers = registers
+
+    def compute(self, at: int, gate: Gate) -> RingArray:
+        result = self.program.registers[gate.out]
+        if isinstance(gate, Input):
+            return self.registers[gate.out]
+        words = self.registers[gate.sources[0]]
+        match gate:
+            case View() | Permute() | Windows():
+                return local.move(gate, words, result)
+            case Matmul() | Convolution():
+                return product(gate, words, self.weights[gate.weight], result, self.kernels)
+            case AddParameter():
+                return words + self.weights[gate.parameter].reshape(gate.shape) * word(gate.sign)
+            case AddConstant():
+                return words + local.constant(gate)
+            case Add():
+                return local.add(gate, words, self.registers[gate.sources[1]])
+            case Scale():
+                return local.scale(gate, words)
+            case SumPool():
+                return local.pooled(gate, words, result)
+            case Truncate() | TruncateFaithful():
+                return self._truncated(at, gate, words)
+            case Relu() | PairMax():
+                return self._larger(at, gate, words)
+            case Open() | Output():
+                return words
+
+    def _truncated(self, at: int, gate: Truncate | TruncateFaithful, words: RingArray) -> RingArray:
+        self._check(at, words, RING_BITS - HEADROOM_BITS + 1)
+        floor = unsigned(signed(words) >> gate.shift)
+        self._check(at, floor, self.program.width)
+        mask = self.masks.get(at)
+        if mask is None:
+            return floor
+        low = word((1 << gate.shift) - 1)
+        return floor + ((words + mask) & low < mask & low).astype(np.uint64)
+
+    def _larger(self, at: int, gate: Relu | PairMax, words: RingArray) -> RingArray:
+        if isinstance(gate, Relu):
+            self._check(at, words, gate.bits)
+            return unsigned(np.maximum(signed(words), 0))
+        left, right = pairs(words)
+        self._check(at, left - right, gate.bits)
+        larger = unsigned(np.maximum(signed(left), signed(right)))
+        return np.concatenate([larger, words[2 * len(larger) :]])
+
+    def _check(self, at: int, words: RingArray, bits: int) -> None:
+        reach = 1 << (bits - 1)
+        if words.size and (int(signed(words).max()) >= reach or int(signed(words).min()) < -reach):
+            kind = type(self.program.gates[at]).__name__
+            raise OutOfRangeError(f"gate {at} ({kind}): a value takes more than {bits} bits")
