@@ -21,6 +21,7 @@ from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
 from gridward.server.db import Database
+from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Bell, Repeated
 from gridward.server.keys import load
@@ -73,6 +74,7 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
 def open_node(settings: NodeSettings, clock: Clock) -> Node:
     """Make the parts of a node. Raises `InvalidInputError` if its folder holds no keys."""
     keys = load(settings.data_dir)
+    claimed = claim(settings.data_dir)
     database = Database(
         settings.url_of_database(),
         connections=settings.database_connections,
@@ -81,6 +83,7 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
     database.migrate(MIGRATIONS)
     return Node(
         settings=settings,
+        claimed=claimed,
         keys=keys,
         database=database,
         accounts=Accounts.make(settings, keys, database, ACCOUNT_TABLES, clock),
@@ -106,3 +109,4 @@ def _begin(node: Node, hearts: Hearts) -> None:
 def close_node(node: Node) -> None:
     """Stop what runs and close what is open."""
     node.database.close()
+    node.claimed.close()

@@ -1,7 +1,7 @@
 """A running node: its parts, and how Bearer tokens become principals on it."""
 
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import IO, Annotated, TypeAlias
 
 from fastapi import Depends, Request
 
@@ -22,6 +22,7 @@ class Node(Server):
     """The parts of one running node."""
 
     settings: NodeSettings
+    claimed: IO[bytes]
     blobs: BlobFolder
     catalogue_changed: Bell
 

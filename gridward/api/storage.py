@@ -1,10 +1,12 @@
 """Which blobs are needed by what, and whose quota pays for them."""
 
+from pathlib import Path
+
 from sqlmodel import Session, col, delete, select
 
 from gridward.api import queries
 from gridward.api.node import Node
-from gridward.api.tables.datasets import BlobUse
+from gridward.api.tables.datasets import BlobUse, Dataset
 from gridward.core.errors import TooLargeError
 from gridward.server.blobs import Seal
 from gridward.server.db import lock
@@ -55,3 +57,13 @@ def sweep(node: Node) -> int:
     with node.database.write() as db:
         lock(db, "blobs")
         return node.blobs.sweep(queries.blobs_in_use(db), queries.upload_ids(db))
+
+
+def tensors_path(node: Node, dataset: Dataset) -> Path:
+    """Return the safetensors file of a dataset's tensors; map it, never write to it."""
+    return node.blobs.path(dataset.blob)
+
+
+def entity_path(node: Node, dataset: Dataset) -> Path | None:
+    """Return the safetensors file of the entity ids (`entity`: uint8 [rows, 16]), if there is one."""
+    return node.blobs.path(dataset.entity_blob) if dataset.entity_blob else None

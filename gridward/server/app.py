@@ -22,6 +22,7 @@ from gridward.server import problems
 from gridward.server.state import server_of
 
 _log: Final = logging.getLogger("gridward.access")
+_ANONYMOUS_BODY_BYTES: Final = 2**16
 _SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -68,17 +69,20 @@ class _Frame:
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         received = 0
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        too_large = HTTPException(413, f"this server takes bodies up to {self._body_max_bytes} bytes")
+        headers = dict(scope["headers"])
+        announced = headers.get(b"content-length", b"0")
+        # The body is read before anyone looks at the token: strangers get little room.
+        limit = self._body_max_bytes if b"authorization" in headers else _ANONYMOUS_BODY_BYTES
+        too_large = HTTPException(413, f"this server takes bodies up to {limit} bytes here")
 
         async def bounded_receive() -> Message:
             nonlocal received
-            if announced.isdigit() and int(announced) > self._body_max_bytes:
+            if announced.isdigit() and int(announced) > limit:
                 raise too_large
             message = await receive()
             if message["type"] == "http.request":
                 received += len(message.get("body", b""))
-                if received > self._body_max_bytes:
+                if received > limit:
                     raise too_large
             return message
 

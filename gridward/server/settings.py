@@ -120,6 +120,20 @@ class NodeSettings(ServerSettings):
     training_queue: int = Field(
         default=16, ge=0, description="Trainings that may wait for a worker; more are refused."
     )
+    bundles_ahead: int = Field(
+        default=4, ge=0, description="Bundles that a party fetches ahead for each encrypted model."
+    )
+    bundles_waiting: int = Field(
+        default=256,
+        ge=1,
+        description="Bundles that a crypto provider keeps for parties that have not fetched.",
+    )
+    queries_at_once: int = Field(
+        default=4, ge=1, description="Encrypted queries that a party computes at the same time; more wait."
+    )
+    party_timeout_s: float = Field(
+        default=30, gt=0, description="Longest wait of a party for another within a round, seconds."
+    )
     heartbeat_retry_s: float = Field(
         default=2, gt=0, description="First pause after a failed heartbeat, seconds; doubles up to a minute."
     )

@@ -108,16 +108,6 @@ def remove(node: Node, caller: Principal, dataset_id: str) -> None:
     node.catalogue_changed.ring()
 
 
-def tensors_path(node: Node, dataset: Dataset) -> Path:
-    """Return the safetensors file of a dataset's tensors; map it, never write to it."""
-    return node.blobs.path(dataset.blob)
-
-
-def entity_path(node: Node, dataset: Dataset) -> Path | None:
-    """Return the safetensors file of the entity ids (`entity`: uint8 [rows, 16]), if there is one."""
-    return node.blobs.path(dataset.entity_blob) if dataset.entity_blob else None
-
-
 def _convert(node: Node, body: DatasetIn, upload: Upload, values: Path, entities: Path) -> dict[str, Spec]:
     return convert(
         node.blobs.part(upload.id),
