@@ -22,5 +22,6 @@ def tag_of(text: str) -> str:
 
 
 def _fold(text: str) -> str:
-    # Folding can undo a normal form and the other way round, hence twice (Unicode 3.13, D146).
-    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    # Compatibility caseless matching, Unicode 3.13, D146: one round would leave some letters to fold again.
+    once = unicodedata.normalize("NFKC", unicodedata.normalize("NFD", text).casefold())
+    return unicodedata.normalize("NFKC", once.casefold())
