@@ -4,6 +4,7 @@ A reader names the kind, the key, the issuer and the audience that it expects; n
 before its signature. A token of one kind never passes for another, and none lives without an end.
 """
 
+import math
 import secrets
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -107,6 +108,6 @@ def peek(token: str) -> tuple[str, str]:
 
 def _is_current(claims: Claims, now_s: float) -> bool:
     issued, expires = claims["iat"], claims["exp"]
-    if not all(isinstance(value, int | float) for value in (issued, expires)):
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in (issued, expires)):
         return False
     return bool(issued <= now_s + LEEWAY_S and now_s < expires + LEEWAY_S)

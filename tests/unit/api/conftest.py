@@ -1,34 +1,15 @@
-"""A real node over a real database file; over PostgreSQL too where GRIDWARD_TEST_POSTGRES_URL names a server."""
+"""A real node over a real database; over PostgreSQL too where GRIDWARD_TEST_POSTGRES_URL names one."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import create_engine, make_url, text
 
 from gridward.api.main import create_app
 from gridward.server.keys import make
 from gridward.server.settings import NodeSettings
 from tests.support.nodes import PASSWORD, NodeUnderTest
-
-POSTGRES = os.environ.get("GRIDWARD_TEST_POSTGRES_URL")
-
-
-@pytest.fixture(params=["sqlite", "postgres"] if POSTGRES else ["sqlite"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str | None]:
-    if request.param == "sqlite":
-        yield None
-        return
-    admin = create_engine(POSTGRES or "", isolation_level="AUTOCOMMIT")
-    name = f"gridward_{os.getpid()}_{abs(hash(tmp_path))}"
-    with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-    yield make_url(POSTGRES or "").set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-    admin.dispose()
 
 
 @pytest.fixture

@@ -1,15 +1,12 @@
 """Datasets over the node's routes: what is published is there, and only for those who may know."""
 
-from typing import Any
 
 import numpy as np
-import pytest
 from safetensors.numpy import load_file
 
 from gridward.api import storage
 from gridward.api.tables.datasets import Dataset
-from gridward.core.schemas.uploads import MediaType
-from tests.support.files import Arrays, npy, publish, upload
+from tests.support.files import Arrays, publish
 from tests.support.nodes import NodeUnderTest
 
 WARD: Arrays = {

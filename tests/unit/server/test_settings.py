@@ -1,0 +1,42 @@
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from gridward.server import settings_page
+from gridward.server.settings import GatewaySettings, NodeSettings
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_every_setting_says_what_it_is_and_is_an_environment_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for kind in (NodeSettings, GatewaySettings):
+        assert all(field.description for field in kind.model_fields.values())
+    monkeypatch.setenv("GRIDWARD_NAME", "hospital")
+    monkeypatch.setenv("GRIDWARD_OFFER_PARTY", "true")
+    monkeypatch.setenv("GRIDWARD_DATA_DIR", "/srv/grid")
+    settings = NodeSettings()
+    assert (settings.name, settings.offer_party) == ("hospital", True)
+    assert settings.url_of_database() == "sqlite:////srv/grid/gridward.db"
+
+
+def test_no_setting_is_a_secret() -> None:
+    names = {name for kind in (NodeSettings, GatewaySettings) for name in kind.model_fields}
+    assert not {name for name in names for word in ("secret", "key") if word in name}
+
+
+@pytest.mark.parametrize("bad", [{"name": "Not a name"}, {"port": 70_000}, {"public_url": "ftp://x"}])
+def test_a_setting_out_of_its_range_is_refused(bad: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        NodeSettings(**bad)  # type: ignore[arg-type]
+
+
+def test_the_url_is_the_public_one_or_made_of_host_and_port() -> None:
+    assert NodeSettings(host="127.0.0.1", port=7).url() == "http://127.0.0.1:7"
+    assert GatewaySettings(public_url="https://grid.example").url() == "https://grid.example"
+
+
+def test_the_page_of_settings_is_what_the_code_says() -> None:
+    assert (ROOT / "docs" / "settings.md").read_text() == settings_page.render()
