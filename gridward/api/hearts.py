@@ -6,7 +6,6 @@ import threading
 from contextlib import suppress
 from typing import Annotated, Final, TypeAlias
 
-import httpx2
 from fastapi import Depends, Request
 from pydantic import ValidationError
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,7 +25,6 @@ class Hearts:
 
     def __init__(self, node: Node) -> None:
         self._node = node
-        self._calls = Calls(node.keys, httpx2.Client(trust_env=False), node.clock)
         self._stopping = threading.Event()
         self._threads: dict[str, threading.Thread] = {}
         self._lock = threading.Lock()
@@ -34,7 +32,7 @@ class Hearts:
     @property
     def calls(self) -> Calls:
         """The signed HTTP client that the threads use."""
-        return self._calls
+        return self._node.calls
 
     def start(self, gateway_url: str) -> None:
         """Begin to join and beat for the gateway at this URL, unless that is under way."""
@@ -48,12 +46,11 @@ class Hearts:
             thread.start()
 
     def stop(self) -> None:
-        """End all threads and close the client; waits for calls under way."""
+        """End all threads; waits for calls under way."""
         self._stopping.set()
         self._node.catalogue_changed.ring()
         for thread in self._threads.values():
             thread.join()
-        self._calls.client.close()
 
     def _live(self, gateway_url: str) -> None:
         gateway_id: str | None = None
@@ -61,8 +58,8 @@ class Hearts:
         while not self._stopping.is_set():
             try:
                 if gateway_id is None:
-                    gateway_id = membership.join(self._node, self._calls, gateway_url).gateway_id
-                pause_s = max(_SHORTEST_PAUSE_S, membership.beat(self._node, self._calls, gateway_id))
+                    gateway_id = membership.join(self._node, self.calls, gateway_url).gateway_id
+                pause_s = max(_SHORTEST_PAUSE_S, membership.beat(self._node, self.calls, gateway_id))
                 failures = 0
             except (GridError, ValidationError, SQLAlchemyError) as why:
                 pause_s = self._pause_s(failures)

@@ -6,16 +6,33 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Final
 
+import httpx2
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from gridward.api import queries, storage
 from gridward.api.hearts import Hearts
 from gridward.api.node import Node
-from gridward.api.routes import datasets, memberships, uploads
+from gridward.api.parties.calls import Calls
+from gridward.api.parties.room import Room
+from gridward.api.routes import (
+    computations,
+    datasets,
+    deployments,
+    memberships,
+    models,
+    objects,
+    parties,
+    provider,
+    trainings,
+    uploads,
+)
 from gridward.api.routes import node as node_routes
+from gridward.api.services.trainings import mark_interrupted
 from gridward.api.services.uploads import expire
 from gridward.api.tables.accounts import ACCOUNT_TABLES
+from gridward.api.training_runs import TrainingRuns
+from gridward.api.workers import Workers
 from gridward.server import account_routes
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
@@ -35,6 +52,13 @@ ROUTERS: Final = (
     memberships.router,
     uploads.router,
     datasets.router,
+    objects.router,
+    computations.router,
+    trainings.router,
+    models.router,
+    deployments.router,
+    parties.router,
+    provider.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")
@@ -81,6 +105,7 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         wait_s=settings.database_wait_s,
     )
     database.migrate(MIGRATIONS)
+    workers = Workers(settings)
     return Node(
         settings=settings,
         claimed=claimed,
@@ -90,11 +115,16 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         replays=ReplayGuard(),
         blobs=BlobFolder(settings.data_dir / "blobs"),
         catalogue_changed=Bell(),
+        workers=workers,
+        trainings=TrainingRuns(settings, workers),
+        calls=Calls(keys, httpx2.Client(trust_env=False), clock),
+        room=Room(),
         clock=clock,
     )
 
 
 def _begin(node: Node, hearts: Hearts) -> None:
+    mark_interrupted(node)
     swept = storage.sweep(node)
     if swept:
         _log.info("removed %d files that a crash left behind", swept)
@@ -108,5 +138,10 @@ def _begin(node: Node, hearts: Hearts) -> None:
 
 def close_node(node: Node) -> None:
     """Stop what runs and close what is open."""
+    node.workers.close()
+    node.trainings.stop()
+    mark_interrupted(node)
+    node.room.close()
+    node.calls.client.close()
     node.database.close()
     node.claimed.close()

@@ -6,6 +6,10 @@ from typing import IO, Annotated, TypeAlias
 from fastapi import Depends, Request
 
 from gridward.api import queries
+from gridward.api.parties.calls import Calls
+from gridward.api.parties.room import Room
+from gridward.api.training_runs import TrainingRuns
+from gridward.api.workers import Workers
 from gridward.core.errors import NotSignedInError
 from gridward.core.schemas.accounts import RoleName
 from gridward.server import sessions, tokens
@@ -25,6 +29,10 @@ class Node(Server):
     claimed: IO[bytes]
     blobs: BlobFolder
     catalogue_changed: Bell
+    workers: Workers
+    trainings: TrainingRuns
+    calls: Calls
+    room: Room
 
     def authenticate(self, token: str) -> Principal:
         """Accept the node's own access tokens and identity tokens of gateways that it joined."""

@@ -80,6 +80,12 @@ def joined_membership(db: Session, gateway_id: str) -> Membership | None:
     return membership if membership and membership.state == MembershipState.JOINED else None
 
 
+def first_joined_membership(db: Session) -> Membership | None:
+    """Return the gateway that vouches for this node, the oldest if there are several; for the node itself."""
+    joined = col(Membership.state) == MembershipState.JOINED.value
+    return db.exec(select(Membership).where(joined).order_by(col(Membership.created_at))).first()
+
+
 def _publishes(caller: Principal) -> ColumnElement[bool]:
     return col(Dataset.user_id) == (caller.user_id or "")
 

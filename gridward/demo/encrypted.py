@@ -64,7 +64,7 @@ def _ask_linear(grid: DemoGrid, stage: Stage) -> None:
 
 
 def _patiently(grid: DemoGrid, name: str, x: torch.Tensor) -> gw.EncryptedAnswer:
-    """Ask, waiting for the catalogue to reach the gateway: a model is found a heartbeat after it is served."""
+    """Ask; a model is found once its node's next heartbeat has told the gateway, so wait for that."""
     deadline = time.monotonic() + 15
     while True:
         try:
@@ -87,7 +87,7 @@ def _classify(grid: DemoGrid, stage: Stage, model: nn.Module, digits: Digits) ->
     stage.result(f"labels: {' '.join(str(int(label)) for label in encrypted.argmax(1))}")
     stage.result(
         f"{same} of {ASKED} labels as in the clear; largest difference of a logit "
-        f"{float((encrypted - clear).abs().max()):.5f}; accuracy of the model {accuracy(model, digits.held_out):.1%}"
+        f"{float((encrypted - clear).abs().max()):.5f}; the model is right on {accuracy(model, digits.held_out):.1%}"
     )
     stage.result(
         f"median {1000 * times[len(times) // 2]:.0f} ms a query, {answers[-1].rounds} rounds, "

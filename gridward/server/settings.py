@@ -109,13 +109,16 @@ class NodeSettings(ServerSettings):
         default=4 * GIBIBYTE, ge=64 * MEBIBYTE, description="Most memory of a plan's worker process, bytes."
     )
     plan_operations: int = Field(
-        default=10_000_000, ge=1, description="Most operations that a plan may execute, loops unrolled."
+        default=10**12, ge=1, description="Most elementary operations of a computation, by its shapes."
     )
     plan_workers: int = Field(default=2, ge=1, description="Plans that run at the same time.")
     plan_queue: int = Field(
         default=32, ge=0, description="Plans that may wait for a worker; more are refused."
     )
     training_time_s: float = Field(default=3600, gt=0, description="Longest run of a training, seconds.")
+    training_operations: int = Field(
+        default=10**15, ge=1, description="Most elementary operations of a whole training, by its shapes."
+    )
     trainings_at_once: int = Field(default=2, ge=1, description="Trainings that run at the same time.")
     training_queue: int = Field(
         default=16, ge=0, description="Trainings that may wait for a worker; more are refused."
@@ -174,7 +177,7 @@ class GatewaySettings(ServerSettings):
         description="Most distinct words, tags and names of one node's catalogue, summed over its entries.",
     )
     catalogue_pushes: int = Field(
-        default=30, ge=1, description="Catalogues that one node may push within a minute."
+        default=120, ge=1, description="Catalogues that one node may push within a minute."
     )
     joins_waiting: int = Field(
         default=200, ge=1, description="Nodes that may wait for approval or be kept as refused."

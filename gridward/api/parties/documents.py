@@ -1,6 +1,5 @@
 """What every role holder checks before it takes its role, for itself and with its own pinned keys."""
 
-from collections.abc import Iterator
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -16,33 +15,15 @@ from gridward.server.keys import id_of
 _ATTESTED = ("name", "url", "owner", "sign_key", "seal_key")
 
 
-def holders(document: DeploymentDocument) -> Iterator[tuple[str, RoleHolder]]:
-    """All roles of a deployment with their holders."""
-    yield "host", document.host
-    for position, holder in enumerate(document.parties):
-        yield f"party {position}", holder
-    yield "crypto provider", document.crypto_provider
-
-
 def check_roles(document: DeploymentDocument, gateway_key: Ed25519PublicKey, now: datetime) -> None:
     """Refuse a deployment whose roles are not attested by the gateway or share a node or an owner.
 
     Raises ``DeploymentRefusedError`` naming role and cause. ``gateway_key`` is the caller's own pinned key of
     the gateway that the document names.
     """
-    owners: dict[str, str] = {}
-    nodes: dict[str, str] = {}
-    for role, holder in holders(document):
+    for role, holder in document.roles():
         _check_attestation(document.gateway_id, role, holder, gateway_key, now)
-        if (other := owners.setdefault(holder.owner.casefold(), role)) != role:
-            raise DeploymentRefusedError(
-                f"{role} and {other} both belong to {holder.owner}; no owner may fill two roles, "
-                "choose another node"
-            )
-        if (other := nodes.setdefault(holder.node_id, role)) != role:
-            raise DeploymentRefusedError(
-                f"{holder.name} cannot be both {role} and {other}; choose another node"
-            )
+    document.require_distinct_holders()
 
 
 def _check_attestation(

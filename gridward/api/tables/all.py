@@ -4,8 +4,8 @@ from typing import Final
 
 from sqlalchemy import MetaData
 
-from gridward.api.tables import accounts, datasets, memberships
+from gridward.api.tables import accounts, datasets, deployments, memberships, models, objects, trainings
 from gridward.api.tables.base import NodeTable
 
-MODULES: Final = (accounts, datasets, memberships)
+MODULES: Final = (accounts, datasets, deployments, memberships, models, objects, trainings)
 METADATA: Final[MetaData] = NodeTable.metadata

@@ -4,12 +4,15 @@ Secrets (parameter shares, correlations, input subkeys, output shares) travel se
 key, as opaque base64, also where the link is TLS.
 """
 
+from base64 import b64decode
+from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gridward.core.errors import DeploymentRefusedError, InvalidInputError
 from gridward.core.schemas.models import ModelId
 from gridward.core.schemas.node import KEY_PATTERN, NODE_ID_PATTERN, NODE_NAME_PATTERN, URL_PATTERN
 from gridward.core.schemas.plan import PlanDocument
@@ -75,6 +78,28 @@ class DeploymentDocument(BaseModel):
     parties: list[RoleHolder] = Field(min_length=2, max_length=5)
     crypto_provider: RoleHolder
     program_digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="Of the program at batch 1.")
+
+    def roles(self) -> Iterator[tuple[str, RoleHolder]]:
+        """Give every role with its holder."""
+        yield "host", self.host
+        for position, holder in enumerate(self.parties):
+            yield f"party {position}", holder
+        yield "crypto provider", self.crypto_provider
+
+    def require_distinct_holders(self) -> None:
+        """Raise ``DeploymentRefusedError`` where a node or an owner has two roles."""
+        owners: dict[str, str] = {}
+        nodes: dict[str, str] = {}
+        for role, holder in self.roles():
+            if (other := nodes.setdefault(holder.node_id, role)) != role:
+                raise DeploymentRefusedError(
+                    f"{holder.name} cannot be both {other} and {role}; choose another node"
+                )
+            if (other := owners.setdefault(holder.owner.casefold(), role)) != role:
+                raise DeploymentRefusedError(
+                    f"{other} and {role} both belong to {holder.owner}; no owner may fill two roles, "
+                    "choose another node"
+                )
 
 
 class Acceptance(BaseModel):
@@ -165,6 +190,10 @@ class SealedOut(BaseModel):
 
     sealed: Base64
 
+    def raw(self) -> bytes:
+        """Decode the sealed bytes; raises ``InvalidInputError``."""
+        return _decoded(self.sealed)
+
 
 class QueryAnswer(BaseModel):
     """One party's sealed output share, and what the joint computation took."""
@@ -174,6 +203,10 @@ class QueryAnswer(BaseModel):
     sent_bytes: int = Field(json_schema_extra={"format": "int64"})
     seconds: float = Field(json_schema_extra={"format": "double"})
 
+    def raw(self) -> bytes:
+        """Decode the sealed bytes; raises ``InvalidInputError``."""
+        return _decoded(self.sealed)
+
 
 class BundleIn(BaseModel):
     """A party asks the provider for its packet of one bundle."""
@@ -182,3 +215,10 @@ class BundleIn(BaseModel):
 
     batch: int = Field(ge=1, le=1024, json_schema_extra={"format": "int32"})
     serial: int = Field(ge=0, lt=2**53, json_schema_extra={"format": "int64"})
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return b64decode(text, validate=True)
+    except ValueError as why:
+        raise InvalidInputError("sealed bytes travel as base64") from why

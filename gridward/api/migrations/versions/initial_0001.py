@@ -25,6 +25,21 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
     )
     op.create_table(
+        "deployments",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("role", sa.String(length=16), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("model_id", sa.String(length=64), nullable=False),
+        sa.Column("host_id", sa.String(length=26), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("document", sa.JSON(), nullable=False),
+        sa.Column("measured_error", sa.Float(), nullable=True),
+        sa.Column("created_by", sa.String(length=80), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_deployments")),
+    )
+    op.create_index(op.f("ix_deployments_model_id"), "deployments", ["model_id"], unique=False)
+    op.create_table(
         "memberships",
         sa.Column("gateway_id", sa.String(length=26), nullable=False),
         sa.Column("gateway_name", sa.String(length=32), nullable=False),
@@ -83,12 +98,64 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_datasets_published_by"), "datasets", ["published_by"], unique=False)
     op.create_table(
+        "models",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("description", sa.String(length=4000), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("plan", sa.JSON(), nullable=False),
+        sa.Column("plan_digest", sa.String(length=64), nullable=False),
+        sa.Column("blob", sa.String(length=64), nullable=True),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("hosted_by", sa.String(length=80), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_models_user_id")),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_models")),
+    )
+    op.create_index(op.f("ix_models_hosted_by"), "models", ["hosted_by"], unique=False)
+    op.create_table(
+        "objects",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("stored_by", sa.String(length=80), nullable=False),
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("dtype", sa.String(length=16), nullable=False),
+        sa.Column("shape", sa.JSON(), nullable=False),
+        sa.Column("blob", sa.String(length=64), nullable=False),
+        sa.Column("description", sa.String(length=4000), nullable=False),
+        sa.Column("tags", sa.JSON(), nullable=False),
+        sa.Column("level", sa.String(length=16), nullable=False),
+        sa.Column("row_table", sa.String(length=96), nullable=False),
+        sa.Column("row_axis", sa.Integer(), nullable=False),
+        sa.Column("masked", sa.Boolean(), nullable=False),
+        sa.Column("plan_digest", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_objects_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_objects")),
+    )
+    op.create_index(op.f("ix_objects_user_id"), "objects", ["user_id"], unique=False)
+    op.create_table(
         "ownership",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_ownership_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ownership")),
+    )
+    op.create_table(
+        "query_serials",
+        sa.Column("deployment_id", sa.String(length=32), nullable=False),
+        sa.Column("batch", sa.Integer(), nullable=False),
+        sa.Column("next_serial", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["deployment_id"],
+            ["deployments.id"],
+            name=op.f("fk_query_serials_deployment_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("deployment_id", "batch", name=op.f("pk_query_serials")),
     )
     op.create_table(
         "sessions",
@@ -105,6 +172,30 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_sessions")),
     )
     op.create_index(op.f("ix_sessions_user_id"), "sessions", ["user_id"], unique=False)
+    op.create_table(
+        "trainings",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("started_by", sa.String(length=80), nullable=False),
+        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        sa.Column("dataset_version", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("model_id", sa.String(length=64), nullable=True),
+        sa.Column("plan_digest", sa.String(length=64), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.String(length=2000), nullable=False),
+        sa.Column("epochs", sa.Integer(), nullable=False),
+        sa.Column("history", sa.JSON(), nullable=False),
+        sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("blob", sa.String(length=64), nullable=True),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_trainings_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_trainings")),
+    )
+    op.create_index(op.f("ix_trainings_state"), "trainings", ["state"], unique=False)
+    op.create_index(op.f("ix_trainings_user_id"), "trainings", ["user_id"], unique=False)
     op.create_table(
         "uploads",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -133,16 +224,72 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("dataset_id", "verb", "entry", name=op.f("pk_dataset_grants")),
     )
     op.create_index("ix_dataset_grants_entry_verb", "dataset_grants", ["entry", "verb"], unique=False)
+    op.create_table(
+        "model_grants",
+        sa.Column("model_id", sa.String(length=64), nullable=False),
+        sa.Column("verb", sa.String(length=32), nullable=False),
+        sa.Column("entry", sa.String(length=80), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["models.id"], name=op.f("fk_model_grants_model_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("model_id", "verb", "entry", name=op.f("pk_model_grants")),
+    )
+    op.create_index("ix_model_grants_entry_verb", "model_grants", ["entry", "verb"], unique=False)
+    op.create_table(
+        "model_sources",
+        sa.Column("model_id", sa.String(length=64), nullable=False),
+        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["models.id"], name=op.f("fk_model_sources_model_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("model_id", "dataset_id", "version", name=op.f("pk_model_sources")),
+    )
+    op.create_table(
+        "object_sources",
+        sa.Column("object_id", sa.String(length=64), nullable=False),
+        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["object_id"], ["objects.id"], name=op.f("fk_object_sources_object_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("object_id", "dataset_id", "version", name=op.f("pk_object_sources")),
+    )
+    op.create_table(
+        "training_sources",
+        sa.Column("training_id", sa.String(length=64), nullable=False),
+        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["training_id"],
+            ["trainings.id"],
+            name=op.f("fk_training_sources_training_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("training_id", "dataset_id", "version", name=op.f("pk_training_sources")),
+    )
 
 
 def downgrade() -> None:
     """Drop the tables."""
+    op.drop_table("training_sources")
+    op.drop_table("object_sources")
+    op.drop_table("model_sources")
+    op.drop_table("model_grants")
     op.drop_table("dataset_grants")
     op.drop_table("uploads")
+    op.drop_table("trainings")
     op.drop_table("sessions")
+    op.drop_table("query_serials")
     op.drop_table("ownership")
+    op.drop_table("objects")
+    op.drop_table("models")
     op.drop_table("datasets")
     op.drop_table("blob_uses")
     op.drop_table("users")
     op.drop_table("memberships")
+    op.drop_table("deployments")
     op.drop_table("audit_entries")

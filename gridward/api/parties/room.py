@@ -1,0 +1,144 @@
+"""What a node keeps in memory of deployments: programs, loaded models, dealers, queries between two steps."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Final, Generic, TypeVar
+
+from gridward.api.parties.grants import Grant
+from gridward.api.parties.switchboard import Switchboard
+from gridward.core.errors import BusyError, ConflictError, ObjectNotFoundError
+from gridward.core.smpc.bundles import BundlePool
+from gridward.core.smpc.dealer import Dealer
+from gridward.core.smpc.deployment import DeployedModel
+from gridward.core.smpc.program import Program
+from gridward.core.smpc.session import Session
+
+KEPT_PROGRAMS: Final = 64
+KEPT_MODELS: Final = 16
+OPEN_QUERIES: Final = 16
+QUERY_S: Final = 600.0
+PLACE_S: Final = 20.0
+
+Value = TypeVar("Value")
+Key = TypeVar("Key")
+
+
+class Cache(Generic[Key, Value]):
+    """The ``size`` values used last, each made once."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Key, make: Callable[[], Value]) -> Value:
+        """Return a value, making it if it is not here; others wait while it is made."""
+        with self._lock:
+            if key not in self._values:
+                self._values[key] = make()
+                while len(self._values) > self._size:
+                    self._values.popitem(last=False)
+            self._values.move_to_end(key)
+            return self._values[key]
+
+    def drop(self, keeps: Callable[[Key], bool]) -> None:
+        """Forget every value whose key ``keeps`` denies."""
+        with self._lock:
+            for key in [key for key in self._values if not keeps(key)]:
+                del self._values[key]
+
+
+@dataclass(slots=True, eq=False)
+class OpenQuery:
+    """A query whose bundle is spent and whose input has not come yet."""
+
+    grant: Grant
+    program: Program
+    session: Session
+    subkey: bytes
+    opened_s: float
+
+
+@dataclass(slots=True)
+class Room:
+    """A node's memory in all roles. A restart empties it: queries in flight end, their bundles stay spent."""
+
+    switchboard: Switchboard = field(default_factory=Switchboard)
+    programs: Cache[tuple[str, int], Program] = field(default_factory=lambda: Cache(KEPT_PROGRAMS))
+    models: Cache[str, DeployedModel] = field(default_factory=lambda: Cache(KEPT_MODELS))
+    dealers: Cache[tuple[str, int], Dealer] = field(default_factory=lambda: Cache(KEPT_MODELS))
+    pools: Cache[str, BundlePool] = field(default_factory=lambda: Cache(KEPT_MODELS))
+    dealing: threading.Lock = field(default_factory=threading.Lock)
+    fetching: threading.Lock = field(default_factory=threading.Lock)
+    errands: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "bundles"))
+    _running: threading.Condition = field(default_factory=threading.Condition)
+    _runs: int = 0
+    _queries: dict[str, OpenQuery] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def known(self, query_id: str) -> OpenQuery | None:
+        """Return an open query, for a client that repeats its first step."""
+        with self._lock:
+            return self._queries.get(query_id)
+
+    def admit(self, now_s: float) -> None:
+        """Refuse one more query where too many wait; those that waited too long are forgotten first."""
+        with self._lock:
+            self._queries = {
+                name: query for name, query in self._queries.items() if now_s - query.opened_s < QUERY_S
+            }
+            if len(self._queries) >= OPEN_QUERIES:
+                raise BusyError(f"{OPEN_QUERIES} queries wait for their input; retry later", retry_after_s=5)
+
+    def open(self, query_id: str, query: OpenQuery) -> None:
+        """Keep a query until its input comes."""
+        with self._lock:
+            if query_id in self._queries:
+                raise ConflictError(f"query {query_id} is open already")
+            self._queries[query_id] = query
+
+    def take(self, query_id: str) -> OpenQuery:
+        """Hand over a query for its only run."""
+        with self._lock:
+            query = self._queries.pop(query_id, None)
+        if query is None:
+            raise ObjectNotFoundError(
+                f"query {query_id} is not open here: it has run, waited too long, or the node was restarted; "
+                "ask anew"
+            )
+        return query
+
+    @contextmanager
+    def running(self, limit: int) -> Iterator[None]:
+        """Wait for one of ``limit`` places to compute in."""
+        with self._running:
+            if not self._running.wait_for(lambda: self._runs < limit, timeout=PLACE_S):
+                raise BusyError(f"{limit} queries run here already; retry later", retry_after_s=5)
+            self._runs += 1
+        try:
+            yield
+        finally:
+            with self._running:
+                self._runs -= 1
+                self._running.notify()
+
+    def close(self) -> None:
+        """Stop fetching bundles."""
+        self.errands.shutdown(wait=True, cancel_futures=True)
+
+    def forget(self, deployment_id: str) -> None:
+        """Drop everything of a deployment."""
+        self.programs.drop(lambda key: key[0] != deployment_id)
+        self.models.drop(lambda key: key != deployment_id)
+        self.pools.drop(lambda key: key != deployment_id)
+        self.dealers.drop(lambda key: key[0] != deployment_id)
+        with self._lock:
+            self._queries = {
+                name: query
+                for name, query in self._queries.items()
+                if query.grant.deployment_id != deployment_id
+            }

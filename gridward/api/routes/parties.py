@@ -1,0 +1,71 @@
+"""The node as a party of encrypted models: it holds one share of each parameter, and never gives it away."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Body, Path, WebSocket
+
+from gridward.api.node import NodeOf
+from gridward.api.parties.accept import accept_link
+from gridward.api.services import parties
+from gridward.core.schemas.deployments import Acceptance, DeploymentDocument, QueryAnswer, SealedOut
+from gridward.server.state import BearerToken, RawBody
+
+router = APIRouter(prefix="/v1/parties/deployments/{deployment_id}", tags=["parties"])
+
+DeploymentPath = Annotated[str, Path(pattern=r"^[a-z0-9]{16,32}$")]
+QueryPath = Annotated[str, Path(pattern=r"^[a-z0-9]{16,32}$")]
+Bytes = Annotated[bytes, Body(media_type="application/octet-stream")]
+
+
+@router.put("")
+def accept_party(
+    deployment_id: DeploymentPath,
+    document: DeploymentDocument,
+    node: NodeOf,
+    token: BearerToken,
+    raw: RawBody,
+) -> Acceptance:
+    """Take the role of a party. Signed by the host; refused unless this node's owner offers the role."""
+    return parties.accept(node, token, raw, deployment_id, document)
+
+
+@router.delete("", status_code=204)
+def withdraw_party(deployment_id: DeploymentPath, node: NodeOf, token: BearerToken) -> None:
+    """End the role and wipe shares and bundles. Signed by the host."""
+    parties.withdraw(node, token, deployment_id)
+
+
+@router.put("/parameters", status_code=204)
+def store_parameter_share(
+    deployment_id: DeploymentPath, node: NodeOf, token: BearerToken, body: Bytes
+) -> None:
+    """Receive this party's share of the parameters, sealed to it. Needs the host's grant."""
+    parties.store_parameters(node, token, deployment_id, body)
+
+
+@router.post("/activation", status_code=204)
+def activate_party(deployment_id: DeploymentPath, node: NodeOf, token: BearerToken) -> None:
+    """Open the masked weights with the other parties, once. Signed by the host."""
+    parties.activate(node, token, deployment_id)
+
+
+@router.post("/queries/{query_id}", status_code=201)
+def open_query(
+    deployment_id: DeploymentPath, query_id: QueryPath, node: NodeOf, token: BearerToken
+) -> SealedOut:
+    """Spend the query's bundle; returns this party's share of the input mask, sealed to the asker."""
+    return parties.open_query(node, token, deployment_id, query_id)
+
+
+@router.post("/queries/{query_id}/answer")
+def answer_query(
+    deployment_id: DeploymentPath, query_id: QueryPath, node: NodeOf, token: BearerToken, body: Bytes
+) -> QueryAnswer:
+    """Run the query on the masked input; returns this party's share of the answer, sealed to the asker."""
+    return parties.answer(node, token, deployment_id, query_id, body)
+
+
+@router.websocket("/links/{session}")
+async def link(socket: WebSocket, deployment_id: str, session: str) -> None:
+    """The other parties' way in: binary frames of one joint computation."""
+    await accept_link(socket, deployment_id, session)

@@ -1,0 +1,271 @@
+"""The host's side of an encrypted model: it finds the roles, has them agree, and says who may ask.
+
+The host holds the plan only. Parameter shares and queries pass it by.
+"""
+
+import secrets
+from concurrent.futures import ThreadPoolExecutor
+
+from sqlmodel import Session
+
+from gridward.api import queries, queries_results
+from gridward.api.node import Node
+from gridward.api.parties import grants, records
+from gridward.api.parties.calls import Peer
+from gridward.api.parties.directory import find_holders
+from gridward.api.parties.documents import check_roles, compile_document
+from gridward.api.parties.grants import Grant, Purpose
+from gridward.api.parties.records import Role
+from gridward.api.tables.deployments import Deployment, QuerySerial
+from gridward.api.tables.models import Model
+from gridward.core.errors import (
+    AuthorizationError,
+    ConflictError,
+    DeploymentRefusedError,
+    GridError,
+    ObjectNotFoundError,
+)
+from gridward.core.schemas.deployments import (
+    Acceptance,
+    ActivationIn,
+    Costs,
+    DeploymentDocument,
+    DeploymentIn,
+    DeploymentOut,
+    DeploymentState,
+    PartyGrant,
+    QueryIn,
+    QueryOut,
+    RoleHolder,
+)
+from gridward.core.schemas.plan import PlanDocument
+from gridward.core.smpc.program import Program
+from gridward.server.keys import read_sign_key
+from gridward.server.principals import Principal
+
+
+def propose(node: Node, caller: Principal, body: DeploymentIn) -> DeploymentOut:
+    """Find the holders of all roles, have each check and accept, and store the deployment.
+
+    Raises ``DeploymentRefusedError`` naming who refused and why; then nobody keeps anything.
+    """
+    with node.database.read() as db:
+        model = _own_model(caller, db, body.model_id)
+        membership = queries.first_joined_membership(db)
+    if membership is None:
+        raise DeploymentRefusedError(
+            f"{node.settings.name} is no member of a gateway, which has to vouch for who owns which node; "
+            "join one first"
+        )
+    host, parties, provider = find_holders(
+        node.calls, membership, node.keys, body, node.settings.peer_timeout_s
+    )
+    document, program = _draft(body, model, membership.gateway_id, host, parties, provider)
+    check_roles(document, read_sign_key(membership.sign_key), node.clock())
+    _ask_all(node, document)
+    try:
+        with node.database.write() as db:
+            records.remember(node, db, document, Role.HOST, -1, caller.name)
+    except BaseException:
+        _dismiss(node, document, _role_paths(document))
+        raise
+    return _describe(node, document, DeploymentState.PROPOSED, program, None, caller)
+
+
+def activate(node: Node, caller: Principal, deployment_id: str, body: ActivationIn) -> DeploymentOut:
+    """Have all parties open the masked weights together; afterwards the model answers."""
+    record = records.find(node, deployment_id, Role.HOST)
+    document = record.document
+    with node.database.read() as db:
+        _own_model(caller, db, document.model_id)
+    path = f"/v1/parties/deployments/{deployment_id}/activation"
+    with ThreadPoolExecutor(len(document.parties)) as pool:
+        calls = [
+            pool.submit(
+                node.calls.send, _peer(party), "POST", path, timeout_s=2 * node.settings.party_timeout_s
+            )
+            for party in document.parties
+        ]
+        for call in calls:
+            call.result()
+    with node.database.write() as db:
+        row = db.get_one(Deployment, deployment_id)
+        row.state, row.measured_error = DeploymentState.READY.value, body.measured_error
+        db.add(row)
+        records.log(node, db, caller.name, "deployment.ready", deployment_id)
+    node.catalogue_changed.ring()
+    program = compile_document(document, 1)
+    return _describe(node, document, DeploymentState.READY, program, body.measured_error, caller)
+
+
+def withdraw(node: Node, caller: Principal, deployment_id: str) -> None:
+    """End a deployment; parties and provider that cannot be reached are named, and the rest is gone."""
+    record = records.find(node, deployment_id, Role.HOST)
+    with node.database.read() as db:
+        _own_model(caller, db, record.document.model_id)
+    _dismiss(node, record.document, _role_paths(record.document))
+    records.forget(node, deployment_id, caller.name)
+
+
+def describe(node: Node, caller: Principal, model_id: str) -> DeploymentOut:
+    """Say who holds what and what a query costs, to whoever may discover the model."""
+    with node.database.read() as db:
+        if queries_results.visible_model(caller, db, model_id) is None:
+            raise ObjectNotFoundError(f"no model '{model_id}'")
+        row = _deployed(db, model_id)
+    record = records.record_of(row)
+    program = compile_document(record.document, 1)
+    return _describe(node, record.document, record.state, program, row.measured_error, caller)
+
+
+def grant_query(node: Node, caller: Principal, model_id: str, body: QueryIn) -> QueryOut:
+    """Let one caller run one query: a fresh bundle number, and a signed grant for every party."""
+    with node.database.write() as db:
+        model = queries_results.visible_model(caller, db, model_id)
+        if model is None:
+            raise ObjectNotFoundError(f"no model '{model_id}'")
+        if "infer_encrypted" not in queries_results.model_verbs(caller, db, model):
+            raise AuthorizationError(f"'{caller.name}' may not query '{model_id}'; ask its owner")
+        row = _deployed(db, model_id)
+        if row.state != DeploymentState.READY:
+            raise ConflictError(f"'{model_id}' is not ready: its parameter shares are not delivered yet")
+        serial = _next_serial(db, row.id, body.batch)
+        query_id = secrets.token_hex(16)
+        records.log(node, db, caller.name, "deployment.query", f"{model_id}/{query_id}")
+        document = records.record_of(row).document
+    grant = Grant(document.id, Purpose.QUERY, caller.name, query_id, body.batch, serial, body.seal_key)
+    return QueryOut(
+        id=query_id,
+        batch=body.batch,
+        serial=serial,
+        deployment=document,
+        grants=_grants(node, document, grant),
+    )
+
+
+def _own_model(caller: Principal, db: Session, model_id: str) -> Model:
+    model = queries_results.visible_model(caller, db, model_id)
+    if model is None:
+        raise ObjectNotFoundError(f"no model '{model_id}'")
+    if not queries_results.hosts(caller, model):
+        raise AuthorizationError(f"only who hosts '{model_id}' may deploy it")
+    return model
+
+
+def _deployed(db: Session, model_id: str) -> Deployment:
+    row = records.deployment_of_model(db, model_id)
+    if row is None:
+        raise ObjectNotFoundError(f"'{model_id}' is not served encrypted; ask it with mpc=False")
+    return row
+
+
+def _draft(
+    body: DeploymentIn,
+    model: Model,
+    gateway_id: str,
+    host: RoleHolder,
+    parties: list[RoleHolder],
+    provider: RoleHolder,
+) -> tuple[DeploymentDocument, Program]:
+    document = DeploymentDocument(
+        id=secrets.token_hex(16),
+        model_id=model.id,
+        plan=PlanDocument.model_validate(model.plan),
+        fraction_bits=body.fraction_bits,
+        width=body.width,
+        levels=body.levels,
+        gateway_id=gateway_id,
+        host=host,
+        parties=parties,
+        crypto_provider=provider,
+        program_digest="0" * 64,
+    )
+    program = compile_document(document, 1)
+    return document.model_copy(update={"program_digest": program.digest}), program
+
+
+def _role_paths(document: DeploymentDocument) -> list[tuple[RoleHolder, str]]:
+    parties = [(party, f"/v1/parties/deployments/{document.id}") for party in document.parties]
+    return [*parties, (document.crypto_provider, f"/v1/provider/deployments/{document.id}")]
+
+
+def _ask_all(node: Node, document: DeploymentDocument) -> None:
+    raw = document.model_dump_json(by_alias=True).encode()
+    accepted: list[tuple[RoleHolder, str]] = []
+    try:
+        for holder, path in _role_paths(document):
+            answer = node.calls.send(_peer(holder), "PUT", path, raw, timeout_s=node.settings.party_timeout_s)
+            accepted.append((holder, path))
+            if Acceptance.model_validate_json(answer).program_digest != document.program_digest:
+                raise DeploymentRefusedError(f"{holder.name} compiles another program from this plan")
+    except GridError as why:
+        _dismiss(node, document, accepted)
+        raise DeploymentRefusedError(f"the deployment was refused: {why.detail}") from why
+
+
+def _dismiss(node: Node, document: DeploymentDocument, roles: list[tuple[RoleHolder, str]]) -> None:
+    for holder, path in roles:
+        try:
+            node.calls.send(_peer(holder), "DELETE", path, timeout_s=node.settings.party_timeout_s)
+        except GridError as why:
+            with node.database.write() as db:
+                records.log(node, db, why.detail, "deployment.dismiss-failed", document.id)
+
+
+def _next_serial(db: Session, deployment_id: str, batch: int) -> int:
+    counter = db.get(QuerySerial, (deployment_id, batch), with_for_update=True)
+    if counter is None:
+        counter = QuerySerial(deployment_id=deployment_id, batch=batch)
+    serial = counter.next_serial
+    counter.next_serial = serial + 1
+    db.add(counter)
+    return serial
+
+
+def _grants(node: Node, document: DeploymentDocument, grant: Grant) -> list[PartyGrant]:
+    now = node.clock()
+    return [
+        PartyGrant(
+            party=position,
+            node_id=party.node_id,
+            url=party.url,
+            seal_key=party.seal_key,
+            token=grants.sign(grant, node.keys, party.node_id, now),
+        )
+        for position, party in enumerate(document.parties)
+    ]
+
+
+def _describe(
+    node: Node,
+    document: DeploymentDocument,
+    state: DeploymentState,
+    program: Program,
+    measured_error: float | None,
+    caller: Principal,
+) -> DeploymentOut:
+    with node.database.read() as db:
+        row = db.get_one(Deployment, document.id)
+        model = queries_results.visible_model(caller, db, document.model_id)
+        owns = model is not None and queries_results.hosts(caller, model)
+    wants = owns and state is DeploymentState.PROPOSED
+    grant = Grant(document.id, Purpose.PARAMETERS, caller.name)
+    costs = program.costs
+    return DeploymentOut(
+        document=document,
+        state=state,
+        costs=Costs(
+            rounds=costs.rounds,
+            online_bytes_per_party=costs.online_bytes_per_party,
+            dealer_bytes=costs.dealer_bytes,
+            setup_bytes=costs.setup_bytes,
+            ring_macs=costs.ring_macs,
+        ),
+        measured_error=measured_error,
+        parameter_grants=_grants(node, document, grant) if wants else [],
+        created_at=row.created_at,
+    )
+
+
+def _peer(holder: RoleHolder) -> Peer:
+    return Peer(holder.node_id, holder.name, holder.url)

@@ -1,0 +1,214 @@
+"""A party's side of a deployment: it keeps one share of each parameter and runs queries with its peers."""
+
+import hashlib
+import shutil
+import time
+from base64 import b64encode
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from gridward.api.node import Node
+from gridward.api.parties import grants, records
+from gridward.api.parties.calls import Peer
+from gridward.api.parties.dealt import replace_durably, wipe
+from gridward.api.parties.documents import compile_document
+from gridward.api.parties.grants import Grant, Purpose
+from gridward.api.parties.links import connect_parties
+from gridward.api.parties.records import Record, Role
+from gridward.api.parties.room import OPEN_QUERIES, OpenQuery
+from gridward.api.parties.stock import take_bundle
+from gridward.core.errors import (
+    AuthorizationError,
+    ConflictError,
+    DeploymentRefusedError,
+    InvalidInputError,
+)
+from gridward.core.schemas.deployments import (
+    Acceptance,
+    DeploymentDocument,
+    DeploymentState,
+    QueryAnswer,
+    SealedOut,
+)
+from gridward.core.smpc import party, purposes
+from gridward.core.smpc.deployment import DeployedModel, deploy, load_parameters
+from gridward.core.smpc.program import Program
+from gridward.core.smpc.ring import from_bytes, to_bytes
+from gridward.core.smpc.sealing import seal, unseal
+from gridward.server.keys import decode_key, read_sign_key
+
+PARAMETERS: Final = "parameters"
+MODEL: Final = "model"
+
+
+def accept(
+    node: Node, token: str, raw: bytes, deployment_id: str, document: DeploymentDocument
+) -> Acceptance:
+    """Take the role if it is offered, all roles are attested, no owner has two, and the programs agree."""
+    path = f"PUT /v1/parties/deployments/{deployment_id}"
+    records.verify_signer(node, token, raw, path, document.host)
+    if not node.settings.offer_party:
+        raise DeploymentRefusedError(f"{node.settings.name}'s owner does not offer to be a party")
+    position = _position(node, document)
+    records.check_document(node, document, deployment_id, document.parties[position])
+    digest = compile_document(document, 1).digest
+    if digest != document.program_digest:
+        raise DeploymentRefusedError(f"{node.settings.name} compiles another program than the host")
+    with node.database.write() as db:
+        records.remember(node, db, document, Role.PARTY, position, document.host.node_id)
+    return Acceptance(program_digest=digest)
+
+
+def withdraw(node: Node, token: str, deployment_id: str) -> None:
+    """Wipe shares and bundles, then forget the deployment."""
+    record = records.find(node, deployment_id, Role.PARTY)
+    path = f"DELETE /v1/parties/deployments/{deployment_id}"
+    signer = records.verify_signer(node, token, b"", path, record.document.host)
+    node.room.forget(deployment_id)
+    folder = folder_of(node, deployment_id)
+    for file in folder.rglob("*"):
+        if file.is_file():
+            wipe(file)
+    shutil.rmtree(folder, ignore_errors=True)
+    records.forget(node, deployment_id, signer.name)
+
+
+def store_parameters(node: Node, token: str, deployment_id: str, sealed: bytes) -> None:
+    """Keep this party's parameter shares. They come once: masks must not be used for other parameters."""
+    record = records.find(node, deployment_id, Role.PARTY)
+    grant = _read_grant(node, record, token, Purpose.PARAMETERS)
+    purpose = purposes.parameters(deployment_id, record.position)
+    packet = unseal(node.keys.seal_key.private_bytes_raw(), sealed, purpose)
+    load_parameters(_program(node, record, 1), record.position, packet)
+    path = folder_of(node, deployment_id) / PARAMETERS
+    if record.state is not DeploymentState.PROPOSED or (path.exists() and path.read_bytes() != packet):
+        raise ConflictError("this deployment has its parameters; deploy the changed model anew")
+    replace_durably(path, packet)
+    with node.database.write() as db:
+        records.log(node, db, grant.caller, "deployment.parameters", deployment_id)
+
+
+def activate(node: Node, token: str, deployment_id: str) -> None:
+    """Fetch the set-up packet and open W + B with the other parties. Repeating it sends the same bytes."""
+    record = records.find(node, deployment_id, Role.PARTY)
+    path = f"POST /v1/parties/deployments/{deployment_id}/activation"
+    records.verify_signer(node, token, b"", path, record.document.host)
+    if record.state is DeploymentState.READY:
+        return
+    folder = folder_of(node, deployment_id)
+    if not (folder / PARAMETERS).exists():
+        raise ConflictError(f"{node.settings.name} has no parameter share yet; send it first")
+    program = _program(node, record, 1)
+    parameters = (folder / PARAMETERS).read_bytes()
+    session = f"setup-{hashlib.sha256(deployment_id.encode()).hexdigest()[:16]}"
+    link = connect_parties(node, record, session, b"", program.costs.setup_bytes)
+    model = deploy(program, record.position, _fetch_setup(node, record), parameters, link)
+    link.close()
+    replace_durably(folder / MODEL, model.to_bytes())
+    records.set_state(node, deployment_id, DeploymentState.READY, record.document.host.name)
+    wipe(folder / PARAMETERS)
+
+
+def open_query(node: Node, token: str, deployment_id: str, query_id: str) -> SealedOut:
+    """Spend the query's bundle and prepare it; the subkey of the input mask goes to the asker, sealed."""
+    record = records.find(node, deployment_id, Role.PARTY)
+    grant = _query_grant(node, record, token, query_id)
+    query = node.room.known(query_id)
+    if query is None:
+        node.room.admit(time.monotonic())
+        program = _program(node, record, grant.batch)
+        model = _model(node, record, program)
+        packet = take_bundle(node, record, grant.batch, grant.serial)
+        subkey = party.input_subkey(program, record.position, packet)
+        session = party.prepare(program, model, packet)
+        query = OpenQuery(grant, program, session, subkey, time.monotonic())
+        node.room.open(query_id, query)
+    purpose = purposes.subkey(query_id, record.position)
+    return SealedOut(sealed=_seal(grant, query.subkey, purpose))
+
+
+def answer(node: Node, token: str, deployment_id: str, query_id: str, masked: bytes) -> QueryAnswer:
+    """Run the query with the other parties; the output share goes to the asker, sealed.
+
+    The session's name holds the hash of the masked input: parties that were sent different inputs do not
+    compute together, which would show a client more than an inference. Party 0 alone limits how many run at
+    once: two parties that each admitted other queries would wait for each other.
+    """
+    began = time.perf_counter()
+    record = records.find(node, deployment_id, Role.PARTY)
+    grant = _query_grant(node, record, token, query_id)
+    program = _program(node, record, grant.batch)
+    if len(masked) != 8 * int(np.prod(program.input.shape)):
+        raise InvalidInputError(f"a masked input of shape {program.input.shape} takes 8 bytes an element")
+    query = node.room.take(query_id)
+    with node.room.running(node.settings.queries_at_once if record.position == 0 else OPEN_QUERIES):
+        link = connect_parties(node, record, query_id, masked, program.costs.online_bytes_per_party)
+        result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
+        link.close()
+    purpose = purposes.answer(query_id, record.position)
+    return QueryAnswer(
+        sealed=_seal(grant, to_bytes(result.output_share), purpose),
+        rounds=result.rounds,
+        sent_bytes=result.bytes_sent,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def folder_of(node: Node, deployment_id: str) -> Path:
+    """Where a party keeps shares and bundles of a deployment."""
+    return node.settings.data_dir / "parties" / deployment_id
+
+
+def _position(node: Node, document: DeploymentDocument) -> int:
+    for position, holder in enumerate(document.parties):
+        if holder.node_id == node.keys.id:
+            return position
+    raise DeploymentRefusedError(f"{node.settings.name} is not a party of this deployment")
+
+
+def _read_grant(node: Node, record: Record, token: str, purpose: Purpose) -> Grant:
+    host = record.document.host
+    grant = grants.read(token, host.node_id, read_sign_key(host.sign_key), node.keys.id, node.clock())
+    if grant.deployment_id != record.id or grant.purpose is not purpose:
+        raise AuthorizationError("the grant is for something else; ask the model's host for another")
+    return grant
+
+
+def _query_grant(node: Node, record: Record, token: str, query_id: str) -> Grant:
+    grant = _read_grant(node, record, token, Purpose.QUERY)
+    if grant.query_id != query_id:
+        raise AuthorizationError("the grant is for another query")
+    if record.state is not DeploymentState.READY:
+        raise ConflictError(f"{node.settings.name} is not ready for this model yet; activate the deployment")
+    return grant
+
+
+def _fetch_setup(node: Node, record: Record) -> bytes:
+    provider = record.document.crypto_provider
+    answer = node.calls.send(
+        Peer(provider.node_id, provider.name, provider.url),
+        "POST",
+        f"/v1/provider/deployments/{record.id}/setup",
+        timeout_s=node.settings.party_timeout_s,
+    )
+    purpose = purposes.setup(record.id, record.position)
+    return unseal(
+        node.keys.seal_key.private_bytes_raw(), SealedOut.model_validate_json(answer).raw(), purpose
+    )
+
+
+def _program(node: Node, record: Record, batch: int) -> Program:
+    return node.room.programs.get((record.id, batch), lambda: compile_document(record.document, batch))
+
+
+def _model(node: Node, record: Record, program: Program) -> DeployedModel:
+    path = folder_of(node, record.id) / MODEL
+    return node.room.models.get(
+        record.id, lambda: DeployedModel.from_bytes(program, record.position, path.read_bytes())
+    )
+
+
+def _seal(grant: Grant, secret: bytes, purpose: str) -> str:
+    return b64encode(seal(decode_key(grant.seal_key), secret, purpose)).decode()

@@ -1,0 +1,351 @@
+"""Models served encrypted: parameter shares to the parties, masked queries to all, answers added up."""
+
+import secrets
+import threading
+import time
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, TypeVar
+
+import httpx2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from gridward.client import models
+from gridward.client.attestation import check_roles
+from gridward.client.place import Place, segment
+from gridward.client.rules import ModelAccess
+from gridward.client.transport import TIMEOUT, Transport
+from gridward.core.errors import DeploymentRefusedError, InvalidInputError, NotSignedInError
+from gridward.core.plans import codec
+from gridward.core.schemas.deployments import (
+    ActivationIn,
+    DeploymentDocument,
+    DeploymentIn,
+    DeploymentOut,
+    PartyGrant,
+    QueryAnswer,
+    QueryIn,
+    QueryOut,
+    SealedOut,
+)
+from gridward.core.schemas.gateway import GatewayOut
+from gridward.core.schemas.models import ModelIn, ModelOut
+from gridward.core.schemas.tensor import TensorInfo
+from gridward.core.smpc import fixed_reference, purposes
+from gridward.core.smpc.compile import compile_plan
+from gridward.core.smpc.deployment import split_parameters
+from gridward.core.smpc.program import Program
+from gridward.core.smpc.query import mask_input, reconstruct_output
+from gridward.core.smpc.ring import from_bytes, to_bytes
+from gridward.core.smpc.sealing import public_key, seal, unseal
+
+ANSWER_S: Final = 300.0
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedAnswer:
+    """What an encrypted query gave and took."""
+
+    output: torch.Tensor
+    rounds: int
+    sent_bytes: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class EncryptedModel:
+    """Who holds what of an encrypted model, and what a query of one row costs. Exact, but for the error."""
+
+    id: str
+    state: str
+    host: str
+    parties: tuple[str, ...]
+    crypto_provider: str
+    rounds: int
+    online_bytes_per_party: int
+    dealer_bytes: int
+    setup_bytes: int
+    ring_macs: int
+    measured_error: float | None
+
+    def __str__(self) -> str:
+        """Say it in a few lines."""
+        error = "not measured" if self.measured_error is None else f"{self.measured_error:.2g} on its example"
+        return (
+            f"{self.id} ({self.state}): plan at {self.host}, one share of each parameter at each of "
+            f"{', '.join(self.parties)}, correlations from {self.crypto_provider}\n"
+            f"a query: {self.rounds} rounds, {self.online_bytes_per_party / 1e3:,.1f} kB sent by each party "
+            f"online, {self.dealer_bytes / 1e3:,.1f} kB dealt offline, "
+            f"{self.ring_macs:,} multiplications a party; error against float: {error}"
+        )
+
+
+def serve(
+    node: Place,
+    module: torch.nn.Module,
+    model_id: str,
+    example_input: torch.Tensor,
+    *,
+    parties: Sequence[str],
+    crypto_provider: str | None,
+    description: str,
+    tags: Sequence[str],
+    access: ModelAccess,
+) -> EncryptedModel:
+    """Serve a model encrypted: its plan at ``node``, one share of each parameter straight to each party.
+
+    The node never sees a parameter. If anything fails on the way, what was begun is withdrawn.
+    Raises ``DeploymentRefusedError`` naming who refused a role, ``PlanRejectedError`` naming every operation
+    that has no encrypted form, ``OutOfRangeError`` for parameters beyond the fixed-point range.
+    """
+    plan, parameters = models.traced_inference(module, example_input, model_id)
+    values = {name: value.double().numpy() for name, value in parameters.items()}
+    compile_plan(
+        codec.from_dict(plan.model_dump(mode="json", by_alias=True, exclude_none=True)), batch=1, parties=2
+    )
+    body = ModelIn(
+        id=model_id, description=description, tags=list(tags), plan=plan, access=access.to_schema()
+    )
+    node.transport.fetch(ModelOut, "POST", "/v1/models", body=body)
+    deployment: DeploymentOut | None = None
+    try:
+        wish = DeploymentIn(model_id=model_id, parties=list(parties), crypto_provider=crypto_provider)
+        deployment = node.transport.fetch(
+            DeploymentOut, "POST", "/v1/deployments", body=wish, timeout_s=ANSWER_S
+        )
+        _deliver(deployment, values)
+        error = _measured_error(deployment.document, values, module, example_input)
+        path = f"/v1/deployments/{deployment.document.id}/activation"
+        ready = node.transport.fetch(
+            DeploymentOut, "POST", path, body=ActivationIn(measured_error=error), timeout_s=ANSWER_S
+        )
+    except BaseException:
+        if deployment is not None:
+            node.transport.send("DELETE", f"/v1/deployments/{deployment.document.id}")
+        models.withdraw(node, model_id)
+        raise
+    return described(model_id, ready)
+
+
+def describe(node: Place, model_id: str) -> EncryptedModel:
+    """Who holds what of an encrypted model; raises ``ObjectNotFoundError`` if it is not served encrypted."""
+    path = f"/v1/models/{segment(model_id)}/deployment"
+    return described(model_id, node.transport.fetch(DeploymentOut, "GET", path))
+
+
+def described(model_id: str, deployment: DeploymentOut) -> EncryptedModel:
+    """Put a deployment into users' words."""
+    document, costs = deployment.document, deployment.costs
+    return EncryptedModel(
+        id=model_id,
+        state=deployment.state.value,
+        host=document.host.name,
+        parties=tuple(party.name for party in document.parties),
+        crypto_provider=document.crypto_provider.name,
+        rounds=costs.rounds,
+        online_bytes_per_party=costs.online_bytes_per_party,
+        dealer_bytes=costs.dealer_bytes,
+        setup_bytes=costs.setup_bytes,
+        ring_macs=costs.ring_macs,
+        measured_error=deployment.measured_error,
+    )
+
+
+class Asker:
+    """Asks encrypted models of one grid; remembers their programs. Safe for several threads."""
+
+    def __init__(self, gateway: GatewayOut) -> None:
+        self._gateway = gateway
+        self._documents: dict[tuple[str, str], DeploymentDocument] = {}
+        self._programs: dict[tuple[str, int], Program] = {}
+        self._lock = threading.Lock()
+        self._http = httpx2.Client(timeout=TIMEOUT, follow_redirects=False)
+
+    def ask(self, node: Place, model_id: str, x: torch.Tensor) -> EncryptedAnswer:
+        """Run one encrypted query on all parties; nobody but the caller sees ``x`` or the answer.
+
+        A single sample without a batch dimension gets one, and loses it again.
+        Raises ``DeploymentRefusedError`` if the gateway does not vouch for the parties, ``OutOfRangeError``
+        for inputs beyond the fixed-point range, ``ProtocolError`` if a party fails on the way.
+        """
+        began = time.perf_counter()
+        known = self._document(node, model_id)
+        batch, single = models.batched(x, _input_of(known))
+        private = secrets.token_bytes(32)
+        query = node.transport.fetch(
+            QueryOut,
+            "POST",
+            f"/v1/models/{segment(model_id)}/queries",
+            body=QueryIn(batch=len(batch), seal_key=_text(public_key(private))),
+        )
+        if query.deployment != known:
+            known = self._accept(node, model_id, query.deployment)
+        program = self._program(known, len(batch))
+        output, answers = self._run(program, known, query, private, batch.double().numpy())
+        y = torch.from_numpy(output).to(x.dtype if x.is_floating_point() else torch.float32)
+        return EncryptedAnswer(
+            output=y.squeeze(0) if single else y,
+            rounds=max(answer.rounds for answer in answers),
+            sent_bytes=sum(answer.sent_bytes for answer in answers),
+            seconds=time.perf_counter() - began,
+        )
+
+    def close(self) -> None:
+        """Close the connections to the parties."""
+        self._http.close()
+
+    def _run(
+        self,
+        program: Program,
+        document: DeploymentDocument,
+        query: QueryOut,
+        private: bytes,
+        values: NDArray[np.float64],
+    ) -> tuple[NDArray[np.float64], list[QueryAnswer]]:
+        path = f"/v1/parties/deployments/{document.id}/queries/{query.id}"
+        calls = [party_calls(grant, document, self._http) for grant in query.grants]
+        opened = _side_by_side([partial(call.fetch, SealedOut, "POST", path) for call in calls])
+        subkeys = [
+            unseal(private, sealed.raw(), purposes.subkey(query.id, party))
+            for party, sealed in enumerate(opened)
+        ]
+        masked = to_bytes(mask_input(program, values, subkeys))
+        answers = _side_by_side(
+            [
+                partial(
+                    call.fetch,
+                    QueryAnswer,
+                    "POST",
+                    f"{path}/answer",
+                    content=masked,
+                    headers=OCTETS,
+                    timeout_s=ANSWER_S,
+                )
+                for call in calls
+            ]
+        )
+        shares = [
+            from_bytes(unseal(private, answer.raw(), purposes.answer(query.id, party)), program.output.shape)
+            for party, answer in enumerate(answers)
+        ]
+        return reconstruct_output(program, shares), answers
+
+    def _document(self, node: Place, model_id: str) -> DeploymentDocument:
+        with self._lock:
+            known = self._documents.get((node.id, model_id))
+        if known is not None:
+            return known
+        path = f"/v1/models/{segment(model_id)}/deployment"
+        return self._accept(node, model_id, node.transport.fetch(DeploymentOut, "GET", path).document)
+
+    def _accept(self, node: Place, model_id: str, document: DeploymentDocument) -> DeploymentDocument:
+        check_roles(document, self._gateway)
+        if compiled(document, 1).digest != document.program_digest:
+            raise DeploymentRefusedError(f"{model_id!r} is another program than its host says")
+        with self._lock:
+            self._documents[node.id, model_id] = document
+        return document
+
+    def _program(self, document: DeploymentDocument, batch: int) -> Program:
+        with self._lock:
+            program = self._programs.get((document.id, batch))
+        if program is None:
+            program = compiled(document, batch)
+            with self._lock:
+                self._programs[document.id, batch] = program
+        return program
+
+
+OCTETS: Final = {"content-type": "application/octet-stream"}
+
+
+def compiled(document: DeploymentDocument, batch: int) -> Program:
+    """Compile a deployment's plan, as every role does for itself."""
+    return compile_plan(
+        codec.from_dict(document.plan.model_dump(mode="json", by_alias=True, exclude_none=True)),
+        batch=batch,
+        parties=len(document.parties),
+        fraction_bits=document.fraction_bits,
+        width=document.width,
+        levels=document.levels,
+    )
+
+
+class GrantedCredentials:
+    """A grant of the model's host: good for one thing at one party, and not renewable."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def token(self) -> str:
+        """Give the grant."""
+        return self._token
+
+    def renew(self, refused: str) -> None:
+        """Say that the grant is over."""
+        raise NotSignedInError("the party does not take the host's grant; ask again")
+
+
+def party_calls(grant: PartyGrant, document: DeploymentDocument, http: httpx2.Client) -> Transport:
+    """Calls to one party, at the address that the gateway attests, under the host's grant."""
+    holder = document.parties[grant.party]
+    if holder.node_id != grant.node_id:
+        raise DeploymentRefusedError(f"the host's grant for party {grant.party} names another node")
+    calls = Transport(holder.url, credentials=GrantedCredentials(grant.token), http=http)
+    calls.label = f"party {holder.name!r} at {calls.url}"
+    return calls
+
+
+def _deliver(deployment: DeploymentOut, values: dict[str, NDArray[np.float64]]) -> None:
+    document = deployment.document
+    packets = split_parameters(compiled(document, 1), values, secrets.token_bytes)
+    path = f"/v1/parties/deployments/{document.id}/parameters"
+    with httpx2.Client(timeout=TIMEOUT) as http:
+        for grant, packet in zip(deployment.parameter_grants, packets, strict=True):
+            holder = document.parties[grant.party]
+            sealed = seal(_raw(holder.seal_key), packet, purposes.parameters(document.id, grant.party))
+            party_calls(grant, document, http).send(
+                "PUT", path, content=sealed, headers=OCTETS, timeout_s=ANSWER_S
+            )
+
+
+def _measured_error(
+    document: DeploymentDocument,
+    values: dict[str, NDArray[np.float64]],
+    module: torch.nn.Module,
+    example: torch.Tensor,
+) -> float:
+    was_training = module.training
+    module.eval()
+    with torch.no_grad():
+        clear = module(example).double().numpy()
+    module.train(was_training)
+    fixed = fixed_reference.evaluate(compiled(document, len(example)), values, example.double().numpy())
+    return float(np.abs(fixed - clear).max())
+
+
+def _input_of(document: DeploymentDocument) -> TensorInfo:
+    data = [value for value in document.plan.inputs if value.role == "data"]
+    if len(data) != 1:
+        raise InvalidInputError("an encrypted model takes one input")
+    return TensorInfo(name=data[0].name, dtype=data[0].dtype, shape=data[0].shape)
+
+
+def _side_by_side(calls: Sequence[Callable[[], Result]]) -> list[Result]:
+    """Make all calls at once; a refusal of one is raised after all have ended."""
+    with ThreadPoolExecutor(len(calls)) as pool:
+        return [future.result() for future in [pool.submit(call) for call in calls]]
+
+
+def _text(key: bytes) -> str:
+    return urlsafe_b64encode(key).rstrip(b"=").decode()
+
+
+def _raw(key: str) -> bytes:
+    return urlsafe_b64decode(key + "=")
