@@ -64,11 +64,26 @@ def sum_pool(words: RingArray, gate: SumPool, out: Pair) -> RingArray:
     return total
 
 
+def _taps(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, count: int
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Give each window's places along an axis, and which of them are not padding."""
+    starts = np.arange(count, dtype=np.intp)[:, None] * stride - padding
+    rows = starts + np.arange(kernel, dtype=np.intp)[None, :] * dilation
+    return rows, (rows >= 0) & (rows < size)
+
+
+def every_window_has_a_value(
+    size: int, kernel: int, stride: int, padding: int, dilation: int, count: int
+) -> bool:
+    """Say whether no window lies in the padding alone."""
+    _, inside = _taps(size, kernel, stride, padding, dilation, count)
+    return bool(inside.any(axis=1).all())
+
+
 @lru_cache(maxsize=256)
 def _places(size: int, kernel: int, stride: int, padding: int, dilation: int, count: int) -> NDArray[np.intp]:
-    starts = np.arange(count)[:, None] * stride - padding
-    rows = starts + np.arange(kernel)[None, :] * dilation
-    inside = (rows >= 0) & (rows < size)
+    rows, inside = _taps(size, kernel, stride, padding, dilation, count)
     first = np.argmax(inside, axis=1)[:, None]
     places = np.where(inside, rows, np.take_along_axis(rows, first, axis=1)).astype(np.intp)
     places.setflags(write=False)

@@ -72,7 +72,7 @@ class Link:
     clock: Callable[[], float] = time.monotonic
     rounds: int = 0
     bytes_sent: int = 0
-    _context: bytes = field(default=b"", repr=False)
+    context: bytes = field(default=b"", init=False, repr=False)
     _over: bool = field(default=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ class Link:
     def bind(self, *agreed: bytes) -> None:
         """Name what the parties must agree on: frames of a peer bound to anything else are refused."""
         hashes = [hashlib.sha256(part).digest() for part in (self.session, *agreed)]
-        self._context = hashlib.sha256(b"".join(hashes)).digest()
+        self.context = hashlib.sha256(b"".join(hashes)).digest()
 
     @property
     def peers(self) -> tuple[int, ...]:
@@ -101,7 +101,7 @@ class Link:
         """
         if self._over:
             raise ProtocolError("the session is over")
-        frame = pack_frame(FrameKind.OPENING, self._context, self.party, self.rounds, payload)
+        frame = pack_frame(FrameKind.OPENING, self.context, self.party, self.rounds, payload)
         deadline = self.clock() + self.timeout_s
         for peer in self.peers:
             try:
@@ -122,10 +122,10 @@ class Link:
             self._fail(peer, f"was lost in round {self.rounds}: {why}", why)
         kind, context, number, payload = self._parse(peer, frame)
         if kind == FrameKind.ABORT:
-            self._over = True
-            self.transport.close()
-            raise ProtocolError(f"party {peer} ended the session: {payload.decode(errors='replace')}")
-        if context != self._context:
+            detail = f"party {peer} ended the session: {payload.decode(errors='replace')}"
+            self.abort(detail)  # a third party may be waiting for this one, not for the peer that ended it
+            raise ProtocolError(detail)
+        if context != self.context:
             self._fail(peer, "sent a frame of another session, program, bundle or input")
         if number != self.rounds:
             self._fail(peer, f"sent round {number} in round {self.rounds}")
@@ -160,7 +160,7 @@ class Link:
             return
         self._over = True
         text = cause.encode()[:_CAUSE_BYTES]
-        frame = pack_frame(FrameKind.ABORT, self._context, self.party, self.rounds, text)
+        frame = pack_frame(FrameKind.ABORT, self.context, self.party, self.rounds, text)
         for peer in self.peers:
             try:
                 self.transport.send(peer, frame)

@@ -9,7 +9,7 @@ from typing import Final, TypeAlias
 from gridward.core.errors import OutOfRangeError
 from gridward.core.plans.ops import Op
 from gridward.core.smpc.fixed_point import encode
-from gridward.core.smpc.geometry import window_count
+from gridward.core.smpc.geometry import every_window_has_a_value, window_count
 from gridward.core.smpc.lowering import (
     Arguments,
     Lowering,
@@ -313,9 +313,11 @@ def _max_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...
     image = _shape(low, value)
     if len(image) != 4:
         raise UnsupportedError(f"pools images, not values of shape {image}")
-    axes = zip(image[2:], kernel, stride, padding, dilation, strict=True)
+    axes = list(zip(image[2:], kernel, stride, padding, dilation, strict=True))
     out_axes = [window_count(*axis, ceil_mode) for axis in axes]
     _positive((*out_axes,))
+    if not all(every_window_has_a_value(*axis, count) for axis, count in zip(axes, out_axes, strict=True)):
+        raise UnsupportedError("a window lies in the padding alone")
     source = low.comparable(value)
     held = low.registers[source]
     shape = (prod(kernel), *image[:2], *out_axes)
