@@ -33,7 +33,7 @@ class Training(NodeTable, table=True):
 
 
 class TrainingSource(NodeTable, table=True):
-    """One dataset behind a run's parameters: the one trained on, and those behind the model it started from."""
+    """One dataset behind a run: the one trained on, or one behind the model it started from."""
 
     __tablename__ = "training_sources"
 

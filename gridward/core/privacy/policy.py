@@ -5,7 +5,6 @@ may have anything of it; a caller with ``compute`` may have what ``analysis`` pr
 aggregate over all rows, at least ``min_rows`` of each dataset; nobody may have anything else.
 """
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -35,6 +34,7 @@ class Reason(StrEnum):
     RAW_ACCESS = "raw_access"
     AGGREGATE = "aggregate"
     EXPORT_ACCESS = "export_access"
+    KEPT = "kept"
     NO_ACCESS = "no_access"
     NOT_AN_AGGREGATE = "not_an_aggregate"
     TOO_FEW_ROWS = "too_few_rows"
@@ -108,6 +108,20 @@ def decide(
     )
 
 
+def decide_keeping(grants: Sequence[Grant], counted: Sequence[Counted]) -> Decision:
+    """Decide whether results may stay on the node as objects of the caller, who learns their shapes only.
+
+    Rows and unknown values may stay: their release is decided when it is asked for. Groups are counted now,
+    since the masks behind a kept value are gone later.
+    """
+    closed = [grant for grant in grants if not {RAW, COMPUTE} & grant.verbs]
+    if closed:
+        return Decision(Answer.REFUSED, Reason.NO_ACCESS, f"you may not compute on {_names(closed)}")
+    guarded = [grant for grant in grants if RAW not in grant.verbs]
+    small = next((found for grant in guarded if (found := _small_group(grant, counted))), None)
+    return small or Decision(Answer.VALUE, Reason.KEPT, "the results stay on the node")
+
+
 def decide_training(grants: Sequence[Grant], *, fewest_rows: int, refusals: Sequence[str]) -> Decision:
     """Decide whether a training may start; ``fewest_rows`` is the smallest batch that it will see."""
     closed = [grant for grant in grants if TRAIN not in grant.verbs]
@@ -161,11 +175,17 @@ def _suppress(grants: Sequence[Grant], counted: Sequence[Counted], *, finite: bo
     return None
 
 
+def _small_group(grant: Grant, counted: Sequence[Counted]) -> Decision | None:
+    if all(_crowded(guard, grant.min_rows) for guard in counted if guard.table == grant.table):
+        return None
+    detail = f"a condition on '{grant.name}' leaves or leaves out fewer than {grant.min_rows} rows"
+    return Decision(Answer.SUPPRESSED, Reason.SMALL_GROUP, detail)
+
+
 def _crowded(guard: Counted, min_rows: int) -> bool:
     """Say whether every group and its complement are empty or large enough."""
     return all(
-        math.isfinite(count) and all(side == 0 or side >= min_rows for side in (count, guard.rows - count))
-        for count in guard.counts
+        all(side == 0 or side >= min_rows for side in (count, guard.rows - count)) for count in guard.counts
     )
 
 

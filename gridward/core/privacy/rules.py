@@ -183,7 +183,13 @@ def _affine(call: Call) -> Known:
 def _view(call: Call) -> Known:
     """An axis survives where the sizes before it and its own stay the same."""
     flow, shape = call.flow("self"), call.shape()
-    return rearranged(flow, view_origins(flow.shape, shape), shape)
+    origins = view_origins(flow.shape, shape)
+    if isinstance(flow, Rows) and flow.shape[flow.axis] == 1:
+        # a table of one row: any axis of one at the same place will do
+        before = _leading(flow.shape, flow.axis + len(flow.shape))
+        places = [at for at, size in enumerate(shape) if size == 1 and _leading(shape, at) == before]
+        origins = [flow.axis if at in places[:1] else origin for at, origin in enumerate(origins)]
+    return rearranged(flow, origins, shape)
 
 
 def view_origins(old: Shape, new: Shape) -> list[int | None]:
@@ -353,12 +359,17 @@ def over_batch(call: Call, batch: tuple[str, ...], shared: tuple[str, ...], rank
 def layer(
     batch: tuple[str, ...], shared: tuple[str, ...], rank: int | None, kept: tuple[bool, ...], call: Call
 ) -> Known | tuple[Known, ...]:
-    """A layer: results marked in ``kept`` keep the rows, the others add up over them."""
+    """A layer: results marked in ``kept`` keep the rows, the others add up over them.
+
+    A gradient that a step leaves out has no shape, and no step can read it.
+    """
     rows = over_batch(call, batch, shared, rank)
     if rows is None:
         return _free_only("it pairs rows with values that are not rows", call)
     results = tuple(
-        at_front(rows, call.shape(at)) if keeps else Free(True, call.shape(at), uneven(call.shape(at)))
+        at_front(rows, call.shape(at))
+        if keeps and call.step.out[at] in call.shapes
+        else Free(True, call.shape(at), uneven(call.shape(at)))
         for at, keeps in enumerate(kept)
         if at < len(call.step.out)
     )

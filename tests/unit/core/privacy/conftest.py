@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from gridward.core.plans.executors.rules import NAMES
+from gridward.core.plans.dtypes import NAMES
 from gridward.core.plans.executors.shapes import propagate
 from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Argument, Constant, DType, Input, Kind, Output, Plan, Ref, Role, Step

@@ -1,0 +1,81 @@
+"""Parameters of models as safetensors blobs: read against the plan that they are for, written, described."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from gridward.core.errors import InvalidInputError, UploadRefusedError
+from gridward.core.plans.dtypes import DTYPES
+from gridward.core.plans.plan import Dim, Input, Plan, Role
+from gridward.core.schemas.tensor import TensorInfo
+
+LEARNT = (Role.PARAM, Role.STATE)
+
+
+def learnt_inputs(plan: Plan) -> dict[str, Input]:
+    """Inputs that hold what a model learnt."""
+    return {given.name: given for given in plan.inputs if given.role in LEARNT}
+
+
+def read(path: Path, plan: Plan) -> dict[str, torch.Tensor]:
+    """Map the parameters of a plan from a file.
+
+    Raises:
+        UploadRefusedError: the file is not safetensors, or not these parameters; says which one.
+    """
+    found = read_all(path)
+    problems = mismatches(plan, found)
+    if problems:
+        raise UploadRefusedError(f"the upload does not hold the plan's parameters: {'; '.join(problems[:5])}")
+    return found
+
+
+def read_all(path: Path) -> dict[str, torch.Tensor]:
+    """Map every tensor of a file; raises ``UploadRefusedError`` if it is not safetensors."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+    except (SafetensorError, ValueError) as why:
+        raise UploadRefusedError("the upload is not a readable safetensors file") from why
+    return found
+
+
+def require(plan: Plan, found: Mapping[str, torch.Tensor]) -> None:
+    """Raise ``InvalidInputError`` unless these are the plan's parameters."""
+    problems = mismatches(plan, found)
+    if problems:
+        raise InvalidInputError(f"these are not the plan's parameters: {'; '.join(problems[:5])}")
+
+
+def mismatches(plan: Plan, found: Mapping[str, torch.Tensor]) -> list[str]:
+    """Say what is missing, foreign, or of another dtype or shape."""
+    wanted = learnt_inputs(plan)
+    problems = [f"{name} is missing" for name in sorted(wanted.keys() - found.keys())]
+    problems += [f"{name} is not one of them" for name in sorted(found.keys() - wanted.keys())]
+    for name in sorted(wanted.keys() & found.keys()):
+        given, value = wanted[name], found[name]
+        if DTYPES[given.dtype] is not value.dtype or list(given.shape) != list(value.shape):
+            problems.append(f"{name} is {value.dtype} {list(value.shape)}")
+    return problems
+
+
+def write(path: Path, values: Mapping[str, torch.Tensor]) -> None:
+    """Write parameters as safetensors; tensors that share memory are written apart."""
+    save_file({name: value.detach().clone().contiguous() for name, value in values.items()}, path)
+
+
+def describe(inputs: Mapping[str, Input]) -> list[TensorInfo]:
+    """Shapes of inputs; size 0 stands for a dynamic one."""
+    return [
+        TensorInfo.model_validate(
+            {
+                "name": given.name,
+                "dtype": given.dtype.value,
+                "shape": [0 if isinstance(size, Dim) else size for size in given.shape],
+            }
+        )
+        for given in inputs.values()
+    ]

@@ -1,0 +1,37 @@
+"""What a value was made of, and what a caller may do with that now."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlmodel import Session
+
+from gridward.api import queries
+from gridward.core.privacy.policy import Grant
+from gridward.server.principals import Principal
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Behind:
+    """One dataset, as it was when something was made of it."""
+
+    dataset_id: str
+    version: int
+    rows: int
+
+    @property
+    def table(self) -> str:
+        """Name of its rows: `id@version`."""
+        return f"{self.dataset_id}@{self.version}"
+
+
+def grants(caller: Principal, db: Session, sources: Iterable[Behind]) -> list[Grant]:
+    """Say what the caller may do now with each dataset behind a value; a deleted one allows nothing."""
+    return [_grant(caller, db, source) for source in sorted(set(sources))]
+
+
+def _grant(caller: Principal, db: Session, source: Behind) -> Grant:
+    dataset = queries.visible_dataset(caller, db, source.dataset_id)
+    if dataset is None:
+        return Grant(source.table, "a dataset that is not open to you", frozenset(), source.rows, 1)
+    verbs = frozenset(queries.dataset_verbs(caller, db, dataset))
+    return Grant(source.table, dataset.name, verbs, source.rows, dataset.min_rows)

@@ -1,0 +1,113 @@
+"""SELECTs over objects, models and trainings; each takes the caller first, or says why it needs none."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import exists
+from sqlmodel import Session, and_, col, func, or_, select, update
+from sqlmodel.sql.expression import SelectOfScalar
+
+from gridward.api.tables.accounts import User
+from gridward.api.tables.deployments import Deployment
+from gridward.api.tables.models import Model, ModelGrant, ModelSource
+from gridward.api.tables.objects import ObjectSource, StoredObject
+from gridward.api.tables.trainings import Training, TrainingSource
+from gridward.core.schemas.trainings import TrainingState
+from gridward.server.principals import Principal
+
+MODEL_VERBS = ("discover", "infer", "infer_encrypted", "download")
+
+
+def own_objects(caller: Principal) -> SelectOfScalar[StoredObject]:
+    """The caller's own objects; nobody sees another's, the node's owner included."""
+    return select(StoredObject).where(col(StoredObject.user_id) == (caller.user_id or ""))
+
+
+def own_object(caller: Principal, db: Session, object_id: str) -> StoredObject | None:
+    """Return one of the caller's objects."""
+    return db.exec(own_objects(caller).where(col(StoredObject.id) == object_id)).one_or_none()
+
+
+def object_sources(db: Session, object_ids: Sequence[str]) -> Sequence[ObjectSource]:
+    """Datasets behind objects; for those who hold the objects."""
+    return db.exec(select(ObjectSource).where(col(ObjectSource.object_id).in_(object_ids))).all()
+
+
+def visible_models(caller: Principal) -> SelectOfScalar[Model]:
+    """Models that this caller may know to exist: any verb includes discovery."""
+    rows = select(Model)
+    if caller.owner:
+        return rows
+    granted = [
+        and_(col(ModelGrant.verb) == verb, col(ModelGrant.entry).in_(caller.entries(verb)))
+        for verb in MODEL_VERBS
+        if caller.entries(verb)
+    ]
+    listed = exists().where(col(ModelGrant.model_id) == col(Model.id), or_(*granted))
+    return rows.where(or_(col(Model.user_id) == (caller.user_id or ""), listed))
+
+
+def visible_model(caller: Principal, db: Session, model_id: str) -> Model | None:
+    """Return one model by id, unless it is hidden from the caller."""
+    return db.exec(visible_models(caller).where(col(Model.id) == model_id)).one_or_none()
+
+
+def model_verbs(caller: Principal, db: Session, model: Model) -> list[str]:
+    """Say which verbs this caller has on a model; whoever hosts it and the node's owner have all."""
+    if hosts(caller, model):
+        return list(MODEL_VERBS)
+    grants = db.exec(select(ModelGrant).where(col(ModelGrant.model_id) == model.id)).all()
+    held = {grant.verb for grant in grants if grant.entry in caller.entries(grant.verb)}
+    return [verb for verb in MODEL_VERBS if verb in held or (verb == "discover" and held)]
+
+
+def hosts(caller: Principal, model: Model) -> bool:
+    """Say whether the caller published the model or owns the node."""
+    return caller.owner or (caller.user_id is not None and caller.user_id == model.user_id)
+
+
+def model_sources(db: Session, model_ids: Sequence[str]) -> Sequence[ModelSource]:
+    """Datasets behind models' parameters; for the node itself, which decides by them."""
+    return db.exec(select(ModelSource).where(col(ModelSource.model_id).in_(model_ids))).all()
+
+
+def model_host(db: Session, model: Model) -> User | None:
+    """Return the account that hosts a model; its rights bound what the model may give away."""
+    return db.get(User, model.user_id)
+
+
+def all_models(db: Session) -> Sequence[Model]:
+    """Return every model; for the node itself, which tells its gateways the discoverable ones."""
+    return db.exec(select(Model).order_by(col(Model.id))).all()
+
+
+def model_grants(db: Session, model_ids: Sequence[str]) -> Sequence[ModelGrant]:
+    """Return the rules of models; for the node itself (catalogue)."""
+    return db.exec(select(ModelGrant).where(col(ModelGrant.model_id).in_(model_ids))).all()
+
+
+def deployment_of(db: Session, model_id: str) -> str | None:
+    """Return the encrypted deployment that this node hosts for a model; its id is public with the model."""
+    hosted = select(Deployment.id).where(col(Deployment.model_id) == model_id, col(Deployment.role) == "host")
+    return db.exec(hosted.order_by(col(Deployment.created_at).desc())).first()
+
+
+def own_training(caller: Principal, db: Session, training_id: str) -> Training | None:
+    """Return a run that the caller started."""
+    training = db.get(Training, training_id)
+    return training if training is not None and training.user_id == caller.user_id else None
+
+
+def training_sources(db: Session, training_id: str) -> Sequence[TrainingSource]:
+    """Datasets behind a run's parameters; for the node itself, which decides by them."""
+    return db.exec(select(TrainingSource).where(col(TrainingSource.training_id) == training_id)).all()
+
+
+def fail_running_trainings(db: Session, detail: str) -> None:
+    """Mark runs that nobody runs any more; for the node itself, at its start."""
+    running = col(Training.state) == TrainingState.RUNNING.value
+    db.exec(update(Training).where(running).values(state=TrainingState.FAILED.value, detail=detail))
+
+
+def count(db: Session, rows: SelectOfScalar[StoredObject] | SelectOfScalar[Model]) -> int:
+    """Count the rows of a page's whole."""
+    return db.exec(select(func.count()).select_from(rows.subquery())).one()

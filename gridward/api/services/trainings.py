@@ -1,0 +1,372 @@
+"""Train a model on a dataset of this node, in the background; its parameters leave if the policy says so."""
+
+import hashlib
+import hmac
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import anyio
+import torch
+from anyio.to_thread import run_sync
+from sqlmodel import Session
+
+from gridward.api import feeding, model_store, parameters, queries, queries_results, storage
+from gridward.api.node import Node
+from gridward.api.provenance import Behind, grants
+from gridward.api.services import releases
+from gridward.api.tables.accounts import AuditEntry
+from gridward.api.tables.datasets import Dataset
+from gridward.api.tables.models import Model
+from gridward.api.tables.trainings import Training, TrainingSource
+from gridward.api.training_runs import Ending, Order
+from gridward.core import tensors
+from gridward.core.errors import (
+    AuthorizationError,
+    ConflictError,
+    GridError,
+    InvalidInputError,
+    ObjectNotFoundError,
+    PlanRejectedError,
+)
+from gridward.core.plans import codec
+from gridward.core.plans.dtypes import DTYPES
+from gridward.core.plans.executors.training import Schedule
+from gridward.core.plans.plan import Kind, Plan, Role
+from gridward.core.privacy.analysis import Feed, Level
+from gridward.core.privacy.policy import Answer, Reason, decide_export, decide_training
+from gridward.core.schemas.tensor import Tensor
+from gridward.core.schemas.trainings import EpochMetrics, TrainingIn, TrainingOut, TrainingState
+from gridward.server import audit
+from gridward.server.ids import new_id
+from gridward.server.principals import Capability, Principal
+
+INTERRUPTED: Final = "the node stopped while this training ran; start it again"
+_POLL_S: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What a run begins with: rows of one dataset, parameters, and the datasets behind both."""
+
+    dataset: Dataset
+    model: Model | None
+    rows: Mapping[str, torch.Tensor]
+    held: Mapping[str, torch.Tensor]
+    private: frozenset[str]
+    behind: tuple[Behind, ...]
+
+
+def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
+    """Check everything, then train in the background.
+
+    Who learns what: the caller the loss and metrics of each epoch, and the parameters if it may export them.
+    The order of rows is drawn from ``seed`` and a secret of this node: the caller does not learn which rows
+    were together in a batch.
+
+    Raises:
+        ObjectNotFoundError: dataset, tensor or model are missing, or hidden from the caller.
+        AuthorizationError: the caller may not train on it.
+        PlanRejectedError: a result would depend on single rows; names the steps.
+        ResultSuppressedError: batches are smaller than the dataset's owner allows.
+        BusyError: too many trainings wait; says when to come back.
+    """
+    caller.require(Capability.TRAIN)
+    plan = codec.from_dict(body.plan.model_dump(mode="json", by_alias=True, exclude_none=True))
+    if plan.kind is not Kind.TRAINING:
+        raise InvalidInputError(f"this plan is for {plan.kind.value}, not for training")
+    with node.database.read() as db:
+        begin = _begin(node, caller, db, plan, body)
+        granted = grants(caller, db, begin.behind)
+    hyper = _hyper(plan, body)
+    sizes = _batch_sizes(begin.dataset.rows, body.batch_size, max(grant.min_rows for grant in granted))
+    refusals = _refusals(plan, begin, hyper, sizes)
+    fewest = min(body.batch_size, begin.dataset.rows)
+    decision = decide_training(granted, fewest_rows=fewest, refusals=refusals)
+    error: type[GridError] = (
+        PlanRejectedError if decision.reason is Reason.NOT_AN_AGGREGATE else AuthorizationError
+    )
+    digest = codec.digest(plan)
+    subjects = [item.table for item in begin.behind]
+    releases.settle(
+        node, caller, decision, action="train", subjects=subjects, plan_digest=digest, refused=error
+    )
+    own = next(grant for grant in granted if grant.table == _rows_of(begin.dataset).table)
+    seed = _secret_seed(node, begin.dataset, body.seed)
+    schedule = Schedule(min(body.batch_size, begin.dataset.rows), body.epochs, seed, own.min_rows)
+    return _launch(
+        node, caller, body, begin, Order(new_id("trn"), plan, begin.held, begin.rows, hyper, schedule)
+    )
+
+
+def mark_interrupted(node: Node) -> None:
+    """Fail the runs that a stop or crash of this node ended."""
+    with node.database.write() as db:
+        queries_results.fail_running_trainings(db, INTERRUPTED)
+
+
+async def wait(node: Node, caller: Principal, training_id: str, wait_s: float) -> TrainingOut:
+    """Describe a run of the caller's; waits for its next epoch or its end, at most ``wait_s`` seconds.
+
+    Holds no thread while it waits. Parameters are in the answer once the run is done and if the caller may
+    export them, each time written into the audit log.
+    """
+    await run_sync(_own, node, caller, training_id)
+    seen = _stage(node, training_id)
+    deadline = time.monotonic() + wait_s
+    while seen is not None and _stage(node, training_id) == seen and time.monotonic() < deadline:
+        await anyio.sleep(_POLL_S)
+    return await run_sync(partial(describe, node, caller, training_id))
+
+
+def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
+    """Say where a run of the caller's stands."""
+    progress = node.trainings.progress(training_id)
+    training = _own(node, caller, training_id)
+    history = [EpochMetrics.model_validate(item) for item in training.history]
+    seconds = training.seconds
+    if progress is not None and training.state == TrainingState.RUNNING:
+        history, seconds = list(progress.history), node.trainings.elapsed_s(progress)
+    return TrainingOut(
+        id=training.id,
+        state=TrainingState(training.state),
+        detail=training.detail,
+        rows=training.rows,
+        epochs_done=len(history),
+        history=history,
+        seconds=seconds,
+        parameters=_parameters(node, caller, training),
+        created_at=training.created_at,
+    )
+
+
+def remove(node: Node, caller: Principal, training_id: str) -> None:
+    """Forget a run that has ended, with its parameters."""
+    with node.database.write() as db:
+        training = queries_results.own_training(caller, db, training_id)
+        if training is None:
+            raise ObjectNotFoundError(f"no training '{training_id}' of yours on this node")
+        if training.state == TrainingState.RUNNING:
+            raise ConflictError("it still runs; wait for its end")
+        unused = storage.drop(db, training.id)
+        db.delete(training)
+    storage.collect(node, unused)
+
+
+def _begin(node: Node, caller: Principal, db: Session, plan: Plan, body: TrainingIn) -> Start:
+    dataset = queries.visible_dataset(caller, db, body.dataset_id)
+    if dataset is None:
+        raise ObjectNotFoundError(f"no dataset '{body.dataset_id}' on this node")
+    rows = {
+        name: feeding.load(feeding.of_dataset(node, dataset, tensor))
+        for name, tensor in _paired(plan, body).items()
+    }
+    held = {value.name: tensors.decode(value) for value in body.parameters}
+    if len(held) != len(body.parameters):
+        raise InvalidInputError("a parameter is given twice")
+    model = _model(caller, db, body.model_id) if body.model_id is not None else None
+    stored = model_store.load(node, model) if model is not None else {}
+    twice = sorted(held.keys() & stored.keys())
+    if twice:
+        raise InvalidInputError(f"the model has these parameters already: {', '.join(twice[:5])}")
+    behind_model = model_store.behind_models(db, [model.id]) if model is not None else ()
+    held |= stored
+    parameters.require(plan, held)
+    private = frozenset(stored) if behind_model else frozenset[str]()
+    return Start(dataset, model, rows, held, private, tuple(sorted({_rows_of(dataset), *behind_model})))
+
+
+def _rows_of(dataset: Dataset) -> Behind:
+    return Behind(dataset.id, dataset.version, dataset.rows)
+
+
+def _paired(plan: Plan, body: TrainingIn) -> dict[str, str]:
+    fed = {feed.input: feed.tensor for feed in body.feeds}
+    wanted = {given.name for given in plan.inputs if given.role in (Role.DATA, Role.TARGET)}
+    if fed.keys() != wanted or len(fed) != len(body.feeds):
+        raise InvalidInputError(f"feed each of these plan inputs once: {', '.join(sorted(wanted))}")
+    return fed
+
+
+def _model(caller: Principal, db: Session, model_id: str) -> Model:
+    model = queries_results.visible_model(caller, db, model_id)
+    if model is None:
+        raise ObjectNotFoundError(f"no model '{model_id}' on this node")
+    if not queries_results.hosts(caller, model):
+        raise AuthorizationError(f"only whoever hosts model '{model_id}' and the node's owner train it")
+    return model
+
+
+def _hyper(plan: Plan, body: TrainingIn) -> dict[str, torch.Tensor]:
+    wanted = {given.name: given for given in plan.inputs if given.role is Role.HYPER}
+    values = {item.input: item.value for item in body.hyper}
+    if values.keys() != wanted.keys() or len(values) != len(body.hyper):
+        raise InvalidInputError(f"give each of these numbers once: {', '.join(sorted(wanted)) or 'none'}")
+    if any(given.shape for given in wanted.values()):
+        raise InvalidInputError("hyper inputs are single numbers")
+    return {name: torch.tensor(value, dtype=DTYPES[wanted[name].dtype]) for name, value in values.items()}
+
+
+def _batch_sizes(rows: int, batch_size: int, min_rows: int) -> list[int]:
+    """Sizes that batches may have: full ones, a last one, and a last one that took in a small remainder."""
+    full = min(rows, batch_size)
+    remainder = rows % full
+    last = {remainder} if remainder >= min_rows else set[int]()
+    return sorted({full, full + remainder} | last)
+
+
+def _refusals(
+    plan: Plan, begin: Start, hyper: Mapping[str, torch.Tensor], sizes: Sequence[int]
+) -> tuple[str, ...]:
+    """What the analysis objects to at any size that a batch may have."""
+    table = _rows_of(begin.dataset).table
+    feeds = {name: Feed(Level.ROWS, table) for name in begin.rows}
+    feeds |= {name: Feed(Level.AGGREGATE) for name in begin.private}
+    found: dict[str, None] = {}
+    for size in sizes:
+        batch = {name: value[:size] for name, value in begin.rows.items()}
+        values = feeding.meta_values(plan, {**begin.held, **hyper, **batch})
+        known = feeding.analyse_plan(plan, values, feeds, counted=False)
+        found |= dict.fromkeys(known.refusals)
+    return tuple(found)
+
+
+def _secret_seed(node: Node, dataset: Dataset, seed: int) -> int:
+    """Draw the order of rows from the caller's seed and a secret: the same again, and unknown outside."""
+    text = f"gridward order of rows {_rows_of(dataset).table} {seed}".encode()
+    return int.from_bytes(hmac.new(node.keys.entity_secret, text, hashlib.sha256).digest()[:8], "big") >> 1
+
+
+def _launch(node: Node, caller: Principal, body: TrainingIn, begin: Start, order: Order) -> TrainingOut:
+    node.trainings.admit()
+    training = Training(
+        id=order.id,
+        user_id=caller.user_id or "",
+        started_by=caller.name,
+        dataset_id=begin.dataset.id,
+        dataset_version=begin.dataset.version,
+        rows=begin.dataset.rows,
+        model_id=body.model_id,
+        plan_digest=codec.digest(order.plan),
+        state=TrainingState.RUNNING.value,
+        epochs=body.epochs,
+        history=[],
+        created_at=node.clock(),
+    )
+    try:
+        with node.database.write() as db:
+            db.add(training)
+            db.flush()
+            db.add_all(
+                TrainingSource(training_id=order.id, dataset_id=b.dataset_id, version=b.version, rows=b.rows)
+                for b in begin.behind
+            )
+    except BaseException:
+        node.trainings.give_up()
+        raise
+    base = begin.model.version if begin.model is not None else 0
+    node.trainings.start(order, partial(_end, node, caller, order.id, base, begin.behind))
+    return describe(node, caller, order.id)
+
+
+def _end(
+    node: Node, caller: Principal, training_id: str, base: int, behind: tuple[Behind, ...], ending: Ending
+) -> None:
+    """Store how a run ended; what cannot be stored makes it fail, with the reason."""
+    try:
+        _store(node, caller, training_id, base, behind, ending)
+    except GridError as why:
+        failed = Ending(None, why.detail, ending.history, ending.seconds)
+        _store(node, caller, training_id, base, behind, failed)
+
+
+def _store(
+    node: Node, caller: Principal, training_id: str, base: int, behind: tuple[Behind, ...], ending: Ending
+) -> None:
+    unused: list[str] = []
+    with node.blobs.scratch() as path:
+        values = ending.training.parameters if ending.training is not None else None
+        with node.database.read() as db:
+            model_id = db.get_one(Training, training_id).model_id
+        if values is not None and model_id is not None:
+            values = {name: values[name] for name in _names_of(node, model_id)}
+        if values is not None:
+            parameters.write(path, values)
+        seal = node.blobs.seal(path) if values is not None else None
+        with node.database.write() as db:
+            training = db.get_one(Training, training_id)
+            training.state = (TrainingState.DONE if seal else TrainingState.FAILED).value
+            training.detail = ending.detail[:2000]
+            training.history = [item.model_dump() for item in ending.history]
+            training.seconds = ending.seconds
+            if seal is not None and model_id is not None:
+                model = _unchanged(db, model_id, base)
+                model.version += 1
+                unused = model_store.replace_parameters(node, db, model, seal, behind)
+            elif seal is not None:
+                training.blob = seal.sha256
+                storage.keep(node, db, seal, used_by=training_id, user_id=training.user_id)
+            db.add(training)
+            audit.record(
+                db,
+                AuditEntry,
+                caller,
+                node.clock(),
+                "training_ended",
+                training_id,
+                decision=training.state,
+                reason=training.detail,
+                plan_digest=training.plan_digest,
+            )
+    storage.collect(node, unused)
+
+
+def _names_of(node: Node, model_id: str) -> list[str]:
+    with node.database.read() as db:
+        model = db.get(Model, model_id)
+    if model is None:
+        raise ConflictError(f"model '{model_id}' was deleted while it was trained")
+    return sorted(parameters.learnt_inputs(codec.from_dict(model.plan)))
+
+
+def _unchanged(db: Session, model_id: str, base: int) -> Model:
+    model = db.get(Model, model_id)
+    if model is None or model.version != base:
+        raise ConflictError(f"model '{model_id}' was changed while it was trained; train it again")
+    return model
+
+
+def _own(node: Node, caller: Principal, training_id: str) -> Training:
+    with node.database.read() as db:
+        training = queries_results.own_training(caller, db, training_id)
+    if training is None:
+        raise ObjectNotFoundError(f"no training '{training_id}' of yours on this node")
+    return training
+
+
+def _stage(node: Node, training_id: str) -> int | None:
+    progress = node.trainings.progress(training_id)
+    return len(progress.history) if progress is not None else None
+
+
+def _parameters(node: Node, caller: Principal, training: Training) -> list[Tensor]:
+    if training.blob is None:
+        return []
+    with node.database.read() as db:
+        rows = queries_results.training_sources(db, training.id)
+        behind = [Behind(row.dataset_id, row.version, row.rows) for row in rows]
+        decision = decide_export(grants(caller, db, behind))
+    if decision.answer is not Answer.VALUE:
+        return []
+    values = parameters.read_all(node.blobs.path(training.blob))
+    releases.settle(
+        node,
+        caller,
+        decision,
+        action="parameters",
+        subjects=[training.id, *(item.table for item in behind)],
+        plan_digest=training.plan_digest,
+    )
+    return [tensors.encode(name, value) for name, value in sorted(values.items())]

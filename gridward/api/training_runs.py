@@ -1,0 +1,138 @@
+"""Trainings that run on this node now: threads that wait for worker processes, and how far each one is."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Final
+
+from torch import Tensor
+
+from gridward.api.workers import Admission, Workers
+from gridward.core.errors import GridError, TrainingError
+from gridward.core.plans.executors.training import Epoch, Schedule, Training
+from gridward.core.plans.plan import Plan
+from gridward.core.schemas.trainings import EpochMetrics
+from gridward.server.settings import NodeSettings
+
+_log: Final = logging.getLogger("gridward.trainings")
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Everything that one training needs; nothing of it comes from the database again."""
+
+    id: str
+    plan: Plan
+    parameters: Mapping[str, Tensor]
+    rows: Mapping[str, Tensor]
+    hyper: Mapping[str, Tensor]
+    schedule: Schedule
+
+
+@dataclass(slots=True)
+class Progress:
+    """How far a run is; written by its thread, read by others."""
+
+    started: float
+    history: list[EpochMetrics] = field(default_factory=list)
+    finished: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a run ended: with parameters, or with a reason."""
+
+    training: Training | None
+    detail: str
+    history: list[EpochMetrics]
+    seconds: float
+
+
+class TrainingRuns:
+    """Runs orders in the background, a few at once; tells each one's ending to a callback."""
+
+    def __init__(
+        self, settings: NodeSettings, workers: Workers, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._workers = workers
+        self._clock = clock
+        self._admission = Admission(settings.trainings_at_once + settings.training_queue, "trainings")
+        self._threads = ThreadPoolExecutor(settings.trainings_at_once, "training")
+        self._lock = threading.Lock()
+        self._progress: dict[str, Progress] = {}
+
+    def admit(self) -> None:
+        """Take a place for an order; raises ``BusyError``. ``start`` or ``give_up`` follows."""
+        self._admission.take()
+
+    def give_up(self) -> None:
+        """Give a place back that no order took."""
+        self._admission.give_back()
+
+    def start(self, order: Order, end: Callable[[Ending], None]) -> None:
+        """Run an order when a thread is free; ``end`` is called in that thread, once, whatever happens."""
+        with self._lock:
+            self._progress[order.id] = Progress(self._clock())
+        self._threads.submit(self._run, order, end)
+
+    def progress(self, training_id: str) -> Progress | None:
+        """Say how far a run is; None if it does not run here any more."""
+        with self._lock:
+            return self._progress.get(training_id)
+
+    def elapsed_s(self, progress: Progress) -> float:
+        """Seconds since a run was accepted."""
+        return self._clock() - progress.started
+
+    def stop(self) -> None:
+        """Wait for the threads; those that wait for their turn never begin. End the workers first."""
+        self._threads.shutdown(wait=True, cancel_futures=True)
+
+    def _run(self, order: Order, end: Callable[[Ending], None]) -> None:
+        progress = self._progress[order.id]
+        training, detail = None, ""
+        try:
+            training = self._workers.train(
+                order.plan,
+                order.parameters,
+                order.rows,
+                order.hyper,
+                order.schedule,
+                lambda epoch: progress.history.append(metrics_of(epoch)),
+            )
+            require_finite(training)
+        except GridError as why:
+            training, detail = None, why.detail
+        except Exception:  # noqa: BLE001 (a thread of its own: nobody else would tell of a bug)
+            _log.exception("training %s failed", order.id)
+            training, detail = None, "the node failed on this training; its log knows more"
+        try:
+            end(Ending(training, detail, progress.history, self.elapsed_s(progress)))
+        except Exception:  # noqa: BLE001 (a thread of its own: nobody else would tell of a bug)
+            _log.exception("training %s could not be stored", order.id)
+        finally:
+            progress.finished = True
+            with self._lock:
+                del self._progress[order.id]
+            self._admission.give_back()
+
+
+def metrics_of(epoch: Epoch) -> EpochMetrics:
+    """Average an epoch over its rows; raises ``TrainingError`` if it diverged, which ends the run."""
+    values = {"loss": epoch.loss, **{name: total / epoch.rows for name, total in epoch.metrics.items()}}
+    if not all(abs(value) < float("inf") for value in values.values()):
+        raise TrainingError(
+            f"the training diverged in epoch {epoch.epoch + 1}: its loss or a metric is not finite; "
+            "use a smaller learning rate"
+        )
+    return EpochMetrics(epoch=epoch.epoch, values=values)
+
+
+def require_finite(training: Training) -> None:
+    """Raise ``TrainingError`` if a trained parameter is not finite."""
+    for name, value in training.parameters.items():
+        if not bool(value.isfinite().all()):
+            raise TrainingError(f"the training diverged: {name} is not finite; use a smaller learning rate")

@@ -1,0 +1,100 @@
+"""The node's worker processes: who may wait for one, and what a plan may use there.
+
+Processes start with the first plan, so that a node that only stores and describes stays small.
+"""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from torch import Tensor
+
+from gridward.core.errors import BusyError
+from gridward.core.plans.executors.limits import Limits
+from gridward.core.plans.executors.training import Epoch, Schedule, Training
+from gridward.core.plans.executors.worker import WorkerPool
+from gridward.core.plans.plan import Plan
+from gridward.server.settings import NodeSettings
+
+_RETRY_S = 5.0
+
+
+class Admission:
+    """At most so many at once, running or waiting; the next one is told to come back."""
+
+    def __init__(self, places: int, what: str) -> None:
+        self._places = threading.BoundedSemaphore(places)
+        self._what = what
+
+    def take(self) -> None:
+        """Take a place; raises ``BusyError`` with a time to come back if there is none."""
+        if not self._places.acquire(blocking=False):
+            raise BusyError(
+                f"this node runs as many {self._what} as it takes; try again", retry_after_s=_RETRY_S
+            )
+
+    def give_back(self) -> None:
+        """Leave the place to the next one."""
+        self._places.release()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a place for the block."""
+        self.take()
+        try:
+            yield
+        finally:
+            self.give_back()
+
+
+class Workers:
+    """Two pools of processes, for computations and for trainings: a long training delays no question."""
+
+    def __init__(self, settings: NodeSettings) -> None:
+        self._settings = settings
+        self._plans = Admission(settings.plan_workers + settings.plan_queue, "computations")
+        self._lock = threading.Lock()
+        self._pools: dict[str, WorkerPool] = {}
+        self._closed = False
+
+    def run(self, plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Compute a plan in a worker process; raises as ``WorkerPool.run``, or ``BusyError``."""
+        limits = Limits(
+            self._settings.plan_memory_bytes, self._settings.plan_time_s, self._settings.plan_operations
+        )
+        with self._plans.place():
+            return self._pool("plans", self._settings.plan_workers).run(plan, inputs, limits)
+
+    def train(
+        self,
+        plan: Plan,
+        parameters: Mapping[str, Tensor],
+        rows: Mapping[str, Tensor],
+        hyper: Mapping[str, Tensor],
+        schedule: Schedule,
+        on_epoch: Callable[[Epoch], None],
+    ) -> Training:
+        """Train in a worker process; raises as ``WorkerPool.train``."""
+        limits = Limits(
+            self._settings.plan_memory_bytes,
+            self._settings.training_time_s,
+            self._settings.training_operations,
+        )
+        pool = self._pool("trainings", self._settings.trainings_at_once)
+        return pool.train(plan, parameters, rows, schedule, hyper=hyper, limits=limits, on_epoch=on_epoch)
+
+    def close(self) -> None:
+        """End every process, with whatever it runs."""
+        with self._lock:
+            self._closed = True
+            pools = list(self._pools.values())
+        for pool in pools:
+            pool.close()
+
+    def _pool(self, name: str, size: int) -> WorkerPool:
+        with self._lock:
+            if self._closed:
+                raise BusyError("this node is stopping")
+            if name not in self._pools:
+                self._pools[name] = WorkerPool(size, wait_s=self._settings.plan_time_s)
+            return self._pools[name]
