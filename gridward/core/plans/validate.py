@@ -255,7 +255,7 @@ def _sizes(argument: Argument, _param: Param, dims: set[str]) -> str | None:
                 return f"uses dim {size.name!r}, which is not declared"
         elif isinstance(size, bool) or not isinstance(size, int) or not -1 <= size <= MAX_SIZE:
             return f"holds {size!r}, which is not a size"
-    return "infers more than one size" if argument.count(-1) > 1 else None
+    return None
 
 
 def _num(argument: Argument, _param: Param, _dims: set[str]) -> str | None:
@@ -338,6 +338,12 @@ def _full(args: Mapping[str, Argument]) -> Iterator[str]:
         yield "'size' cannot be inferred"
 
 
+def _view(args: Mapping[str, Argument]) -> Iterator[str]:
+    size = args["size"]
+    if isinstance(size, tuple) and size.count(-1) > 1:
+        yield "'size' infers more than one size"
+
+
 EXTRA: Final[Mapping[Op, Callable[[Mapping[str, Argument]], Iterator[str]]]] = MappingProxyType(
     {
         Op.HISTC: _histogram,
@@ -345,6 +351,7 @@ EXTRA: Final[Mapping[Op, Callable[[Mapping[str, Argument]], Iterator[str]]]] = M
         Op.SLICE_TENSOR: _slice,
         Op.ARANGE_START_STEP: _range,
         Op.FULL: _full,
+        Op.VIEW: _view,
     }
 )
 

@@ -59,9 +59,12 @@ def _streams() -> tuple[BufferedReader, BufferedWriter]:
 
 
 def _warm_up(threads: int) -> None:
+    """Let torch start its threads, and import what its first operation on the meta device imports."""
     torch.set_num_threads(threads)
     torch.set_num_interop_threads(1)
     torch.mm(torch.ones(256, 256), torch.ones(256, 256)).sum()
+    shape = torch.empty(2, 2, device="meta")
+    torch.ops.aten.add.Tensor(shape, shape)
 
 
 def _listen(requests: BufferedReader, waiting: "queue.SimpleQueue[Frame]") -> None:
