@@ -80,7 +80,7 @@ class Expression(Layout):
             return self._call(Op.BMM, (self, other), self.dtype, shape)
         if self.ndim == 3:
             rows = self.reshape(-1, self.shape[-1]) @ other
-            return rows.reshape(*self.shape[:-1], other.shape[-1])
+            return rows._shaped((*self.shape[:-1], other.shape[-1]))
         raise ValueError(f"cannot multiply {words(self.shape)} by {words(other.shape)}")
 
 

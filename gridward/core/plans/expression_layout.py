@@ -11,7 +11,7 @@ from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Dim, DType, Size
 from gridward.core.plans.sizes import Shape, axis, count, sliced, words
 
-Index: TypeAlias = "int | slice | Sequence[int] | Value | EllipsisType | None"
+Index: TypeAlias = int | slice | Sequence[int] | Value | EllipsisType | None
 
 
 class Layout(Reductions):
@@ -72,6 +72,9 @@ class Layout(Reductions):
         result = tuple(self._inferred(shape) if at in inferred else size for at, size in enumerate(shape))
         if not inferred and count(result) != count(self.shape):
             raise ValueError(f"{words(self.shape)} has not as many elements as {words(result)}")
+        return self._shaped(result, inferred)
+
+    def _shaped(self, result: Shape, inferred: Sequence[int] = ()) -> Self:
         # A size that only the run knows (of a mask) cannot be written down, only inferred.
         sizes = tuple(-1 if at in inferred or _unwritten(size) else size for at, size in enumerate(result))
         if sizes.count(-1) > 1:
