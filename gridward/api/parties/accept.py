@@ -34,7 +34,7 @@ async def accept_link(socket: WebSocket, deployment_id: str, session: str) -> No
         return
     try:
         await socket.accept()
-        await _carry(socket, ours)
+        await carry(socket, ours)
     finally:
         node.room.switchboard.withdraw(session, peer, ours)
         ours.lost()
@@ -51,7 +51,7 @@ def _authenticate(node: Node, token: str, deployment_id: str, session: str) -> i
     return position
 
 
-async def _carry(socket: WebSocket, ours: AcceptedSocket) -> None:
+async def carry(socket: WebSocket, ours: AcceptedSocket) -> None:
     """Move messages both ways; ends when the peer leaves or everything queued before a close is sent."""
     tasks = [asyncio.create_task(_receive(socket, ours)), asyncio.create_task(_send(socket, ours))]
     try:

@@ -15,12 +15,11 @@ from gridward.server.signing import sign_request
 ABORT_BYTES: Final = 1024
 
 
-def connect_parties(node: Node, record: Record, session: str, agreed: bytes, traffic_bytes: int) -> Link:
+def connect_parties(node: Node, record: Record, session: str, traffic_bytes: int) -> Link:
     """Connect to every other party and return the link.
 
-    ``agreed`` is what all parties must have been given alike: its hash is part of the name that every frame
-    carries. ``traffic_bytes`` bounds a peer's frames. Raises ``ProtocolError`` naming a party that cannot be
-    reached or does not come.
+    ``traffic_bytes`` bounds a peer's frames. Raises ``ProtocolError`` naming a party that cannot be reached
+    or does not come.
     """
     sockets: dict[int, Socket] = {}
     try:
@@ -37,7 +36,7 @@ def connect_parties(node: Node, record: Record, session: str, agreed: bytes, tra
         SocketTransport(sockets, traffic_bytes + HEADER_BYTES + ABORT_BYTES),
         record.position,
         len(record.document.parties),
-        _session_name(record.id, session, agreed),
+        _session_name(record.id, session),
         node.settings.party_timeout_s,
     )
 
@@ -53,7 +52,5 @@ def _dial(node: Node, record: Record, holder: RoleHolder, session: str) -> Socke
         raise ProtocolError(f"party {holder.name} cannot be reached at {holder.url}: {why}") from why
 
 
-def _session_name(deployment_id: str, session: str, agreed: bytes) -> bytes:
-    name = hashlib.sha256(f"{deployment_id}/{session}/".encode())
-    name.update(hashlib.sha256(agreed).digest())
-    return name.digest()[:SESSION_BYTES]
+def _session_name(deployment_id: str, session: str) -> bytes:
+    return hashlib.sha256(f"{deployment_id}/{session}".encode()).digest()[:SESSION_BYTES]

@@ -11,6 +11,7 @@ import struct
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -38,15 +39,18 @@ class DialledSocket:
     """The dialling side: a blocking client of the `websockets` library."""
 
     def __init__(self, url: str, token: str, timeout_s: float) -> None:
+        self._held = ExitStack()
         try:
-            self._connection: ClientConnection = connect(
-                url,
-                additional_headers={"Authorization": f"Bearer {token}"},
-                open_timeout=timeout_s,
-                close_timeout=1,
-                max_size=MESSAGE_BYTES + LENGTH.size,
-                compression=None,
-                proxy=None,
+            self._connection: ClientConnection = self._held.enter_context(
+                connect(
+                    url,
+                    additional_headers={"Authorization": f"Bearer {token}"},
+                    open_timeout=timeout_s,
+                    close_timeout=1,
+                    max_size=MESSAGE_BYTES + LENGTH.size,
+                    compression=None,
+                    proxy=None,
+                )
             )
         except (OSError, WebSocketException) as why:
             raise OSError(str(why)) from why
@@ -70,7 +74,7 @@ class DialledSocket:
 
     def close(self) -> None:
         """Close the connection."""
-        self._connection.close()
+        self._held.close()
 
 
 @dataclass(slots=True)
@@ -121,9 +125,14 @@ class SocketTransport:
     limit_bytes: int
 
     def send(self, peer: int, frame: bytes) -> None:
-        """Hand over one frame."""
-        for piece in _pieces(frame):
-            self.sockets[peer].send(piece)
+        """Hand over one frame.
+
+        That a peer is gone is left to ``receive`` to find: what it said before it left, such as why it ended
+        the session, is still to be read.
+        """
+        with suppress(OSError):
+            for piece in _pieces(frame):
+                self.sockets[peer].send(piece)
 
     def receive(self, peer: int, deadline: float) -> bytes:
         """Wait for the next frame until ``deadline``; an announced length is checked before any is kept."""

@@ -103,7 +103,7 @@ def activate(node: Node, token: str, deployment_id: str) -> None:
     program = _program(node, record, 1)
     parameters = (folder / PARAMETERS).read_bytes()
     session = f"setup-{hashlib.sha256(deployment_id.encode()).hexdigest()[:16]}"
-    link = connect_parties(node, record, session, b"", program.costs.setup_bytes)
+    link = connect_parties(node, record, session, program.costs.setup_bytes)
     model = deploy(program, record.position, _fetch_setup(node, record), parameters, link)
     link.close()
     replace_durably(folder / MODEL, model.to_bytes())
@@ -132,9 +132,9 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str) -> Sea
 def answer(node: Node, token: str, deployment_id: str, query_id: str, masked: bytes) -> QueryAnswer:
     """Run the query with the other parties; the output share goes to the asker, sealed.
 
-    The session's name holds the hash of the masked input: parties that were sent different inputs do not
-    compute together, which would show a client more than an inference. Party 0 alone limits how many run at
-    once: two parties that each admitted other queries would wait for each other.
+    Parties that were sent different inputs do not compute together: frames are bound to the input's hash.
+    Party 0 alone limits how many queries run at once: two parties that each admitted others would wait for
+    each other.
     """
     began = time.perf_counter()
     record = records.find(node, deployment_id, Role.PARTY)
@@ -144,7 +144,7 @@ def answer(node: Node, token: str, deployment_id: str, query_id: str, masked: by
         raise InvalidInputError(f"a masked input of shape {program.input.shape} takes 8 bytes an element")
     query = node.room.take(query_id)
     with node.room.running(node.settings.queries_at_once if record.position == 0 else OPEN_QUERIES):
-        link = connect_parties(node, record, query_id, masked, program.costs.online_bytes_per_party)
+        link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party)
         result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
         link.close()
     purpose = purposes.answer(query_id, record.position)
