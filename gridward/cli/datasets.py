@@ -29,7 +29,9 @@ def publish(
     username: Username,
     password: Password,
     description: Annotated[str, typer.Option(help="What it is, and in which units.")] = "",
-    tag: Annotated[list[str] | None, typer.Option(help="Search word such as #birth-records; repeat it.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="Search word such as #birth-records; repeat it.")
+    ] = None,
     discover: Annotated[list[str] | None, typer.Option(help="Who may find it; @signed-in for all.")] = None,
     compute: Annotated[list[str] | None, typer.Option(help="Who may compute aggregates on it.")] = None,
     raw: Annotated[list[str] | None, typer.Option(help="Who may have the real values.")] = None,

@@ -4,7 +4,6 @@ from importlib import import_module
 from typing import Any
 
 import typer
-from click import Context
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
@@ -16,7 +15,7 @@ from gridward.core.errors import GridError
 class _ClearErrors(TyperGroup):
     """Turns refusals into one line and exit code 1; a bug keeps its traceback."""
 
-    def invoke(self, ctx: Context) -> Any:  # noqa: ANN401 - click's own signature
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 (the context's class is private to Typer)
         try:
             return super().invoke(ctx)
         except GridError as error:

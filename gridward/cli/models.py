@@ -1,14 +1,18 @@
 """`gridward model`: models that a node hosts."""
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from pydantic import BaseModel
 
 import gridward as gw
 from gridward.cli.output import say, table
 from gridward.cli.session import Password, Url, Username
 
-app = typer.Typer(help="Models of a node. They are hosted from Python: node.serve_model(…).", no_args_is_help=True)
+app = typer.Typer(
+    help="Models of a node. They are hosted from Python: node.serve_model(…).", no_args_is_help=True
+)
 Model = Annotated[str, typer.Argument(help="The model's id.")]
 
 
@@ -32,7 +36,8 @@ def list_models(url: Url, username: Username, password: Password) -> None:
 def show(model: Model, url: Url, username: Username, password: Password) -> None:
     """Say what may be known of a model."""
     facts = gw.connect(url, username, password).describe_model(model)
-    rows = [(key, str(value)) for key, value in facts.model_dump(mode="json").items()]
+    known = facts.model_dump(mode="json") if isinstance(facts, BaseModel) else asdict(facts)
+    rows = [(key, str(value)) for key, value in known.items()]
     table(("fact", "value"), rows, empty="nothing")
 
 

@@ -2,21 +2,26 @@
 
 import contextlib
 import socket
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 import uvicorn
-from fastapi import FastAPI
 
 from gridward.cli.output import fail, say
 from gridward.cli.setup import DataDir
 from gridward.server import keys, logs
 from gridward.server.settings import GatewaySettings, NodeSettings, ServerSettings
 
-Settings = TypeVar("Settings", bound=ServerSettings)
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+Settings = TypeVar("Settings", NodeSettings, GatewaySettings)
 Host = Annotated[str | None, typer.Option(help="Address to listen on. [GRIDWARD_HOST]")]
-Port = Annotated[int | None, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one. [GRIDWARD_PORT]")]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65_535, help="TCP port; 0 takes a free one. [GRIDWARD_PORT]")
+]
 Name = Annotated[str | None, typer.Option(help="Name shown to users. [GRIDWARD_NAME]")]
 _GRACE_S: Final = 5
 
@@ -31,8 +36,9 @@ def node(
     """Serve a node. All settings are GRIDWARD_… variables too; see docs/settings.md."""
     from gridward.api.main import create_app  # the heavy half of the house, for this command only
 
-    given = {"data_dir": data_dir, "host": host, "port": port, "name": name, "gateway_url": gateway_url}
-    settings = NodeSettings(**{key: value for key, value in given.items() if value is not None})
+    settings = NodeSettings(
+        **_given(data_dir=data_dir, host=host, port=port, name=name, gateway_url=gateway_url)
+    )
     keys.load(settings.data_dir)
     with _listening(settings) as (listener, placed):
         _serve(create_app(placed), listener, placed, f"node {placed.name!r} at {placed.url()}")
@@ -42,11 +48,15 @@ def gateway(data_dir: DataDir = None, host: Host = None, port: Port = None, name
     """Serve a gateway. All settings are GRIDWARD_… variables too; see docs/settings.md."""
     from gridward.gateway.main import create_app  # as above
 
-    given = {"data_dir": data_dir, "host": host, "port": port, "name": name}
-    settings = GatewaySettings(**{key: value for key, value in given.items() if value is not None})
+    settings = GatewaySettings(**_given(data_dir=data_dir, host=host, port=port, name=name))
     keys.load(settings.data_dir)
     with _listening(settings) as (listener, placed):
         _serve(create_app(placed), listener, placed, f"gateway {placed.name!r} at {placed.url()}")
+
+
+def _given(**options: str | int | Path | None) -> dict[str, Any]:
+    """Leave out what was not said, so that the environment and the defaults speak."""
+    return {name: value for name, value in options.items() if value is not None}
 
 
 class _Announced(uvicorn.Server):
@@ -62,10 +72,15 @@ class _Announced(uvicorn.Server):
             say(self._line)
 
 
-def _serve(app: FastAPI, listener: socket.socket, settings: ServerSettings, what: str) -> None:
+def _serve(app: "FastAPI", listener: socket.socket, settings: ServerSettings, what: str) -> None:
     logs.configure(settings.log_level, settings.log_format)
     config = uvicorn.Config(
-        app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=_GRACE_S
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        lifespan="on",
+        timeout_graceful_shutdown=_GRACE_S,
     )
     server = _Announced(config, f"Gridward {what}, data in {settings.data_dir}; Ctrl-C ends it")
     with contextlib.suppress(KeyboardInterrupt):
@@ -75,7 +90,7 @@ def _serve(app: FastAPI, listener: socket.socket, settings: ServerSettings, what
 
 
 @contextlib.contextmanager
-def _listening(settings: Settings) -> "Iterator[tuple[socket.socket, Settings]]":
+def _listening(settings: Settings) -> Iterator[tuple[socket.socket, Settings]]:
     """Take the port before the app is built, so that the app knows its address even if the port is 0."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with socket.socket(family) as listener:

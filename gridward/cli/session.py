@@ -7,7 +7,8 @@ import typer
 import gridward as gw
 
 Url: TypeAlias = Annotated[
-    str, typer.Option("--url", envvar="GRIDWARD_URL", help="Address of the node or gateway.", show_envvar=True)
+    str,
+    typer.Option("--url", envvar="GRIDWARD_URL", help="Address of the node or gateway.", show_envvar=True),
 ]
 Username: TypeAlias = Annotated[
     str, typer.Option("--username", "-u", envvar="GRIDWARD_USERNAME", help="Your account there.")

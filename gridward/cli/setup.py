@@ -11,7 +11,8 @@ from gridward.server import keys
 from gridward.server.settings import GatewaySettings, NodeSettings
 
 DataDir = Annotated[
-    Path | None, typer.Option("--data-dir", "-d", help="Folder of keys, database and blobs. [GRIDWARD_DATA_DIR]")
+    Path | None,
+    typer.Option("--data-dir", "-d", help="Folder of keys, database and blobs. [GRIDWARD_DATA_DIR]"),
 ]
 
 
@@ -39,9 +40,7 @@ def claim(
     username: Annotated[
         str, typer.Option("--username", "-u", envvar="GRIDWARD_USERNAME", help="The owner's user name.")
     ],
-    token: Annotated[
-        str, typer.Option(envvar="GRIDWARD_TOKEN", prompt="One-time token", hide_input=True)
-    ],
+    token: Annotated[str, typer.Option(envvar="GRIDWARD_TOKEN", prompt="One-time token", hide_input=True)],
     password: Annotated[
         str, typer.Option(envvar="GRIDWARD_PASSWORD", prompt=True, hide_input=True, confirmation_prompt=True)
     ],

@@ -9,7 +9,9 @@ from gridward.cli.session import Password, Url, Username, server
 
 app = typer.Typer(help="Accounts of a node or gateway.", no_args_is_help=True)
 Who = Annotated[str, typer.Argument(help="User name; `dana@grid` for an identity of a gateway.")]
-Role = Annotated[str, typer.Option(help="owner, admin, data_officer, compliance_officer, data_scientist or guest.")]
+Role = Annotated[
+    str, typer.Option(help="owner, admin, data_officer, compliance_officer, data_scientist or guest.")
+]
 
 
 @app.command("list")
@@ -31,7 +33,9 @@ def add(
     new_password: Annotated[
         str,
         typer.Option(
-            envvar="GRIDWARD_NEW_PASSWORD", prompt="Password of the new account", hide_input=True,
+            envvar="GRIDWARD_NEW_PASSWORD",
+            prompt="Password of the new account",
+            hide_input=True,
             confirmation_prompt=True,
         ),
     ],

@@ -4,22 +4,213 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from gridward.client.connect import connect as connect
-    from gridward.client.connect import network as network
-    from gridward.client.connect import setup_owner as setup_owner
+    from gridward.client.dataset_pointers import DatasetPointer as DatasetPointer
+    from gridward.client.encrypted import EncryptedAnswer as EncryptedAnswer
+    from gridward.client.encrypted import EncryptedModel as EncryptedModel
+    from gridward.client.entry import connect as connect
+    from gridward.client.entry import network as network
+    from gridward.client.entry import setup_owner as setup_owner
     from gridward.client.federated import RoundReport as RoundReport
     from gridward.client.federated import TrainingResult as TrainingResult
     from gridward.client.gateway import GatewayClient as GatewayClient
     from gridward.client.node import NodeClient as NodeClient
-    from gridward.client.pointers import DatasetPointer as DatasetPointer
     from gridward.client.pointers import Pointer as Pointer
-    from gridward.client.pointers import cat as cat
     from gridward.client.pointers import stack as stack
     from gridward.client.pointers import where as where
     from gridward.client.rules import SIGNED_IN as SIGNED_IN
     from gridward.client.rules import Access as Access
     from gridward.client.rules import ModelAccess as ModelAccess
     from gridward.client.search import SearchResult as SearchResult
+    from gridward.client.spread import cat as cat
     from gridward.client.torch_methods import install_torch_methods as install_torch_methods
     from gridward.client.training import RemoteModel as RemoteModel
     from gridward.client.training import send as send
+    from gridward.core.errors import AlreadyExistsError as AlreadyExistsError
+    from gridward.core.errors import AuthorizationError as AuthorizationError
+    from gridward.core.errors import BusyError as BusyError
+    from gridward.core.errors import ConflictError as ConflictError
+    from gridward.core.errors import DeploymentRefusedError as DeploymentRefusedError
+    from gridward.core.errors import DuplicateRequestError as DuplicateRequestError
+    from gridward.core.errors import DuplicateRequestException as DuplicateRequestException
+    from gridward.core.errors import EmptyCryptoPrimitiveStoreError as EmptyCryptoPrimitiveStoreError
+    from gridward.core.errors import GetNotPermittedError as GetNotPermittedError
+    from gridward.core.errors import GridError as GridError
+    from gridward.core.errors import InternalError as InternalError
+    from gridward.core.errors import InvalidInputError as InvalidInputError
+    from gridward.core.errors import NodeUnreachableError as NodeUnreachableError
+    from gridward.core.errors import NoMatchError as NoMatchError
+    from gridward.core.errors import NotAvailableYetError as NotAvailableYetError
+    from gridward.core.errors import NotEnoughBudgetError as NotEnoughBudgetError
+    from gridward.core.errors import NotEnoughBudgetException as NotEnoughBudgetException
+    from gridward.core.errors import NotSignedInError as NotSignedInError
+    from gridward.core.errors import ObjectNotFoundError as ObjectNotFoundError
+    from gridward.core.errors import OutOfRangeError as OutOfRangeError
+    from gridward.core.errors import PlanFailedError as PlanFailedError
+    from gridward.core.errors import PlanLimitError as PlanLimitError
+    from gridward.core.errors import PlanRejectedError as PlanRejectedError
+    from gridward.core.errors import ProtocolError as ProtocolError
+    from gridward.core.errors import ResultSuppressedError as ResultSuppressedError
+    from gridward.core.errors import SendNotPermittedError as SendNotPermittedError
+    from gridward.core.errors import SetupRefusedError as SetupRefusedError
+    from gridward.core.errors import TensorsNotCollocatedError as TensorsNotCollocatedError
+    from gridward.core.errors import TensorsNotCollocatedException as TensorsNotCollocatedException
+    from gridward.core.errors import TooLargeError as TooLargeError
+    from gridward.core.errors import TooManyAttemptsError as TooManyAttemptsError
+    from gridward.core.errors import TrainingError as TrainingError
+    from gridward.core.errors import UploadRefusedError as UploadRefusedError
+    from gridward.core.errors import WrongCredentialsError as WrongCredentialsError
+    from gridward.core.federation.strategies import FedAvg as FedAvg
+    from gridward.core.plans.optimizers import SGD as SGD
+    from gridward.core.plans.optimizers import Adam as Adam
+
+
+__all__ = [
+    "SGD",
+    "SIGNED_IN",
+    "Access",
+    "Adam",
+    "AlreadyExistsError",
+    "AuthorizationError",
+    "BusyError",
+    "ConflictError",
+    "DatasetPointer",
+    "DeploymentRefusedError",
+    "DuplicateRequestError",
+    "DuplicateRequestException",
+    "EmptyCryptoPrimitiveStoreError",
+    "EncryptedAnswer",
+    "EncryptedModel",
+    "FedAvg",
+    "GatewayClient",
+    "GetNotPermittedError",
+    "GridError",
+    "InternalError",
+    "InvalidInputError",
+    "ModelAccess",
+    "NoMatchError",
+    "NodeClient",
+    "NodeUnreachableError",
+    "NotAvailableYetError",
+    "NotEnoughBudgetError",
+    "NotEnoughBudgetException",
+    "NotSignedInError",
+    "ObjectNotFoundError",
+    "OutOfRangeError",
+    "PlanFailedError",
+    "PlanLimitError",
+    "PlanRejectedError",
+    "Pointer",
+    "ProtocolError",
+    "RemoteModel",
+    "ResultSuppressedError",
+    "RoundReport",
+    "SearchResult",
+    "SendNotPermittedError",
+    "SetupRefusedError",
+    "TensorsNotCollocatedError",
+    "TensorsNotCollocatedException",
+    "TooLargeError",
+    "TooManyAttemptsError",
+    "TrainingError",
+    "TrainingResult",
+    "UploadRefusedError",
+    "WrongCredentialsError",
+    "cat",
+    "connect",
+    "install_torch_methods",
+    "network",
+    "send",
+    "setup_owner",
+    "stack",
+    "where",
+]
+
+_HOMES: Final[dict[str, tuple[str, ...]]] = {
+    "gridward.client.entry": (
+        "connect",
+        "network",
+        "setup_owner",
+    ),
+    "gridward.client.encrypted": (
+        "EncryptedAnswer",
+        "EncryptedModel",
+    ),
+    "gridward.client.federated": (
+        "RoundReport",
+        "TrainingResult",
+    ),
+    "gridward.client.gateway": ("GatewayClient",),
+    "gridward.client.node": ("NodeClient",),
+    "gridward.client.dataset_pointers": ("DatasetPointer",),
+    "gridward.client.spread": ("cat",),
+    "gridward.client.pointers": (
+        "Pointer",
+        "stack",
+        "where",
+    ),
+    "gridward.client.rules": (
+        "Access",
+        "ModelAccess",
+        "SIGNED_IN",
+    ),
+    "gridward.client.search": ("SearchResult",),
+    "gridward.client.torch_methods": ("install_torch_methods",),
+    "gridward.client.training": (
+        "RemoteModel",
+        "send",
+    ),
+    "gridward.core.errors": (
+        "AlreadyExistsError",
+        "AuthorizationError",
+        "BusyError",
+        "ConflictError",
+        "DeploymentRefusedError",
+        "DuplicateRequestError",
+        "DuplicateRequestException",
+        "EmptyCryptoPrimitiveStoreError",
+        "GetNotPermittedError",
+        "GridError",
+        "InternalError",
+        "InvalidInputError",
+        "NoMatchError",
+        "NodeUnreachableError",
+        "NotAvailableYetError",
+        "NotEnoughBudgetError",
+        "NotEnoughBudgetException",
+        "NotSignedInError",
+        "ObjectNotFoundError",
+        "OutOfRangeError",
+        "PlanFailedError",
+        "PlanLimitError",
+        "PlanRejectedError",
+        "ProtocolError",
+        "ResultSuppressedError",
+        "SendNotPermittedError",
+        "SetupRefusedError",
+        "TensorsNotCollocatedError",
+        "TensorsNotCollocatedException",
+        "TooLargeError",
+        "TooManyAttemptsError",
+        "TrainingError",
+        "UploadRefusedError",
+        "WrongCredentialsError",
+    ),
+    "gridward.core.federation.strategies": ("FedAvg",),
+    "gridward.core.plans.optimizers": (
+        "Adam",
+        "SGD",
+    ),
+}
+_HOME_OF: Final = {name: home for home, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - PEP 562: any public name
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""Where bearer tokens come from: a session of the server itself, or an identity that a gateway vouches for."""
+"""Where bearer tokens come from: a session of the server, or an identity that a gateway vouches for."""
 
 import threading
 import time
@@ -14,9 +14,11 @@ _MARGIN_S: Final = 30.0
 
 
 class PasswordSession:
-    """A session opened with a password. The password itself is not kept; refresh tokens rotate at every use."""
+    """A session opened with a password. The password is not kept; refresh tokens rotate at every use."""
 
-    def __init__(self, anonymous: Transport, session: SessionOut, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, anonymous: Transport, session: SessionOut, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._server = anonymous
         self._clock = clock
         self._lock = threading.Lock()
@@ -66,7 +68,9 @@ class PasswordSession:
 class GatewayIdentity:
     """Short-lived tokens by which a gateway tells one node who is calling."""
 
-    def __init__(self, gateway: Transport, audience: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, gateway: Transport, audience: str, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._gateway = gateway
         self._audience = audience
         self._clock = clock

@@ -139,6 +139,12 @@ def describe(node: Place, model_id: str) -> EncryptedModel:
     return described(model_id, node.transport.fetch(DeploymentOut, "GET", path))
 
 
+def describe_any(node: Place, model_id: str) -> ModelOut | EncryptedModel:
+    """What may be known of a model, whether its node holds the parameters or only its plan."""
+    model = models.describe(node, model_id)
+    return model if model.holds_parameters else describe(node, model_id)
+
+
 def described(model_id: str, deployment: DeploymentOut) -> EncryptedModel:
     """Put a deployment into users' words."""
     document, costs = deployment.document, deployment.costs

@@ -1,19 +1,25 @@
 """A signed-in view of a gateway: find data and models on all its nodes, and reach them."""
 
 import threading
+from collections.abc import Iterable
 from types import TracebackType
 
 import torch
 
-from gridward.client import federated, models
+from gridward.client import encrypted, federated, models
 from gridward.client.accounts import Accounts
 from gridward.client.credentials import GatewayIdentity, PasswordSession
+from gridward.client.dataset_pointers import DatasetPointer
+from gridward.client.encrypted import Asker, EncryptedAnswer, EncryptedModel
+from gridward.client.federated import TrainingResult
 from gridward.client.node import NodeClient
 from gridward.client.paging import collected, collected_up_to
 from gridward.client.place import segment
-from gridward.client.pointers import DatasetPointer
 from gridward.client.search import SearchResult, words_and_tags
+from gridward.client.training import Loss, Recipe, Run
 from gridward.client.transport import Transport
+from gridward.core.federation.strategies import FedAvg, Strategy
+from gridward.core.plans.optimizers import Optimizer
 from gridward.core.schemas.gateway import (
     ApprovalIn,
     DirectoryNode,
@@ -37,6 +43,7 @@ class GatewayClient:
         self._facts = facts
         self._nodes: dict[str, NodeClient] = {}
         self._lock = threading.Lock()
+        self._asker = Asker(facts)
         transport.label = f"gateway {facts.name!r} at {transport.url}"
         self.users = Accounts(transport)
 
@@ -72,10 +79,11 @@ class GatewayClient:
         return self._transport
 
     def search(self, *words: str, limit: int = 1000) -> SearchResult:
-        """Find datasets on live nodes; every tag (``#…``) and every word must fit. Pointers, grouped by node."""
+        """Find datasets on live nodes; every tag (``#…``) and every word must fit."""
         terms = words_and_tags(words) | {"type": "dataset"}
         hits, total = collected_up_to(
-            limit, lambda page: self._transport.fetch(SearchOut, "GET", "/v1/search", params={**terms, **page})
+            limit,
+            lambda page: self._transport.fetch(SearchOut, "GET", "/v1/search", params={**terms, **page}),
         )
         return SearchResult([DatasetPointer.of_hit(self._place(hit), hit) for hit in hits], total)
 
@@ -93,7 +101,7 @@ class GatewayClient:
         return self._connect(entry.id, entry.name, entry.url)
 
     def approve(self, node: str, *, owner: str) -> DirectoryNode:
-        """Take a node in (gateway's owner only). ``owner`` says who owns it: one owner never fills two roles."""
+        """Take a node in (gateway's owner only). ``owner``: who owns it; no owner fills two roles."""
         return self._decide(node, ApprovalIn(approved=True, owner=owner))
 
     def refuse(self, node: str, *, owner: str = "unknown") -> DirectoryNode:
@@ -105,13 +113,60 @@ class GatewayClient:
         entry = self._transport.fetch(ModelLocation, "GET", f"/v1/models/{segment(model_id)}").node
         return self._connect(entry.id, entry.name, entry.url)
 
-    def query_model(self, id: str, x: torch.Tensor, *, mpc: bool = False) -> torch.Tensor:  # noqa: A002
-        """Ask a hosted model. With ``mpc=False`` in the clear: its node sees ``x``."""
+    def query_model(self, id: str, x: torch.Tensor, *, mpc: bool = False) -> torch.Tensor:
+        """Ask a hosted model. In the clear its node sees ``x``; with ``mpc=True`` nobody does."""
+        if mpc:
+            return self.ask_encrypted(id, x).output
         return models.query(self.model_node(id), id, x)
 
-    def describe_model(self, id: str) -> ModelOut:  # noqa: A002
-        """What may be known of a hosted model."""
-        return models.describe(self.model_node(id), id)
+    def ask_encrypted(self, id: str, x: torch.Tensor) -> EncryptedAnswer:
+        """Ask as ``query_model`` with ``mpc=True``, and say what it took."""
+        return self._asker.ask(self.model_node(id), id, x)
+
+    def describe_model(self, id: str) -> ModelOut | EncryptedModel:
+        """What may be known of a hosted model; of an encrypted one, who holds what and what a query costs."""
+        return encrypted.describe_any(self.model_node(id), id)
+
+    def train(
+        self,
+        model: torch.nn.Module,
+        *,
+        data: Iterable[DatasetPointer],
+        rounds: int,
+        loss: Loss | None = None,
+        optimizer: Optimizer | None = None,
+        inputs: str | None = None,
+        targets: str | None = None,
+        epochs: int = 1,
+        batch_size: int = 64,
+        seed: int = 0,
+        strategy: Strategy | None = None,
+        secure: bool = False,
+        dp: None = None,
+        progress: bool | None = None,
+    ) -> TrainingResult:
+        """Train a model over datasets of several nodes, one dataset a node; no row leaves its node.
+
+        Every round each node trains ``epochs`` over its rows in batches of ``batch_size``, and ``strategy``
+        (``gw.FedAvg()``, weighted by rows) joins the results. The given model stays as it is. ``loss``,
+        ``optimizer``, ``inputs`` and ``targets`` may be left out as in ``RemoteModel.train``. ``progress``:
+        None shows a bar on a terminal or in a notebook.
+
+        Security: you see each node's trained parameters, which tell something of its rows; nodes see the
+        joint parameters of every round. ``secure`` and ``dp`` raise ``NotAvailableYetError``.
+        Cost: the parameters to and from every node, each round.
+        Raises: ``TrainingError`` naming nodes and causes, if fewer nodes answer than ``strategy`` wants.
+        """
+        federated.refuse_unavailable(secure, dp)
+        return federated.train(
+            model,
+            data,
+            recipe=Recipe(loss, optimizer, inputs, targets),
+            rounds=rounds,
+            run=Run(epochs, batch_size, seed),
+            strategy=strategy if strategy is not None else FedAvg(),
+            shown=progress,
+        )
 
     def close(self) -> None:
         """Close all connections; the session lives on until it expires."""
@@ -119,6 +174,7 @@ class GatewayClient:
             for node in self._nodes.values():
                 node.close()
             self._nodes.clear()
+        self._asker.close()
         self._transport.close()
 
     def sign_out(self) -> None:

@@ -108,4 +108,4 @@ def batched(x: torch.Tensor, wanted: TensorInfo) -> tuple[torch.Tensor, bool]:
         raise InvalidInputError(
             f"the model takes samples of shape {wanted.shape[1:]}, not an input of shape {list(x.shape)}"
         )
-    return batch.to(wire.DTYPES[wanted.dtype]), single
+    return batch.to(wire.torch_dtype(wanted.dtype)), single

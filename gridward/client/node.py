@@ -5,18 +5,20 @@ from types import TracebackType
 
 import torch
 
-from gridward.client import models, objects
+from gridward.client import encrypted, models, objects
 from gridward.client.accounts import Accounts
 from gridward.client.credentials import PasswordSession
-from gridward.client.payload import Data, pack
+from gridward.client.dataset_pointers import DatasetPointer
+from gridward.client.encrypted import EncryptedModel
 from gridward.client.paging import collected
+from gridward.client.payload import Data, pack
 from gridward.client.place import segment
-from gridward.client.pointers import DatasetPointer, Pointer
+from gridward.client.pointers import Pointer
 from gridward.client.rules import Access, ModelAccess, Names, dataset_access
-from gridward.client.search import SearchResult, words_and_tags
+from gridward.client.search import SearchResult
 from gridward.client.transport import Transport
 from gridward.client.uploads import upload
-from gridward.core.errors import AlreadyExistsError
+from gridward.core.errors import AlreadyExistsError, InvalidInputError, ObjectNotFoundError
 from gridward.core.schemas.accounts import UserOut
 from gridward.core.schemas.datasets import Bounds, DatasetIn, DatasetOut, DatasetPatch, DatasetsOut
 from gridward.core.schemas.models import ModelOut
@@ -26,7 +28,7 @@ from gridward.core.schemas.node import MembershipIn, MembershipOut, MembershipsO
 class NodeClient:
     """One node, as the signed-in user sees it. Get one from ``gw.connect`` or ``grid.node``."""
 
-    def __init__(self, transport: Transport, *, id: str, name: str) -> None:  # noqa: A002
+    def __init__(self, transport: Transport, *, id: str, name: str) -> None:
         self._transport = transport
         self._id = id
         self._name = name
@@ -116,11 +118,12 @@ class NodeClient:
 
     def search(self, *words: str) -> SearchResult:
         """Datasets here that the user may discover; words starting with # are tags, others are looked up."""
-        terms = words_and_tags(words)
-        items = collected(
-            lambda page: self._transport.fetch(DatasetsOut, "GET", "/v1/datasets", params={**terms, **page})
-        )
-        return SearchResult([DatasetPointer.of(self, item) for item in items], len(items))
+        items = self._listed(tag=[word for word in words if word.startswith("#")])
+        terms = [word.lower() for word in words if not word.startswith("#")]
+        fitting = [
+            item for item in items if all(term in f"{item.name} {item.description}".lower() for term in terms)
+        ]
+        return SearchResult([DatasetPointer.of(self, item) for item in fitting], len(fitting))
 
     def dataset(self, name: str) -> DatasetPointer:
         """The dataset of this name or id; raises ``ObjectNotFoundError``."""
@@ -175,37 +178,56 @@ class NodeClient:
     def serve_model(
         self,
         model: torch.nn.Module,
-        id: str,  # noqa: A002
+        id: str,
         example_input: torch.Tensor,
         *,
         mpc: bool = False,
+        parties: Sequence[str] = (),
+        crypto_provider: str | None = None,
         description: str = "",
         tags: Sequence[str] = (),
         access: ModelAccess | None = None,
         allow_remote_inference: bool = False,
         allow_download: bool = False,
-    ) -> ModelOut:
+    ) -> ModelOut | EncryptedModel:
         """Host a model: a plan traced from ``example_input`` (batch first), and its parameters.
 
+        With ``mpc=True`` the node keeps the plan only: each of ``parties`` (2 to 5 names of nodes) receives
+        an additive share of every parameter, and ``crypto_provider`` deals correlations. The gateway chooses
+        those that are not named; no owner fills two roles.
         ``allow_remote_inference`` lets every signed-in user find and query it, ``allow_download`` have its
         parameters; ``access`` says it verb by verb.
         """
         rules = models.access_of(access, allow_remote_inference, allow_download)
+        if mpc:
+            return encrypted.serve(
+                self,
+                model,
+                id,
+                example_input,
+                parties=parties,
+                crypto_provider=crypto_provider,
+                description=description,
+                tags=tags,
+                access=rules,
+            )
+        if parties or crypto_provider is not None:
+            raise InvalidInputError("parties and crypto_provider are for mpc=True")
         return models.serve(self, model, id, example_input, description=description, tags=tags, access=rules)
 
-    def query_model(self, id: str, x: torch.Tensor, *, mpc: bool = False) -> torch.Tensor:  # noqa: A002
-        """Ask a model hosted here, in the clear: the node sees ``x``."""
+    def query_model(self, id: str, x: torch.Tensor) -> torch.Tensor:
+        """Ask a model hosted here, in the clear: the node sees ``x``. Ask encrypted ones through the grid."""
         return models.query(self, id, x)
 
-    def describe_model(self, id: str) -> ModelOut:  # noqa: A002
+    def describe_model(self, id: str) -> ModelOut | EncryptedModel:
         """What may be known of a model hosted here."""
-        return models.describe(self, id)
+        return encrypted.describe_any(self, id)
 
     def models(self) -> list[ModelOut]:
         """The models hosted here that the user may discover."""
         return models.hosted(self)
 
-    def withdraw_model(self, id: str) -> None:  # noqa: A002
+    def withdraw_model(self, id: str) -> None:
         """Delete a model from the node, for good."""
         models.withdraw(self, id)
 
@@ -219,8 +241,24 @@ class NodeClient:
             self._transport.credentials.close()
         self.close()
 
+    def _listed(self, **terms: str | list[str]) -> list[DatasetOut]:
+        return collected(
+            lambda page: self._transport.fetch(DatasetsOut, "GET", "/v1/datasets", params={**terms, **page})
+        )
+
     def _find(self, name: str) -> DatasetOut:
-        return self._transport.fetch(DatasetOut, "GET", f"/v1/datasets/{segment(name)}")
+        found = self._listed(name=name)
+        if len(found) > 1:
+            publishers = ", ".join(item.published_by for item in found)
+            raise InvalidInputError(f"{name!r} was published by {publishers}; name it by its id")
+        if found:
+            return found[0]
+        try:
+            return self._transport.fetch(DatasetOut, "GET", f"/v1/datasets/{segment(name)}")
+        except ObjectNotFoundError as why:
+            raise ObjectNotFoundError(
+                f"there is no dataset {name!r} on {self._name!r}, or none that you may discover"
+            ) from why
 
 
 def _bounds(bounds: Mapping[str, tuple[float, float]]) -> dict[str, Bounds]:

@@ -30,7 +30,7 @@ _SUFFIXES: Final[dict[str, MediaType]] = {
 
 @runtime_checkable
 class ArrowStream(Protocol):
-    """A frame of any library that speaks the Arrow PyCapsule interface: pandas, polars, pyarrow, DuckDB …"""
+    """A frame of any library that speaks the Arrow PyCapsule interface: pandas, polars, pyarrow, DuckDB."""
 
     def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
         """Export as a stream of record batches."""
@@ -86,11 +86,16 @@ def pack_tensors(tensors: Mapping[str, torch.Tensor]) -> Payload:
 def _from_columns(columns: Mapping[str, Column]) -> Payload:
     if not columns:
         raise InvalidInputError("there are no columns to publish")
-    arrays = {name: values if isinstance(values, torch.Tensor) else np.asarray(values) for name, values in columns.items()}
+    arrays = {
+        name: values if isinstance(values, torch.Tensor) else np.asarray(values)
+        for name, values in columns.items()
+    }
     if all(isinstance(v, torch.Tensor) or v.dtype.kind in "biuf" for v in arrays.values()):
         return pack_tensors({name: _tensor(name, values) for name, values in arrays.items()})
     if any(values.ndim != 1 for values in arrays.values()):
-        raise InvalidInputError("text columns go with one-dimensional columns only; encode labels as integers")
+        raise InvalidInputError(
+            "text columns go with one-dimensional columns only; encode labels as integers"
+        )
     flat = {n: v.numpy() if isinstance(v, torch.Tensor) else v for n, v in arrays.items()}
     try:
         return _from_arrow(pa.table({name: pa.array(values) for name, values in flat.items()}))

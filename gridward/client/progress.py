@@ -12,7 +12,12 @@ Advance: TypeAlias = Callable[[float, str], None]
 
 @contextmanager
 def bar(
-    what: str, total: float, *, in_bytes: bool = False, shown: bool | None = None, console: Console | None = None
+    what: str,
+    total: float,
+    *,
+    in_bytes: bool = False,
+    shown: bool | None = None,
+    console: Console | None = None,
 ) -> Iterator[Advance]:
     """Yield ``advance(done, note)``, which sets what is done so far.
 
@@ -20,8 +25,16 @@ def bar(
     """
     screen = console or Console(stderr=True)
     visible = (screen.is_terminal or screen.is_jupyter) if shown is None else shown
-    amount: ProgressColumn = DownloadColumn() if in_bytes else TextColumn("{task.completed:.0f}/{task.total:.0f}")
-    columns = (TextColumn("{task.description}"), BarColumn(), amount, TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
+    amount: ProgressColumn = (
+        DownloadColumn() if in_bytes else TextColumn("{task.completed:.0f}/{task.total:.0f}")
+    )
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        amount,
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
     with Progress(*columns, console=screen, disable=not visible, transient=False) as progress:
         task = progress.add_task(what, total=total, note="")
         yield lambda done, note: progress.update(task, completed=done, note=note)

@@ -13,7 +13,7 @@ SIGNED_IN = wire.SIGNED_IN
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """Verbs on a dataset, each with a name or names: ``"bob"``, ``"dana@grid"``, ``"role:guest"``, ``SIGNED_IN``.
+    """Verbs on a dataset, each with names: ``"bob"``, ``"dana@grid"``, ``"role:guest"``, ``SIGNED_IN``.
 
     The publisher and the node's owner always may. ``discover``: find it and see its description and shapes.
     ``compute``: compute on it and read checked aggregates. ``raw``: have the real values. ``train``: train

@@ -1,9 +1,9 @@
 """What a search found: pointers, grouped by node."""
 
 from collections.abc import ItemsView, Iterator, KeysView, Sequence, ValuesView
-from html import escape
 
-from gridward.client.pointers import DatasetPointer
+from gridward.client import notebook
+from gridward.client.dataset_pointers import DatasetPointer
 
 
 class SearchResult:
@@ -17,7 +17,9 @@ class SearchResult:
 
     def __getitem__(self, node_name: str) -> list[DatasetPointer]:
         if node_name not in self._groups:
-            raise KeyError(f"nothing found on {node_name!r}; found on: {', '.join(self._groups) or 'no node'}")
+            raise KeyError(
+                f"nothing found on {node_name!r}; found on: {', '.join(self._groups) or 'no node'}"
+            )
         return list(self._groups[node_name])
 
     def __iter__(self) -> Iterator[DatasetPointer]:
@@ -47,10 +49,10 @@ class SearchResult:
         return f"{{{inside}}}{more}"
 
     def _repr_html_(self) -> str:
-        rows = "".join(pointer.html_row() for pointer in self)
-        more = f"<p>{self.total - len(self)} more; ask for them with limit=…</p>" if self.total > len(self) else ""
-        head = "".join(f"<th>{escape(word)}</th>" for word in ("node", "dataset", "content", "tags", "description"))
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{more}"
+        left = self.total - len(self)
+        headings = ("node", "dataset", "content", "tags", "description")
+        rows = [pointer.row() for pointer in self]
+        return notebook.grid(headings, rows, after=f"{left} more: ask with limit=…" if left else "")
 
 
 def words_and_tags(words: Sequence[str]) -> dict[str, str | list[str]]:

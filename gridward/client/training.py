@@ -1,4 +1,4 @@
-"""Training on a node: the model goes to the data as a plan, one message a run, and comes back as parameters."""
+"""Training on a node: a plan and parameters go to the data, one message a run; parameters come back."""
 
 import copy
 import secrets
@@ -10,8 +10,9 @@ import torch
 from torch.nn import functional
 
 from gridward.client import models, wire
+from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.place import Place
-from gridward.client.pointers import DatasetPointer
+from gridward.client.progress import bar
 from gridward.client.rules import ModelAccess
 from gridward.core.errors import (
     ConflictError,
@@ -24,12 +25,12 @@ from gridward.core.plans import codec, trace
 from gridward.core.plans.optimizers import SGD, Optimizer
 from gridward.core.schemas.models import ParametersOut
 from gridward.core.schemas.plan import PlanDocument
-from gridward.core.schemas.tensor import TensorInfo
+from gridward.core.schemas.tensor import Tensor, TensorInfo
 from gridward.core.schemas.trainings import EpochMetrics, Feed, Hyper, TrainingIn, TrainingOut, TrainingState
 
 Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _WAIT_S: Final = 20
-_LOST_POLLS: Final = 5
+_LOST_POLLS: Final = 3
 _DEFAULT_LR: Final = 0.1
 
 
@@ -49,36 +50,216 @@ class Recipe:
     def paired(self, data: DatasetPointer) -> tuple[TensorInfo, TensorInfo]:
         """Find inputs and targets of a dataset; raises ``InvalidInputError`` where that is not clear."""
         infos = {info.name: info for info in data.tensors}
-        names = (self.inputs, self.targets) if self.inputs and self.targets else _guessed(infos, self)
-        missing = [name for name in names if name not in infos]
+        targets = self.targets or _only(
+            [n for n, i in infos.items() if n != self.inputs and i.dtype == "int64" and len(i.shape) == 1]
+        )
+        inputs = self.inputs or _only([name for name in infos if name != targets])
+        if not inputs or not targets:
+            raise InvalidInputError(
+                f"say which tensors of {data.name!r} are inputs= and targets=; it has {', '.join(infos)}"
+            )
+        missing = [name for name in (inputs, targets) if name not in infos]
         if missing:
-            raise InvalidInputError(f"{data.name!r} has no tensor {missing[0]!r}, only {', '.join(infos)}")
-        return infos[names[0]], infos[names[1]]
+            raise InvalidInputError(f"{data.name!r} has no tensor {missing[0]!r}; it has {', '.join(infos)}")
+        return infos[inputs], infos[targets]
+
+    def lesson(self, module: torch.nn.Module, x: TensorInfo, y: TensorInfo) -> "Lesson":
+        """Trace one training step; raises ``PlanRejectedError`` naming what plans do not have."""
+        student = copy.deepcopy(module).to("cpu")
+        loss = self.loss or (functional.cross_entropy if y.dtype == "int64" else functional.mse_loss)
+        optimizer = self.optimizer or SGD(lr=_DEFAULT_LR)
+        name = type(module).__name__
+        try:
+            traced = trace.trace_training(student, loss, optimizer, (_example(x), _example(y)), name=name)
+        except (RuntimeError, TypeError, ValueError, IndexError) as why:
+            raise InvalidInputError(
+                f"{name} or its loss does not take {x.name!r} {x.dtype}{x.shape} and {y.name!r} "
+                f"{y.dtype}{y.shape}: {why}"
+            ) from why
+        return Lesson(
+            plan=PlanDocument.model_validate(codec.to_dict(traced.plan)),
+            parameters={key: value.clone() for key, value in traced.parameters.items()},
+            hyper=tuple(Hyper(input=key, value=float(value)) for key, value in traced.hyper.items()),
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A training step as a plan, traced for one shape of samples."""
+    """A training step as a plan, for one shape of samples; ``parameters`` with the optimizer's state."""
 
     plan: PlanDocument
     parameters: Mapping[str, torch.Tensor]
     hyper: tuple[Hyper, ...]
-    inputs: str
-    targets: str
 
-    def request(
-        self, data: DatasetPointer, x: TensorInfo, y: TensorInfo, parameters: Mapping[str, torch.Tensor],
-        *, epochs: int, batch_size: int, seed: int, model_id: str | None = None,
-    ) -> TrainingIn:
-        """Write the message that starts a run."""
-        return TrainingIn(
-            plan=self.plan,
-            dataset_id=data.dataset_id,
-            feeds=[Feed(input=self.inputs, tensor=x.name), Feed(input=self.targets, tensor=y.name)],
-            parameters=[wire.encode(name, value) for name, value in parameters.items()],
-            model_id=model_id,
-            hyper=list(self.hyper),
-            epochs=epochs,
-            batch_size=batch_size,
-            seed=seed,
-        )
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """How much to train: passes over all rows, rows a step, and the seed of the order."""
+
+    epochs: int = 1
+    batch_size: int = 64
+    seed: int = 0
+
+
+def request(
+    lesson: Lesson,
+    data: DatasetPointer,
+    pair: tuple[TensorInfo, TensorInfo],
+    run: Run,
+    *,
+    parameters: Mapping[str, torch.Tensor],
+    model_id: str | None = None,
+) -> TrainingIn:
+    """Write the message that starts a run."""
+    x, y = pair
+    return TrainingIn(
+        plan=lesson.plan,
+        dataset_id=data.dataset_id,
+        feeds=[Feed(input="x", tensor=x.name), Feed(input="y", tensor=y.name)],
+        parameters=[wire.encode(name, value) for name, value in parameters.items()],
+        model_id=model_id,
+        hyper=list(lesson.hyper),
+        epochs=run.epochs,
+        batch_size=run.batch_size,
+        seed=run.seed,
+    )
+
+
+def perform(
+    node: Place, body: TrainingIn, on_epoch: Callable[[TrainingOut], None] = lambda _: None
+) -> TrainingOut:
+    """Start a run and wait for its end. A lost connection is taken up again; the node trains on meanwhile.
+
+    Raises ``TrainingError`` with the node's name and reason if it failed there.
+    """
+    state = node.transport.fetch(TrainingOut, "POST", "/v1/trainings", body=body, timeout_s=120.0)
+    lost = 0
+    while state.state is TrainingState.RUNNING:
+        on_epoch(state)
+        try:
+            state = node.transport.fetch(
+                TrainingOut,
+                "GET",
+                f"/v1/trainings/{state.id}",
+                params={"wait_s": _WAIT_S},
+                timeout_s=_WAIT_S + 30.0,
+            )
+            lost = 0
+        except NodeUnreachableError:
+            lost += 1
+            if lost == _LOST_POLLS:
+                raise
+    on_epoch(state)
+    if state.state is TrainingState.FAILED:
+        raise TrainingError(f"training on {node.name!r} failed: {state.detail}")
+    return state
+
+
+class RemoteModel:
+    """A model on its way over a node: train it there, then get it back.
+
+    The node hosts it under a name of its own, visible to the sender only; ``get`` takes it away again.
+    """
+
+    def __init__(self, module: torch.nn.Module, location: Place) -> None:
+        self._module = copy.deepcopy(module)
+        self.location = location
+        self.history: list[EpochMetrics] = []
+        self._id: str | None = None
+        self._left = False
+
+    def __repr__(self) -> str:
+        return f"<RemoteModel {type(self._module).__name__} @{self.location.name}>"
+
+    def train(
+        self,
+        data: DatasetPointer,
+        *,
+        epochs: int = 1,
+        batch_size: int = 64,
+        loss: Loss | None = None,
+        optimizer: Optimizer | None = None,
+        inputs: str | None = None,
+        targets: str | None = None,
+        seed: int = 0,
+    ) -> list[EpochMetrics]:
+        """Train on a dataset of the same node; gives loss and metrics of each epoch.
+
+        ``loss(output, targets)``: cross-entropy for integer targets, mean square error for others.
+        ``optimizer``: SGD with a learning rate of 0.1; its state starts afresh. ``inputs`` and ``targets``
+        name tensors of the dataset and may be left out where it has two. Raises ``TrainingError``,
+        ``GetNotPermittedError``, ``AuthorizationError``, ``TensorsNotCollocatedError``.
+        """
+        self._present()
+        if data.location.id != self.location.id:
+            raise TensorsNotCollocatedError(
+                f"the model is on {self.location.name!r}, {data.name!r} on {data.location.name!r}"
+            )
+        recipe = Recipe(loss, optimizer, inputs, targets)
+        pair = recipe.paired(data)
+        lesson = recipe.lesson(self._module, *pair)
+        self._arrive(pair[0])
+        hosted = self._module.state_dict()
+        fresh = {key: value for key, value in lesson.parameters.items() if key not in hosted}
+        run = Run(epochs, batch_size, seed)
+        body = request(lesson, data, pair, run, parameters=fresh, model_id=self._id)
+        with bar(f"Training on {self.location.name}", epochs) as advance:
+            done = perform(self.location, body, lambda state: advance(state.epochs_done, ""))
+        self.history += done.history
+        return done.history
+
+    def get(self) -> torch.nn.Module:
+        """Fetch the model and take it off the node.
+
+        Raises ``GetNotPermittedError`` if an owner of the data that it was trained on does not let it go.
+        """
+        self._present()
+        trained = copy.deepcopy(self._module)
+        if self._id is not None:
+            path = f"/v1/models/{self._id}/parameters"
+            load(trained, self.location.transport.fetch(ParametersOut, "GET", path).parameters)
+            models.withdraw(self.location, self._id)
+        self._left = True
+        return trained
+
+    def _present(self) -> None:
+        if self._left:
+            raise ConflictError(f"the model left {self.location.name!r} with get(); send it again")
+
+    def _arrive(self, x: TensorInfo) -> None:
+        if self._id is None:
+            model_id = f"{type(self._module).__name__}-{secrets.token_hex(6)}"
+            models.serve(
+                self.location,
+                self._module,
+                model_id,
+                _example(x),
+                description="sent for training",
+                tags=(),
+                access=ModelAccess(),
+            )
+            self._id = model_id
+
+
+def send(model: torch.nn.Module, node: Place) -> RemoteModel:
+    """Send a model to a node, to be trained there; it travels with the first training, which knows shapes."""
+    return RemoteModel(model, node)
+
+
+def load(module: torch.nn.Module, tensors: list[Tensor]) -> None:
+    """Put received parameters and buffers into a module; optimizer state among them is left out."""
+    own = module.state_dict()
+    received = {one.name: wire.decode(one) for one in tensors if one.name in own}
+    with torch.no_grad():
+        for name, value in received.items():
+            if value.shape != own[name].shape:
+                raise TrainingError(f"{name!r} came back with shape {list(value.shape)}")
+            own[name].copy_(value)
+
+
+def _example(info: TensorInfo) -> torch.Tensor:
+    return torch.zeros([2, *info.shape[1:]], dtype=wire.torch_dtype(info.dtype))
+
+
+def _only(names: list[str]) -> str | None:
+    return names[0] if len(names) == 1 else None

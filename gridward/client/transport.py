@@ -25,6 +25,7 @@ Out = TypeVar("Out", bound=BaseModel)
 Body: TypeAlias = BaseModel | Mapping[str, str | bool]
 Params: TypeAlias = Mapping[str, str | int | float | list[str]]
 
+_RANDOM: Final = random.SystemRandom()
 TIMEOUT: Final = httpx2.Timeout(30.0, connect=5.0)
 _REPEATABLE: Final = frozenset({"GET", "HEAD"})
 _GATEWAY_TROUBLE: Final = frozenset(
@@ -69,9 +70,9 @@ class Transport:
         credentials: Credentials | None = None,
         http: httpx2.Client | None = None,
         owns_http: bool = True,
-        retry: Retry = Retry(),  # noqa: B008 - frozen
+        retry: Retry = Retry(),
         sleep: Callable[[float], None] = time.sleep,
-        jitter: Callable[[], float] = random.SystemRandom().random,
+        jitter: Callable[[], float] = _RANDOM.random,
     ) -> None:
         self.url = _checked_url(url)
         self.label = f"the server at {self.url}"
@@ -171,7 +172,9 @@ class Transport:
         try:
             answer = self._http.send(request)
         except _NEVER_SENT as why:
-            text = f"{self.label} cannot be reached ({_reason(why)}); is it running, and is the address right?"
+            text = (
+                f"{self.label} cannot be reached ({_reason(why)}); is it running, and is the address right?"
+            )
             raise _TransientError(NodeUnreachableError(text), repeatable=True) from why
         except httpx2.TransportError as why:
             text = f"{self.label} did not answer {request.method} {request.url.path} ({_reason(why)})"

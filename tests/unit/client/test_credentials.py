@@ -94,7 +94,9 @@ def test_many_threads_with_one_refused_token_refresh_once(session: PasswordSessi
     assert session.token() == "access-2"
 
 
-def test_a_session_that_the_server_ended_says_to_sign_in_again(session: PasswordSession, issuer: Issuer) -> None:
+def test_a_session_that_the_server_ended_says_to_sign_in_again(
+    session: PasswordSession, issuer: Issuer
+) -> None:
     issuer.ended = True
     with pytest.raises(NotSignedInError, match="sign in again"):
         session.renew("access-1")

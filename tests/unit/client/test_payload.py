@@ -52,7 +52,9 @@ def test_a_text_column_makes_the_whole_a_table() -> None:
     assert table.to_pydict() == {**COLUMNS, "mother_id": ["a", "b"]}
 
 
-@pytest.mark.parametrize("frame", [pd.DataFrame(COLUMNS, index=["u", "v"]), pl.DataFrame(COLUMNS), pa.table(COLUMNS)])
+@pytest.mark.parametrize(
+    "frame", [pd.DataFrame(COLUMNS, index=["u", "v"]), pl.DataFrame(COLUMNS), pa.table(COLUMNS)]
+)
 def test_a_frame_of_any_arrow_library_travels_without_its_index(frame: Data) -> None:
     assert parquet(pack(frame)).to_pydict() == COLUMNS
 

@@ -10,7 +10,9 @@ from gridward.core.errors import InvalidInputError
 from gridward.core.schemas.tensor import Tensor
 
 ARRAYS = st.sampled_from(["float32", "float64", "int32", "int64", "uint8", "bool"]).flatmap(
-    lambda dtype: hnp.arrays(np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4))
+    lambda dtype: hnp.arrays(
+        np.dtype(dtype), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)
+    )
 )
 
 
@@ -42,7 +44,9 @@ def test_a_tensor_with_a_gradient_travels_without_it() -> None:
     assert not wire.decode(wire.encode("x", torch.ones(2, requires_grad=True))).requires_grad
 
 
-@pytest.mark.parametrize(("shape", "data"), [([3], "AACgQAAAQEA="), ([2], "not base64!"), ([2], "AACgQAAAQEA=AA==")])
+@pytest.mark.parametrize(
+    ("shape", "data"), [([3], "AACgQAAAQEA="), ([2], "not base64!"), ([2], "AACgQAAAQEA=AA==")]
+)
 def test_bytes_that_do_not_fit_are_refused(shape: list[int], data: str) -> None:
     with pytest.raises(InvalidInputError, match="'x'"):
         wire.decode(Tensor(name="x", dtype="float32", shape=shape, data=data))

@@ -22,7 +22,9 @@ def connect(url: str, username: str, password: str, *, http: httpx2.Client | Non
     try:
         facts = anonymous.fetch(NodeOut, "GET", "/v1/node")
     except ObjectNotFoundError as why:
-        raise InvalidInputError(f"{anonymous.url} is not a node; sign in to a gateway with gw.network") from why
+        raise InvalidInputError(
+            f"{anonymous.url} is not a node; sign in to a gateway with gw.network"
+        ) from why
     anonymous.label = f"node {facts.name!r} at {anonymous.url}"
     return NodeClient(_signed_in(anonymous, username, password), id=facts.id, name=facts.name)
 
@@ -31,13 +33,15 @@ def network(url: str, username: str, password: str, *, http: httpx2.Client | Non
     """Sign in to a gateway, and so to the grid of nodes behind it.
 
     ``http``: an own client, for proxies or private certificate authorities; calls to nodes use it too. The
-    password is not kept. Raises ``WrongCredentialsError``, ``TooManyAttemptsError``, ``NodeUnreachableError``.
+    password is not kept. Raises as ``connect``.
     """
     anonymous = Transport(url, http=http)
     try:
         facts = anonymous.fetch(GatewayOut, "GET", "/v1/gateway")
     except ObjectNotFoundError as why:
-        raise InvalidInputError(f"{anonymous.url} is not a gateway; sign in to a node with gw.connect") from why
+        raise InvalidInputError(
+            f"{anonymous.url} is not a gateway; sign in to a node with gw.connect"
+        ) from why
     anonymous.label = f"gateway {facts.name!r} at {anonymous.url}"
     return GatewayClient(_signed_in(anonymous, username, password), facts)
 
