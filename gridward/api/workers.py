@@ -28,10 +28,14 @@ class Admission:
 
     def take(self) -> None:
         """Take a place; raises ``BusyError`` with a time to come back if there is none."""
-        if not self._places.acquire(blocking=False):
+        if not self.take_if_free():
             raise BusyError(
                 f"this node runs as many {self._what} as it takes; try again", retry_after_s=_RETRY_S
             )
+
+    def take_if_free(self) -> bool:
+        """Take a place; says whether there was one."""
+        return self._places.acquire(blocking=False)
 
     def give_back(self) -> None:
         """Leave the place to the next one."""
@@ -52,7 +56,7 @@ class Workers:
 
     def __init__(self, settings: NodeSettings) -> None:
         self._settings = settings
-        self._plans = Admission(settings.plan_workers + settings.plan_queue, "computations")
+        self.computations = Admission(settings.plan_workers + settings.plan_queue, "computations")
         self._lock = threading.Lock()
         self._pools: dict[str, WorkerPool] = {}
         self._closed = False
@@ -62,7 +66,7 @@ class Workers:
         limits = Limits(
             self._settings.plan_memory_bytes, self._settings.plan_time_s, self._settings.plan_operations
         )
-        with self._plans.place():
+        with self.computations.place():
             return self._pool("plans", self._settings.plan_workers).run(plan, inputs, limits)
 
     def train(
