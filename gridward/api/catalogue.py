@@ -2,9 +2,10 @@
 
 from sqlmodel import Session
 
-from gridward.api import queries
+from gridward.api import queries, queries_results
 from gridward.core.schemas.gateway import CatalogueEntry, CatalogueIn
 from gridward.core.schemas.tensor import TensorInfo
+from gridward.server.principals import DISCOVER
 
 
 def dataset_entries(db: Session) -> list[CatalogueEntry]:
@@ -29,7 +30,28 @@ def dataset_entries(db: Session) -> list[CatalogueEntry]:
     ]
 
 
+def model_entries(db: Session) -> list[CatalogueEntry]:
+    """Return an entry for every model whose `discover` list names somebody."""
+    models = queries_results.all_models(db)
+    lists: dict[str, list[str]] = {}
+    for grant in queries_results.model_grants(db, [model.id for model in models]):
+        if grant.verb == DISCOVER:
+            lists.setdefault(grant.model_id, []).append(grant.entry)
+    return [
+        CatalogueEntry(
+            kind="model",
+            id=model.id,
+            name=model.id,
+            description=model.description,
+            tags=model.tags,
+            discover=sorted(lists[model.id]),
+        )
+        for model in models
+        if model.id in lists
+    ]
+
+
 def catalogue(db: Session) -> bytes:
     """Return the catalogue as it is sent: equal content has equal bytes, so a digest can name it."""
-    entries = dataset_entries(db)
+    entries = [*dataset_entries(db), *model_entries(db)]
     return CatalogueIn(entries=entries).model_dump_json().encode()
