@@ -7,6 +7,7 @@ from math import ceil
 from typing import Final
 
 from fastapi import FastAPI
+from starlette.concurrency import run_in_threadpool
 
 from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
@@ -16,6 +17,7 @@ from gridward.server import account_routes, keys
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.db import Database
+from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import GatewaySettings
@@ -35,12 +37,12 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        gateway = open_gateway(chosen, clock)
+        gateway = await run_in_threadpool(open_gateway, chosen, clock)
         app.state.server = gateway
         try:
             yield
         finally:
-            gateway.database.close()
+            await run_in_threadpool(close_gateway, gateway)
 
     return build(
         title="Gridward gateway",
@@ -61,9 +63,10 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
 def open_gateway(settings: GatewaySettings, clock: Clock) -> Gateway:
     """Load keys, bring the database's schema up to date and put the parts together.
 
-    Raises `InvalidInputError` if the data folder holds no keys.
+    Raises `InvalidInputError` if the data folder holds no keys, `ConflictError` if another process has it.
     """
     own = keys.load(settings.data_dir)
+    claimed = claim(settings.data_dir)
     database = Database(
         settings.url_of_database(), connections=settings.database_connections, wait_s=settings.database_wait_s
     )
@@ -73,6 +76,7 @@ def open_gateway(settings: GatewaySettings, clock: Clock) -> Gateway:
         return clock().timestamp()
 
     return Gateway(
+        claimed=claimed,
         keys=own,
         database=database,
         accounts=Accounts.make(settings, own, database, ACCOUNT_TABLES, clock),
@@ -80,8 +84,16 @@ def open_gateway(settings: GatewaySettings, clock: Clock) -> Gateway:
         clock=clock,
         settings=settings,
         joins=RateLimit(settings.joins_per_address, _HOUR_S, now_s),
-        # Twice the asked pace, and some for a node that starts anew.
-        heartbeats=RateLimit(2 * ceil(_MINUTE_S / settings.heartbeat_s) + 20, _MINUTE_S, now_s),
+        # Twice the asked pace, and one before each catalogue.
+        heartbeats=RateLimit(
+            2 * ceil(_MINUTE_S / settings.heartbeat_s) + settings.catalogue_pushes, _MINUTE_S, now_s
+        ),
         pushes=RateLimit(settings.catalogue_pushes, _MINUTE_S, now_s),
         chance=random.SystemRandom(),
     )
+
+
+def close_gateway(gateway: Gateway) -> None:
+    """Close what is open."""
+    gateway.database.close()
+    gateway.claimed.close()

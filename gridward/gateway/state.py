@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from random import Random
-from typing import Annotated, Final, TypeAlias
+from typing import IO, Annotated, Final, TypeAlias
 
 from fastapi import Depends, Request
 
@@ -27,6 +27,7 @@ class Gateway(Server):
     """The parts of one running gateway."""
 
     settings: GatewaySettings
+    claimed: IO[bytes]
     joins: RateLimit
     heartbeats: RateLimit
     pushes: RateLimit

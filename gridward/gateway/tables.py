@@ -84,7 +84,7 @@ class Node(GatewayTable, table=True):
     seal_key: str = Field(max_length=43)
     offers_party: bool
     offers_provider: bool
-    standing: str = Field(max_length=16, index=True)
+    standing: str = Field(max_length=16)
     asked_at: datetime = Field(sa_type=UtcDateTime)
     last_seen_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     catalogue_mark: str | None = Field(default=None, max_length=64)

@@ -172,7 +172,7 @@ class GatewaySettings(ServerSettings):
         default=32 * MEBIBYTE, ge=1024, description="Largest catalogue that a node may push, bytes."
     )
     catalogue_max_terms: int = Field(
-        default=500_000,
+        default=200_000,
         ge=1,
         description="Most distinct words, tags and names of one node's catalogue, summed over its entries.",
     )

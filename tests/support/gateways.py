@@ -7,8 +7,7 @@ from typing import Any, Final
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from fastapi.testclient import TestClient
-from httpx2 import Response
+from httpx2 import Client, Response
 
 from gridward.gateway.state import Gateway
 from gridward.server.keys import Keys, encode_key, id_of
@@ -35,7 +34,7 @@ class MovingClock:
 class GatewayUnderTest:
     """A gateway with its owner `olga`; `as_` gives the headers of a user, made on first use with a role."""
 
-    client: TestClient
+    client: Client
     gateway: Gateway
     owner_token: str
     clock: MovingClock

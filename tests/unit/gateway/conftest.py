@@ -1,35 +1,15 @@
-"""A real gateway over a real database: SQLite, and PostgreSQL where GRIDWARD_TEST_POSTGRES_URL names one."""
+"""A real gateway over a real database; over PostgreSQL too where GRIDWARD_TEST_POSTGRES_URL names one."""
 
-import os
-import secrets
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from sqlalchemy import create_engine, make_url, text
 
 from gridward.gateway.main import create_app
 from gridward.server.keys import make
 from gridward.server.settings import GatewaySettings
 from tests.support.gateways import GRID, PASSWORD, GatewayUnderTest, MovingClock
-
-POSTGRES = os.environ.get("GRIDWARD_TEST_POSTGRES_URL")
-
-
-@pytest.fixture(params=["sqlite", "postgres"] if POSTGRES else ["sqlite"])
-def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
-    if request.param == "sqlite":
-        yield None
-        return
-    admin = create_engine(POSTGRES or "", isolation_level="AUTOCOMMIT")
-    name = f"gridward_{secrets.token_hex(8)}"
-    with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-    yield make_url(POSTGRES or "").set(database=name).render_as_string(hide_password=False)
-    with admin.connect() as connection:
-        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-    admin.dispose()
 
 
 @pytest.fixture

@@ -9,7 +9,9 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from fastapi.testclient import TestClient
 from httpx2 import Response
+from starlette.types import ASGIApp
 
 from gridward.server import tokens
 from gridward.server.signing import sign_request
@@ -27,6 +29,11 @@ CONTENT = json.dumps(BODY).encode()
 @pytest.fixture
 def hospital(grid: GatewayUnderTest) -> SigningNode:
     return grid.node("hospital")
+
+
+def app_of(grid: GatewayUnderTest) -> ASGIApp:
+    assert isinstance(grid.client, TestClient)
+    return grid.client.app
 
 
 def path_of(node: SigningNode) -> str:
@@ -163,7 +170,7 @@ def test_a_stranger_is_refused_before_its_body_is_read(grid: GatewayUnderTest) -
     async def send(message: MutableMapping[str, Any]) -> None:
         sent.append(message)
 
-    asyncio.run(grid.client.app(scope, receive, send))
+    asyncio.run(app_of(grid)(scope, receive, send))
     assert sent[0]["status"] == 404
 
 

@@ -43,7 +43,6 @@ def upgrade() -> None:
         sa.UniqueConstraint("held_name", name=op.f("uq_nodes_held_name")),
     )
     op.create_index(op.f("ix_nodes_name"), "nodes", ["name"], unique=False)
-    op.create_index(op.f("ix_nodes_standing"), "nodes", ["standing"], unique=False)
     op.create_table(
         "users",
         sa.Column("id", sa.String(length=64), nullable=False),
