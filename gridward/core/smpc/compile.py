@@ -19,7 +19,7 @@ from gridward.core.smpc.lowering import (
 )
 from gridward.core.smpc.program import Form, Input, Output, Port, Program, Register, Shape
 from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS
-from gridward.core.smpc.rules import PRODUCTS, RULES
+from gridward.core.smpc.rules.table import PRODUCTS, RULES
 
 MAX_PARTIES: Final = 5
 _REALS: Final = frozenset({DType.FLOAT32, DType.FLOAT64})

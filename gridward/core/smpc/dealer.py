@@ -79,9 +79,9 @@ class Dealer:
         """
         serial = entropy(NAME_BYTES)
         seeds = [entropy(KEY_BYTES) for _ in range(self._program.parties)]
-        dealing = Dealing(self._program, self._kernels, self._weights, _sums(self._program, seeds))
-        for at, gate in enumerate(self._program.gates):
-            dealing.deal(at, gate)
+        sums = sums_of_draws(self._program, seeds)
+        dealing = Dealing(self._program, self._kernels, self._weights, sums)
+        dealing.deal_all()
         corrections = write_corrections(self._program.manifest, dealing.corrections)
         return [
             self._packet(
@@ -117,7 +117,8 @@ def _joined(slot: Slot, parts: Sequence[SlotArray]) -> SlotArray:
     return reduce(lambda left, right: join(slot.kind, left, right), parts)
 
 
-def _sums(program: Program, seeds: Sequence[bytes]) -> dict[Key, SlotArray]:
+def sums_of_draws(program: Program, seeds: Sequence[bytes]) -> dict[Key, SlotArray]:
+    """Give what all parties' draws of a query join to: the masks, where slots are not corrected."""
     prgs = [query_prgs(seed) for seed in seeds]
     inputs = input_gates(program)
     return {
@@ -136,6 +137,11 @@ class Dealing:
     sums: dict[Key, SlotArray]
     corrections: dict[Key, SlotArray] = field(default_factory=dict)
     masks: dict[int, Mask] = field(default_factory=dict)
+
+    def deal_all(self) -> None:
+        """Deal for all gates in order."""
+        for at, gate in enumerate(self.program.gates):
+            self.deal(at, gate)
 
     def deal(self, at: int, gate: Gate) -> None:
         """Deal for one gate; its sources were dealt before."""

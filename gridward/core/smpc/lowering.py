@@ -94,8 +94,9 @@ class Lowering:
 
     @property
     def wire_scale(self) -> int:
-        """The most fraction bits of an operand of a product."""
-        return self.fraction_bits + min(SLACK_BITS, self.max_scale - 2 * self.fraction_bits)
+        """The most fraction bits of an operand of a product, always fewer than those of a product."""
+        room = self.max_scale - 2 * self.fraction_bits
+        return self.fraction_bits + min(SLACK_BITS, self.fraction_bits // 2, room)
 
     def emit(self, register: Register, gate: Callable[[int], Gate]) -> int:
         """Append a gate that makes ``register``; give its number."""

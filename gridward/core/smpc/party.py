@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gridward.core.errors import GridError, InvalidInputError
-from gridward.core.smpc.correlations import expand
+from gridward.core.smpc.correlations import Key, SlotArray, expand
 from gridward.core.smpc.dealer import input_gates, moved_mask, query_prgs
 from gridward.core.smpc.deployment import DeployedModel
 from gridward.core.smpc.gates import local, select, truncate
@@ -83,7 +83,18 @@ def prepare(
     bundle, first_wire = query_prgs(packet.seed)
     parts = expand(program.manifest, bundle, first_wire, input_gates(program), packet.body)
     agreed = (program.digest.encode(), packet.deployment, packet.serial)
-    session = Session(program, party, kernels, agreed, parts, {}, {}, deployed.shares)
+    return load(program, deployed, parts, agreed, kernels)
+
+
+def load(
+    program: Program,
+    deployed: DeployedModel,
+    parts: dict[Key, SlotArray],
+    agreed: tuple[bytes, ...],
+    kernels: Kernels = cpu,
+) -> Session:
+    """Make a session of a party's expanded parts; ``agreed`` is what the parties must have in common."""
+    session = Session(program, deployed.party, kernels, agreed, parts, {}, {}, deployed.shares)
     for at, gate in enumerate(program.gates):
         _prepare_gate(session, deployed, at, gate)
     return session

@@ -1,0 +1,41 @@
+"""How each plan op is compiled: the ops that encrypted runs know. Adding one is a rule, perhaps a gate."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Final, TypeAlias
+
+from gridward.core.plans.ops import Op
+from gridward.core.smpc.lowering import Arguments, Lowering, Value
+from gridward.core.smpc.rules import arithmetic, pooling, products, shapes
+
+Rule: TypeAlias = Callable[[Arguments, Lowering, bool], tuple[Value, ...]]
+"""From a step's arguments, the state so far and whether the results are exposed, to its results."""
+
+PRODUCTS: Final = frozenset({Op.MM, Op.ADDMM, Op.CONVOLUTION})
+"""Behind a product no earlier rounding shows."""
+
+RULES: Final[Mapping[Op, Rule]] = MappingProxyType(
+    {
+        Op.ADD_TENSOR: arithmetic.add,
+        Op.ADD_SCALAR: arithmetic.add,
+        Op.SUB_TENSOR: arithmetic.sub,
+        Op.SUB_SCALAR: arithmetic.sub,
+        Op.RSUB_SCALAR: arithmetic.rsub,
+        Op.MUL_TENSOR: arithmetic.mul,
+        Op.MUL_SCALAR: arithmetic.mul,
+        Op.DIV_SCALAR: arithmetic.div,
+        Op.NEG: arithmetic.neg,
+        Op.MM: products.mm,
+        Op.ADDMM: products.addmm,
+        Op.CONVOLUTION: products.convolution,
+        Op.RELU: pooling.relu,
+        Op.VIEW: shapes.view,
+        Op.UNSQUEEZE: shapes.unsqueeze,
+        Op.SQUEEZE_DIMS: shapes.squeeze,
+        Op.PERMUTE: shapes.permute,
+        Op.MAX_POOL2D_WITH_INDICES: pooling.max_pool,
+        Op.AVG_POOL2D: pooling.avg_pool,
+        Op.MEAN_DIM: pooling.mean,
+        Op.ADAPTIVE_AVG_POOL2D: pooling.adaptive_avg_pool,
+    }
+)
