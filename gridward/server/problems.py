@@ -5,7 +5,7 @@ from typing import Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
@@ -84,6 +84,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _malformed)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(IntegrityError, _collided)
+    app.add_exception_handler(DataError, _unstorable)
     app.add_exception_handler(OperationalError, _database_busy)
     app.add_exception_handler(PoolTimeoutError, _database_busy)
     app.add_exception_handler(Exception, _failed)
@@ -116,6 +117,11 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _collided(request: Request, _error: Exception) -> Response:
     return response(ConflictError("another request changed this at the same time; try again"), request)
+
+
+def _unstorable(request: Request, _error: Exception) -> Response:
+    # PostgreSQL refuses NUL characters in text and numbers beyond a column's range; SQLite takes them.
+    return response(InvalidInputError("a value holds what the database cannot store"), request)
 
 
 def _database_busy(request: Request, _error: Exception) -> Response:

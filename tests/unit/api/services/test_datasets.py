@@ -1,12 +1,17 @@
 """Datasets over the node's routes: what is published is there, and only for those who may know."""
 
+from typing import Any
 
 import numpy as np
+import pytest
 from safetensors.numpy import load_file
+from sqlmodel import select
 
 from gridward.api import storage
-from gridward.api.tables.datasets import Dataset
-from tests.support.files import Arrays, publish
+from gridward.api.tables.accounts import AuditEntry
+from gridward.api.tables.datasets import BlobUse, Dataset, DatasetGrant, Upload
+from gridward.core.schemas.uploads import MediaType
+from tests.support.files import Arrays, npy, publish, safetensors, upload
 from tests.support.nodes import NodeUnderTest
 
 WARD: Arrays = {
@@ -14,13 +19,18 @@ WARD: Arrays = {
     "height": np.array([47.3, 48.1, 50.0, 52.3, 49.7]),
     "mother": np.array([1, 2, 3, 4, 4]),
 }
+VERBS = ("discover", "compute", "raw", "train", "export_model")
 
 
-def names(node: NodeUnderTest, headers: dict[str, str], query: str = "") -> list[str]:
-    answer = node.client.get(f"/v1/datasets{query}", headers=headers)
+def names(node: NodeUnderTest, headers: dict[str, str], **query: Any) -> list[str]:
+    answer = node.client.get("/v1/datasets", params=query, headers=headers)
     assert answer.status_code == 200, answer.text
     assert answer.json()["total"] == len(answer.json()["items"])
     return [item["name"] for item in answer.json()["items"]]
+
+
+def get(node: NodeUnderTest, headers: dict[str, str], dataset_id: str) -> Any:
+    return node.client.get(f"/v1/datasets/{dataset_id}", headers=headers)
 
 
 def stored(node: NodeUnderTest, dataset_id: str) -> Dataset:
@@ -28,15 +38,24 @@ def stored(node: NodeUnderTest, dataset_id: str) -> Dataset:
         return db.get_one(Dataset, dataset_id)
 
 
-def test_published_tensors_are_stored_bit_for_bit_with_the_entity_column_kept_apart(
-    node: NodeUnderTest,
-) -> None:
-    said = publish(node, node.as_("bob"), WARD, entity="mother", bounds={"weight": {"low": 0.5, "high": 6}})
-    assert [(item["name"], item["dtype"], item["shape"]) for item in said["tensors"]] == [
-        ("weight", "float64", [5]),
-        ("height", "float64", [5]),
-    ] or {item["name"] for item in said["tensors"]} == {"weight", "height"}
-    assert (said["rows"], said["entity"], said["min_rows"]) == (5, "mother", 10)
+def rows(node: NodeUnderTest, table: type[Any]) -> int:
+    with node.node.database.read() as db:
+        return len(db.exec(select(table)).all())
+
+
+def blob_files(node: NodeUnderTest) -> int:
+    return sum(path.is_file() for path in (node.node.settings.data_dir / "blobs").rglob("*"))
+
+
+def test_tensors_are_stored_bit_for_bit_and_the_entity_column_apart(node: NodeUnderTest) -> None:
+    bounds = {"weight": {"low": 0.5, "high": 6.0}}
+    said = publish(node, node.as_("bob"), WARD, entity="mother", bounds=bounds, min_rows=5)
+    assert {item["name"]: (item["dtype"], item["shape"]) for item in said["tensors"]} == {
+        "weight": ("float64", [5]),
+        "height": ("float64", [5]),
+    }
+    assert (said["rows"], said["entity"], said["min_rows"], said["bounds"]) == (5, "mother", 5, bounds)
+    assert said["published_by"] == "bob"
     dataset = stored(node, said["id"])
     values = load_file(storage.tensors_path(node.node, dataset))
     assert set(values) == {"weight", "height"}
@@ -44,6 +63,217 @@ def test_published_tensors_are_stored_bit_for_bit_with_the_entity_column_kept_ap
     path = storage.entity_path(node.node, dataset)
     assert path is not None
     ids = load_file(path)["entity"]
-    assert ids.shape == (5, 16)
+    assert (ids.shape, ids.dtype.name) == ((5, 16), "uint8")
     assert len(np.unique(ids, axis=0)) == 4
     assert np.array_equal(ids[3], ids[4])
+
+
+def test_a_person_has_one_name_on_a_node_whatever_the_file_and_another_on_every_other_node(
+    node: NodeUnderTest,
+) -> None:
+    bob = node.as_("bob")
+    first = publish(node, bob, WARD, entity="mother", name="a")
+    csv = b"mother,age\n4,30\n1,31\n"
+    upload_id = upload(node, bob, csv, MediaType.CSV)
+    body = {"name": "b", "upload_id": upload_id, "entity": "mother"}
+    second = node.client.post("/v1/datasets", json=body, headers=bob).json()
+
+    def ids(said: dict[str, Any]) -> Any:
+        path = storage.entity_path(node.node, stored(node, said["id"]))
+        assert path is not None
+        return load_file(path)["entity"]
+
+    assert np.array_equal(ids(second)[0], ids(first)[4])
+    assert np.array_equal(ids(second)[1], ids(first)[0])
+    assert node.node.keys.entity_secret not in ids(first).tobytes()
+
+
+def test_an_array_is_cut_into_named_columns(node: NodeUnderTest) -> None:
+    bob = node.as_("bob")
+    upload_id = upload(node, bob, npy(np.arange(12.0).reshape(6, 2)), MediaType.NUMPY)
+    body = {"name": "ward", "upload_id": upload_id, "columns": ["weight", "height"]}
+    said = node.client.post("/v1/datasets", json=body, headers=bob).json()
+    values = load_file(storage.tensors_path(node.node, stored(node, said["id"])))
+    assert np.array_equal(values["height"], np.arange(1.0, 12, 2))
+
+
+def test_an_upload_is_used_up_and_its_bytes_are_gone(node: NodeUnderTest) -> None:
+    bob = node.as_("bob")
+    upload_id = upload(node, bob, safetensors(WARD), MediaType.SAFETENSORS)
+    body = {"name": "ward", "upload_id": upload_id}
+    assert node.client.post("/v1/datasets", json=body, headers=bob).status_code == 201
+    again = node.client.post("/v1/datasets", json=body | {"name": "again"}, headers=bob)
+    assert again.json()["code"] == "object_not_found"
+    assert (rows(node, Upload), rows(node, BlobUse), blob_files(node)) == (0, 1, 1)
+
+
+def test_anothers_upload_cannot_be_published(node: NodeUnderTest) -> None:
+    upload_id = upload(node, node.as_("bob"), safetensors(WARD), MediaType.SAFETENSORS)
+    body = {"name": "ward", "upload_id": upload_id}
+    refused = node.client.post("/v1/datasets", json=body, headers=node.as_("cleo", "data_officer"))
+    assert refused.json()["code"] == "object_not_found"
+
+
+def test_a_scientist_may_not_publish(node: NodeUnderTest) -> None:
+    refused = node.client.post(
+        "/v1/datasets", json={"name": "ward", "upload_id": "upl-0"}, headers=node.as_("dana")
+    )
+    assert (refused.status_code, refused.json()["code"]) == (403, "send_not_permitted")
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"bounds": {"age": {"low": 0, "high": 1}}}, "invalid_input"),
+        ({"bounds": {"weight": {"low": 1, "high": 1}}}, "invalid_input"),
+        ({"entity": "nobody"}, "upload_refused"),
+        ({"columns": ["a"]}, "upload_refused"),
+        ({"name": "../x"}, "invalid_input"),
+        ({"tags": ["no hash"]}, "invalid_input"),
+        ({"access": {"raw": ["Bob; DROP TABLE users"]}}, "invalid_input"),
+        ({"access": {"admin": ["bob"]}}, "invalid_input"),
+        ({"min_rows": 0}, "invalid_input"),
+        ({"published_by": "eve"}, "invalid_input"),
+    ],
+)
+def test_a_refused_publication_leaves_the_upload_and_nothing_else(
+    node: NodeUnderTest, fields: dict[str, Any], code: str
+) -> None:
+    bob = node.as_("bob")
+    upload_id = upload(node, bob, safetensors(WARD), MediaType.SAFETENSORS)
+    body = {"name": "ward", "upload_id": upload_id}
+    refused = node.client.post("/v1/datasets", json=body | fields, headers=bob)
+    assert refused.json()["code"] == code, refused.text
+    assert (rows(node, Dataset), rows(node, BlobUse), blob_files(node)) == (0, 0, 1)
+    assert node.client.post("/v1/datasets", json=body, headers=bob).status_code == 201
+
+
+# --- who may know ---
+
+
+@pytest.mark.parametrize("verb", VERBS)
+@pytest.mark.parametrize(
+    ("entry", "finders"),
+    [
+        ("ana", {"ana"}),
+        ("@signed-in", {"ana", "eve", "gus"}),
+        ("role:guest", {"gus"}),
+        ("ana@grid", set()),
+        ("role:owner", set()),
+    ],
+)
+def test_a_dataset_is_found_by_those_whom_a_list_names(
+    node: NodeUnderTest, verb: str, entry: str, finders: set[str]
+) -> None:
+    said = publish(node, node.as_("bob"), WARD, access={verb: [entry]})
+    people = {"ana": "data_scientist", "eve": "admin", "gus": "guest"}
+    for person, role in people.items():
+        headers = node.as_(person, role)
+        found = person in finders
+        assert names(node, headers) == (["births"] if found else [])
+        answer = get(node, headers, said["id"])
+        assert answer.status_code == (200 if found else 404)
+        if found:
+            assert answer.json()["verbs"] == (["discover"] if verb == "discover" else ["discover", verb])
+            assert answer.json()["access"] is None
+    assert get(node, node.as_("bob"), said["id"]).json()["verbs"] == list(VERBS)
+
+
+def test_without_rules_nobody_but_publisher_and_owner_sees_anything(node: NodeUnderTest) -> None:
+    cleo = node.as_("cleo", "data_officer")
+    publish(node, cleo, WARD)
+    assert names(node, cleo) == names(node, node.as_("bob")) == ["births"]
+    for person, role in (("ana", "data_scientist"), ("eve", "admin"), ("carl", "data_officer")):
+        assert names(node, node.as_(person, role)) == []
+
+
+def test_a_hidden_dataset_and_a_missing_one_give_the_same_refusals(node: NodeUnderTest) -> None:
+    hidden = publish(node, node.as_("bob"), WARD)["id"]
+    ana = node.as_("ana")
+    for method, body in (("GET", None), ("PATCH", {"min_rows": 1}), ("DELETE", None)):
+        answers = []
+        for name in (hidden, "ds-0"):
+            answer = node.client.request(method, f"/v1/datasets/{name}", json=body, headers=ana)
+            problem = answer.json()
+            answers.append((answer.status_code, problem["code"], problem["detail"].replace(name, "ID")))
+        assert answers[0] == answers[1]
+        assert answers[0][0] == 404
+
+
+def test_a_name_tells_a_publisher_nothing_of_others_datasets(node: NodeUnderTest) -> None:
+    publish(node, node.as_("bob"), WARD)
+    publish(node, node.as_("cleo", "data_officer"), WARD)
+    assert names(node, node.as_("bob")) == ["births", "births"]
+
+
+def test_ones_own_name_is_taken(node: NodeUnderTest) -> None:
+    bob = node.as_("bob")
+    publish(node, bob, WARD)
+    upload_id = upload(node, bob, safetensors(WARD), MediaType.SAFETENSORS)
+    refused = node.client.post("/v1/datasets", json={"name": "births", "upload_id": upload_id}, headers=bob)
+    assert (refused.status_code, refused.json()["code"]) == (409, "already_exists")
+
+
+def test_datasets_are_found_by_all_of_their_tags_and_pages_add_up(node: NodeUnderTest) -> None:
+    bob = node.as_("bob")
+    publish(node, bob, WARD, name="a", tags=["#x", "#y_1"])
+    publish(node, bob, WARD, name="b", tags=["#x", "#yz1"])
+    assert names(node, bob, tag=["#x"]) == ["a", "b"]
+    assert names(node, bob, tag=["#x", "#y_1"]) == ["a"]
+    assert names(node, bob, tag=["#y"]) == []
+    assert names(node, bob, name="b") == ["b"]
+    page = node.client.get("/v1/datasets", params={"limit": 1, "offset": 1}, headers=bob).json()
+    assert ([item["name"] for item in page["items"]], page["total"]) == (["b"], 2)
+
+
+# --- change and delete ---
+
+
+def test_rules_are_changed_by_publisher_and_owner_only_and_count_at_once(node: NodeUnderTest) -> None:
+    cleo, ana = node.as_("cleo", "data_officer"), node.as_("ana")
+    said = publish(node, cleo, WARD, access={"discover": ["ana"]})
+    path = f"/v1/datasets/{said['id']}"
+    refused = node.client.patch(path, json={"access": {"raw": ["ana"]}}, headers=ana)
+    assert (refused.status_code, refused.json()["code"]) == (403, "not_authorized")
+    assert node.client.delete(path, headers=ana).json()["code"] == "not_authorized"
+    changed = node.client.patch(
+        path, json={"access": {"raw": ["ana", "ana"]}, "tags": ["#t"], "min_rows": 3}, headers=node.as_("bob")
+    ).json()
+    assert (changed["access"]["raw"], changed["access"]["discover"]) == (["ana"], [])
+    assert (changed["tags"], changed["min_rows"], changed["description"]) == (["#t"], 3, said["description"])
+    assert get(node, ana, said["id"]).json()["verbs"] == ["discover", "raw"]
+    node.client.patch(path, json={"access": {}}, headers=cleo)
+    assert get(node, ana, said["id"]).status_code == 404
+
+
+def test_a_deleted_dataset_is_gone_with_its_values_unless_another_needs_them(node: NodeUnderTest) -> None:
+    bob = node.as_("bob")
+    first = publish(node, bob, WARD, name="a", access={"raw": ["ana"]})
+    second = publish(node, bob, WARD, name="b")
+    assert (blob_files(node), rows(node, BlobUse)) == (1, 2)
+    assert node.client.delete(f"/v1/datasets/{first['id']}", headers=bob).status_code == 204
+    assert (blob_files(node), rows(node, BlobUse), rows(node, DatasetGrant)) == (1, 1, 0)
+    assert storage.tensors_path(node.node, stored(node, second["id"])).exists()
+    assert node.client.delete(f"/v1/datasets/{second['id']}", headers=bob).status_code == 204
+    assert (blob_files(node), rows(node, BlobUse), rows(node, Dataset)) == (0, 0, 0)
+
+
+def test_publishing_changing_and_deleting_are_in_the_log(node: NodeUnderTest) -> None:
+    bob = node.as_("bob")
+    said = publish(node, bob, WARD)
+    node.client.patch(f"/v1/datasets/{said['id']}", json={"access": {"raw": ["ana"]}}, headers=bob)
+    node.client.delete(f"/v1/datasets/{said['id']}", headers=bob)
+    with node.node.database.read() as db:
+        log = [
+            (row.actor, row.action) for row in db.exec(select(AuditEntry)).all() if row.subject == said["id"]
+        ]
+    assert log == [("bob", "publish_dataset"), ("bob", "change_dataset"), ("bob", "delete_dataset")]
+
+
+def test_no_answer_holds_values(node: NodeUnderTest) -> None:
+    bob = node.as_("bob")
+    said = publish(node, bob, {"secret": np.array([123456.75] * 12)}, access={"raw": ["ana"]})
+    pages = [get(node, bob, said["id"]).text, node.client.get("/v1/datasets", headers=bob).text]
+    with node.node.database.read() as db:
+        pages += [row.model_dump_json() for row in db.exec(select(Dataset)).all()]
+    assert "123456" not in "".join(pages)

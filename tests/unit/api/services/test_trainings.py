@@ -1,0 +1,292 @@
+"""Training on a node: who may, what it gives, what it never gives."""
+
+import time
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional
+
+from gridward.api.services.trainings import INTERRUPTED, mark_interrupted
+from gridward.api.tables.trainings import Training
+from gridward.core import tensors
+from gridward.core.plans import codec
+from gridward.core.plans.ops import Op
+from gridward.core.plans.optimizers import SGD
+from gridward.core.plans.plan import Ref, Step
+from gridward.core.plans.trace import Traced, trace_module, trace_training
+from gridward.core.schemas.tensor import Tensor
+from gridward.core.schemas.uploads import MediaType
+from gridward.server.ids import utc_now
+from tests.support.files import publish, safetensors, upload
+from tests.support.nodes import NodeUnderTest
+from tests.support.questions import Headers, code
+
+ROWS = 60
+Dataset = dict[str, Any]
+
+
+def model() -> nn.Module:
+    torch.manual_seed(1)
+    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+
+
+def step(momentum: float = 0.0) -> Traced:
+    batch = (torch.randn(4, 4), torch.arange(4) % 3)
+    return trace_training(model(), functional.cross_entropy, SGD(0.2, momentum), batch, name="step")
+
+
+STEP = step()
+
+
+@pytest.fixture(scope="module")
+def digits(ward: NodeUnderTest) -> Dataset:
+    """Three clouds of points; tess may train and take away, tom may train only."""
+    drawn = np.random.default_rng(5)
+    labels = np.arange(ROWS) % 3
+    points = drawn.normal(0, 0.3, (ROWS, 4)) + np.eye(4)[labels] * 2
+    arrays = {"points": points.astype(np.float32), "labels": labels}
+    access = {"discover": ["@signed-in"], "train": ["tess", "tom"], "export_model": ["tess"]}
+    return publish(ward, ward.as_("bob"), arrays, name="digits", access=access)
+
+
+def body_of(dataset: Dataset, traced: Traced = STEP, **fields: Any) -> dict[str, Any]:
+    learnt = [tensors.encode(name, value).model_dump() for name, value in traced.parameters.items()]
+    hyper = [given.name for given in traced.plan.inputs if given.role == "hyper"]
+    return {
+        "plan": codec.to_dict(traced.plan),
+        "dataset_id": dataset["id"],
+        "feeds": [{"input": "x", "tensor": "points"}, {"input": "y", "tensor": "labels"}],
+        "parameters": [item for item in learnt if item["name"] not in hyper],
+        "hyper": [{"input": name, "value": 0.2} for name in hyper],
+        "epochs": 5,
+        "batch_size": 20,
+    } | fields
+
+
+def begin(node: NodeUnderTest, headers: Headers, body: dict[str, Any]) -> Any:
+    return node.client.post("/v1/trainings", json=body, headers=headers)
+
+
+def finish(node: NodeUnderTest, headers: Headers, body: dict[str, Any]) -> dict[str, Any]:
+    """Start a training and wait for its end."""
+    started = begin(node, headers, body)
+    assert started.status_code == 201, started.text
+    said: dict[str, Any] = started.json()
+    deadline = time.monotonic() + 60
+    while said["state"] == "running":
+        assert time.monotonic() < deadline
+        path = f"/v1/trainings/{said['id']}"
+        said = node.client.get(path, params={"wait_s": 20}, headers=headers).json()
+    return said
+
+
+def parameters(said: dict[str, Any]) -> dict[str, torch.Tensor]:
+    return {item["name"]: tensors.decode(Tensor.model_validate(item)) for item in said["parameters"]}
+
+
+def test_a_training_learns_and_its_history_is_told(ward: NodeUnderTest, digits: Dataset) -> None:
+    said = finish(ward, ward.as_("tess"), body_of(digits))
+    assert (said["state"], said["rows"], said["epochs_done"], said["detail"]) == ("done", ROWS, 5, "")
+    losses = [item["values"]["loss"] for item in said["history"]]
+    assert losses[-1] < losses[0] / 2
+    assert said["history"][-1]["values"]["correct"] > 0.9
+    assert 0 <= said["history"][0]["values"]["correct"] <= 1
+    trained = model()
+    trained.load_state_dict(parameters(said))
+    again = finish(ward, ward.as_("tess"), body_of(digits))
+    assert all(torch.equal(value, parameters(again)[name]) for name, value in parameters(said).items())
+
+
+def test_the_order_of_rows_follows_the_seed_and_a_secret_of_the_node(
+    ward: NodeUnderTest, digits: Dataset
+) -> None:
+    tess = ward.as_("tess")
+    one, other = (parameters(finish(ward, tess, body_of(digits, epochs=1, seed=seed))) for seed in (1, 2))
+    assert not torch.equal(one["0.weight"], other["0.weight"])
+
+
+def test_who_may_train_need_not_be_who_may_take_the_model(ward: NodeUnderTest, digits: Dataset) -> None:
+    said = finish(ward, ward.as_("tom"), body_of(digits))
+    assert said["state"] == "done"
+    assert len(said["history"]) == 5
+    assert said["parameters"] == []
+
+
+@pytest.mark.parametrize(
+    ("user", "role", "outcome"),
+    [
+        ("dana", "data_scientist", "not_authorized"),
+        ("olga", "data_officer", "not_authorized"),
+        ("gus", "guest", "not_authorized"),
+        ("carl", "compliance_officer", "not_authorized"),
+    ],
+)
+def test_who_may_not_train_is_refused(
+    ward: NodeUnderTest, digits: Dataset, user: str, role: str, outcome: str
+) -> None:
+    assert code(begin(ward, ward.as_(user, role), body_of(digits))) == outcome
+
+
+def test_a_hidden_dataset_looks_like_none(ward: NodeUnderTest) -> None:
+    arrays = {"points": np.zeros((20, 4), np.float32), "labels": np.zeros(20, np.int64)}
+    hidden = publish(ward, ward.as_("bob"), arrays, name="hidden-digits")
+    assert code(begin(ward, ward.as_("tess"), body_of(hidden))) == "object_not_found"
+
+
+def test_a_run_is_its_starters_own(ward: NodeUnderTest, digits: Dataset) -> None:
+    said = finish(ward, ward.as_("tess"), body_of(digits, epochs=1))
+    for other in ("bob", "tom"):
+        answer = ward.client.get(f"/v1/trainings/{said['id']}", headers=ward.as_(other))
+        assert code(answer) == "object_not_found"
+    assert ward.client.delete(f"/v1/trainings/{said['id']}", headers=ward.as_("tess")).status_code == 204
+    gone = ward.client.get(f"/v1/trainings/{said['id']}", headers=ward.as_("tess"))
+    assert code(gone) == "object_not_found"
+
+
+def test_a_plan_that_carries_a_row_away_is_refused_by_step(ward: NodeUnderTest, digits: Dataset) -> None:
+    theft = Step(Op.SELECT_INT, (Ref("x"), 0, 0), ("row",))
+    stretch = Step(Op.CAT, ((Ref("row"), Ref("row")), 0), ("stolen",))
+    outputs = tuple(replace(out, ref="stolen") if out.name == "0.bias" else out for out in STEP.plan.outputs)
+    plan = replace(STEP.plan, steps=(*STEP.plan.steps, theft, stretch), outputs=outputs)
+    answer = begin(ward, ward.as_("tess"), body_of(digits) | {"plan": codec.to_dict(plan)})
+    assert code(answer) == "plan_rejected"
+    assert "aten.select.int" in answer.json()["detail"]
+
+
+def test_batches_hold_at_least_what_the_owner_wants(ward: NodeUnderTest, digits: Dataset) -> None:
+    assert code(begin(ward, ward.as_("tess"), body_of(digits, batch_size=9))) == "result_suppressed"
+    assert finish(ward, ward.as_("tess"), body_of(digits, batch_size=25, epochs=1))["state"] == "done"
+
+
+def test_a_training_that_diverges_fails_with_the_reason(ward: NodeUnderTest, digits: Dataset) -> None:
+    hyper = [{"input": "lr", "value": 1e30}]
+    said = finish(ward, ward.as_("tess"), body_of(digits, hyper=hyper))
+    assert said["state"] == "failed"
+    assert "diverged" in said["detail"]
+    assert said["parameters"] == []
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"feeds": [{"input": "x", "tensor": "points"}]},
+        {"feeds": [{"input": "x", "tensor": "labels"}, {"input": "y", "tensor": "points"}]},
+        {"parameters": []},
+        {"hyper": []},
+        {"plan": codec.to_dict(trace_module(model(), (torch.zeros(2, 4),), name="m").plan)},
+    ],
+    ids=["feed missing", "feeds swapped", "no parameters", "no learning rate", "no training plan"],
+)
+def test_a_malformed_order_is_refused_before_anything_runs(
+    ward: NodeUnderTest, digits: Dataset, wrong: dict[str, Any]
+) -> None:
+    assert code(begin(ward, ward.as_("tess"), body_of(digits) | wrong)) == "invalid_input"
+
+
+def test_too_many_trainings_are_told_to_come_back(ward: NodeUnderTest, digits: Dataset) -> None:
+    held = 0
+    try:
+        while ward.node.trainings.admission.take_if_free():
+            held += 1
+        answer = begin(ward, ward.as_("tess"), body_of(digits))
+        assert code(answer) == "busy"
+        assert int(answer.headers["Retry-After"]) >= 1
+    finally:
+        for _ in range(held):
+            ward.node.trainings.admission.give_back()
+    assert finish(ward, ward.as_("tess"), body_of(digits, epochs=1))["state"] == "done"
+
+
+def test_a_stop_during_training_is_told_as_a_failure(ward: NodeUnderTest, digits: Dataset) -> None:
+    tess = ward.as_("tess")
+    said = finish(ward, tess, body_of(digits, epochs=1))
+    with ward.node.database.write() as db:
+        training = db.get_one(Training, said["id"])
+        training.state, training.blob = "running", None
+        db.add(training)
+    mark_interrupted(ward.node)
+    after = ward.client.get(f"/v1/trainings/{said['id']}", headers=tess).json()
+    assert (after["state"], after["detail"]) == ("failed", INTERRUPTED)
+    assert after["created_at"] < utc_now().isoformat()
+
+
+# --- training a hosted model
+
+
+def host(node: NodeUnderTest, headers: Headers, model_id: str, **access: list[str]) -> None:
+    traced = trace_module(model(), (torch.zeros(2, 4),), name="points")
+    content = safetensors({name: value.numpy() for name, value in traced.parameters.items()})
+    upload_id = upload(node, headers, content, MediaType.SAFETENSORS)
+    body = {"id": model_id, "plan": codec.to_dict(traced.plan), "upload_id": upload_id, "access": access}
+    answer = node.client.post("/v1/models", json=body, headers=headers)
+    assert answer.status_code == 201, answer.text
+
+
+def query(node: NodeUnderTest, headers: Headers, model_id: str) -> Any:
+    data = trace_module(model(), (torch.zeros(2, 4),), name="points").plan.inputs[-1].name
+    body = {"inputs": [tensors.encode(data, torch.eye(4)[:3] * 2).model_dump()]}
+    return node.client.post(f"/v1/models/{model_id}/inference", json=body, headers=headers)
+
+
+def test_a_trained_model_is_a_new_version_that_carries_its_datasets(
+    ward: NodeUnderTest, digits: Dataset
+) -> None:
+    tess = ward.as_("tess")
+    host(ward, tess, "points", infer=["dana"])
+    traced = step(momentum=0.9)
+    names = set(model().state_dict())
+    learnt = [item for item in body_of(digits, traced)["parameters"] if item["name"] not in names]
+    order = body_of(digits, traced, model_id="points", parameters=learnt)
+    said = finish(ward, tess, order)
+    assert (said["state"], said["parameters"]) == ("done", [])
+    seen = ward.client.get("/v1/models/points", headers=tess).json()
+    assert (seen["version"], seen["trained_on"]) == (2, [f"{digits['id']}@1"])
+    answer = query(ward, ward.as_("dana"), "points").json()
+    scores = tensors.decode(Tensor.model_validate(answer["outputs"][0]))
+    assert scores.argmax(1).tolist() == [0, 1, 2]
+    got = ward.client.get("/v1/models/points/parameters", headers=tess)
+    assert got.json()["version"] == 2
+    assert finish(ward, tess, order)["state"] == "done"
+
+
+def test_a_model_gives_away_no_more_than_its_host_may(ward: NodeUnderTest, digits: Dataset) -> None:
+    tom = ward.as_("tom")
+    host(ward, tom, "toms", infer=["@signed-in"], download=["@signed-in"])
+    assert query(ward, ward.as_("dana"), "toms").status_code == 200
+    assert finish(ward, tom, body_of(digits, model_id="toms", parameters=[]))["state"] == "done"
+    for user in ("tom", "dana", "tess"):
+        assert code(query(ward, ward.as_(user), "toms")) == "get_not_permitted"
+        got = ward.client.get("/v1/models/toms/parameters", headers=ward.as_(user))
+        assert code(got) == "get_not_permitted"
+    change = {"access": digits["access"] | {"export_model": ["tess", "tom"]}}
+    path = f"/v1/datasets/{digits['id']}"
+    assert ward.client.patch(path, json=change, headers=ward.as_("bob")).status_code == 200
+    assert query(ward, ward.as_("dana"), "toms").status_code == 200
+    assert ward.client.patch(path, json={"access": digits["access"]}, headers=ward.as_("bob")).is_success
+
+
+def test_nobody_trains_anothers_model(ward: NodeUnderTest, digits: Dataset) -> None:
+    host(ward, ward.as_("carol"), "carols", discover=["tess"])
+    order = body_of(digits, model_id="carols", parameters=[])
+    assert code(begin(ward, ward.as_("tess"), order)) == "not_authorized"
+    assert code(begin(ward, ward.as_("tom"), order)) == "object_not_found"
+
+
+def test_a_model_that_changed_meanwhile_is_not_overwritten(ward: NodeUnderTest, digits: Dataset) -> None:
+    tess = ward.as_("tess")
+    host(ward, tess, "moving")
+    started = begin(ward, tess, body_of(digits, model_id="moving", parameters=[], epochs=300)).json()
+    content = safetensors({name: value.numpy() for name, value in model().state_dict().items()})
+    body = {"upload_id": upload(ward, tess, content, MediaType.SAFETENSORS)}
+    assert ward.client.put("/v1/models/moving/parameters", json=body, headers=tess).json()["version"] == 2
+    said = started
+    while said["state"] == "running":
+        path = f"/v1/trainings/{started['id']}"
+        said = ward.client.get(path, params={"wait_s": 20}, headers=tess).json()
+    assert said["state"] == "failed"
+    assert "changed while it was trained" in said["detail"]
+    assert ward.client.get("/v1/models/moving", headers=tess).json()["version"] == 2
