@@ -59,18 +59,18 @@ class TrainingRuns:
     ) -> None:
         self._workers = workers
         self._clock = clock
-        self._admission = Admission(settings.trainings_at_once + settings.training_queue, "trainings")
+        self.admission = Admission(settings.trainings_at_once + settings.training_queue, "trainings")
         self._threads = ThreadPoolExecutor(settings.trainings_at_once, "training")
         self._lock = threading.Lock()
         self._progress: dict[str, Progress] = {}
 
     def admit(self) -> None:
         """Take a place for an order; raises ``BusyError``. ``start`` or ``give_up`` follows."""
-        self._admission.take()
+        self.admission.take()
 
     def give_up(self) -> None:
         """Give a place back that no order took."""
-        self._admission.give_back()
+        self.admission.give_back()
 
     def start(self, order: Order, end: Callable[[Ending], None]) -> None:
         """Run an order when a thread is free; ``end`` is called in that thread, once, whatever happens."""
@@ -117,7 +117,7 @@ class TrainingRuns:
             progress.finished = True
             with self._lock:
                 del self._progress[order.id]
-            self._admission.give_back()
+            self.admission.give_back()
 
 
 def metrics_of(epoch: Epoch) -> EpochMetrics:

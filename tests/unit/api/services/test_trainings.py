@@ -89,15 +89,15 @@ def parameters(said: dict[str, Any]) -> dict[str, torch.Tensor]:
 
 
 def test_a_training_learns_and_its_history_is_told(ward: NodeUnderTest, digits: Dataset) -> None:
-    said = finish(ward, ward.as_("tess"), body_of(digits))
-    assert (said["state"], said["rows"], said["epochs_done"], said["detail"]) == ("done", ROWS, 5, "")
+    said = finish(ward, ward.as_("tess"), body_of(digits, epochs=15))
+    assert (said["state"], said["rows"], said["epochs_done"], said["detail"]) == ("done", ROWS, 15, "")
     losses = [item["values"]["loss"] for item in said["history"]]
     assert losses[-1] < losses[0] / 2
     assert said["history"][-1]["values"]["correct"] > 0.9
     assert 0 <= said["history"][0]["values"]["correct"] <= 1
     trained = model()
     trained.load_state_dict(parameters(said))
-    again = finish(ward, ward.as_("tess"), body_of(digits))
+    again = finish(ward, ward.as_("tess"), body_of(digits, epochs=15))
     assert all(torch.equal(value, parameters(again)[name]) for name, value in parameters(said).items())
 
 
