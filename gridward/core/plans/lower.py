@@ -170,9 +170,16 @@ class Lowered:
         if _is_tensor(value):
             return Ref(self.names[value])
         if _is_symbolic(value):
-            return self._measure(value)
+            return self._as_number(self._measure(value), value, node)
         dtype = next(source.meta["val"].dtype for source in node.all_input_nodes if _is_tensor(source))
         return self._made(Op.FULL, (), _number(value), _dtype(dtype))
+
+    def _as_number(self, made: Ref, value: fx.Node, node: fx.Node) -> Ref:
+        """Let a value stand for a Python number, which never widens the type of what it meets."""
+        dtype = _dtype(node.meta["val"].dtype)
+        if not isinstance(value.meta["val"], torch.SymFloat) or dtype is DType.FLOAT64:
+            return made
+        return self._made(Op.TO_COPY, made, dtype)
 
     def _measure(self, value: Any) -> Ref:  # noqa: ANN401 - fx
         """Make a number that depends on the batch size a value: products and quotients of its multiples."""

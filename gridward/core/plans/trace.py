@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,11 @@ from gridward.core.plans.plan import Dim, DimRange, Input, Kind, Output, Plan, R
 from gridward.core.plans.simplify import rename, simplify
 from gridward.core.plans.torch_private import HINT, fx_graph
 from gridward.core.plans.validate import check
+
+HINTS: Final = {
+    "in-place": " (batch norm: freeze it in eval mode, or use group or layer norm)",
+    "Cannot call numel()": " (dropout is random: take it out, or put the module in eval mode)",
+}
 
 Values: TypeAlias = Mapping[str, Tensor]
 Eager: TypeAlias = Callable[[Values], dict[str, Tensor]]
@@ -295,9 +300,7 @@ def _refusing() -> Iterator[None]:
         yield
     except RuntimeError as why:
         text = (str(why).strip() or type(why).__name__).splitlines()[0][:400]
-        hint = (
-            " (batch norm: freeze it in eval mode, or use group or layer norm)" if "in-place" in text else ""
-        )
+        hint = next((words for part, words in HINTS.items() if part in text), "")
         raise PlanRejectedError(f"the function cannot become a plan: {text}{hint}") from why
 
 
