@@ -1,5 +1,6 @@
 """A running node: its parts, and how Bearer tokens become principals on it."""
 
+import re
 from dataclasses import dataclass
 from typing import IO, Annotated, TypeAlias
 
@@ -11,6 +12,7 @@ from gridward.api.parties.room import Room
 from gridward.api.training_runs import TrainingRuns
 from gridward.api.workers import Workers
 from gridward.core.errors import NotSignedInError
+from gridward.core.schemas.access import USERNAME_PATTERN
 from gridward.core.schemas.accounts import RoleName
 from gridward.server import sessions, tokens
 from gridward.server.blobs import BlobFolder
@@ -54,6 +56,8 @@ class Node(Server):
                 audience=self.keys.id,
                 now=self.clock(),
             )
+            if not re.fullmatch(USERNAME_PATTERN, str(claims["sub"])):
+                raise NotSignedInError("the gateway names nobody that could be a user")
             name = f"{claims['sub']}@{membership.gateway_name}"
             user = sessions.user_named(db, self.accounts, name)
         if user is None:
