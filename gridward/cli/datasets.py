@@ -7,7 +7,7 @@ import typer
 
 import gridward as gw
 from gridward.cli.output import say, table
-from gridward.cli.session import Password, Url, Username
+from gridward.cli.session import Password, Url, Username, node
 
 app = typer.Typer(help="Datasets of a node.", no_args_is_help=True)
 Dataset = Annotated[str, typer.Argument(help="The dataset's name.")]
@@ -16,8 +16,8 @@ Dataset = Annotated[str, typer.Argument(help="The dataset's name.")]
 @app.command("list")
 def list_datasets(url: Url, username: Username, password: Password) -> None:
     """List the datasets that you may discover."""
-    found = gw.connect(url, username, password).search()
-    rows = [(one.name, one.content, " ".join(one.tags), one.description) for one in found]
+    with node(url, username, password) as home:
+        rows = [(one.name, one.content, " ".join(one.tags), one.description) for one in home.search()]
     table(("dataset", "content", "tags", "description"), rows, empty="no datasets")
 
 
@@ -42,14 +42,22 @@ def publish(
 ) -> None:
     """Publish a file. Nobody but you sees it unless you say so."""
     access = gw.Access(discover or (), compute or (), raw or (), train or (), export_model or ())
-    made = gw.connect(url, username, password).publish(
-        name, path, description=description, tags=tag or (), access=access, entity=entity, min_rows=min_rows
-    )
+    with node(url, username, password) as home:
+        made = home.publish(
+            name,
+            path,
+            description=description,
+            tags=tag or (),
+            access=access,
+            entity=entity,
+            min_rows=min_rows,
+        )
     say(f"published {made.name}: {made.content}")
 
 
 @app.command()
 def withdraw(name: Dataset, url: Url, username: Username, password: Password) -> None:
     """Delete a dataset from the node."""
-    gw.connect(url, username, password).withdraw(name)
+    with node(url, username, password) as home:
+        home.withdraw(name)
     say(f"withdrew {name}")

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-import gridward as gw
 from gridward.cli.output import say, table
-from gridward.cli.session import Password, Url, Username
+from gridward.cli.session import Password, Url, Username, grid
 
 app = typer.Typer(help="Nodes of a gateway.", no_args_is_help=True)
 Node = Annotated[str, typer.Argument(help="The node's name or id.")]
@@ -15,10 +14,8 @@ Node = Annotated[str, typer.Argument(help="The node's name or id.")]
 @app.command("list")
 def list_nodes(url: Url, username: Username, password: Password) -> None:
     """List the nodes of the grid; for its owner also those that ask to join."""
-    rows = [
-        (node.name, node.state.value, node.owner, node.url, node.id)
-        for node in gw.network(url, username, password).nodes()
-    ]
+    with grid(url, username, password) as gateway:
+        rows = [(one.name, one.state.value, one.owner, one.url, one.id) for one in gateway.nodes()]
     table(("node", "state", "owner", "address", "id"), rows, empty="no nodes")
 
 
@@ -31,12 +28,14 @@ def approve(
     password: Password,
 ) -> None:
     """Take a node in."""
-    taken = gw.network(url, username, password).approve(node, owner=owner)
+    with grid(url, username, password) as gateway:
+        taken = gateway.approve(node, owner=owner)
     say(f"{taken.name} is {taken.state.value}, owned by {taken.owner}")
 
 
 @app.command()
 def refuse(node: Node, url: Url, username: Username, password: Password) -> None:
     """Refuse a node, or turn one out."""
-    turned = gw.network(url, username, password).refuse(node)
+    with grid(url, username, password) as gateway:
+        turned = gateway.refuse(node)
     say(f"{turned.name} is {turned.state.value}")

@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-import gridward as gw
 from gridward.cli.output import say, table
-from gridward.cli.session import Password, Url, Username
+from gridward.cli.session import Password, Url, Username, node
 
 app = typer.Typer(help="Gateways that a node belongs to.", no_args_is_help=True)
 
@@ -14,10 +13,10 @@ app = typer.Typer(help="Gateways that a node belongs to.", no_args_is_help=True)
 @app.command("list")
 def list_memberships(url: Url, username: Username, password: Password) -> None:
     """List the gateways that this node asked or joined."""
-    rows = [
-        (one.gateway_name, one.gateway_url, one.state.value, one.detail)
-        for one in gw.connect(url, username, password).memberships()
-    ]
+    with node(url, username, password) as home:
+        rows = [
+            (one.gateway_name, one.gateway_url, one.state.value, one.detail) for one in home.memberships()
+        ]
     table(("gateway", "address", "state", "remark"), rows, empty="no memberships")
 
 
@@ -29,5 +28,6 @@ def join(
     password: Password,
 ) -> None:
     """Ask a gateway to take this node in; its owner has to approve."""
-    asked = gw.connect(url, username, password).join(gateway_url)
+    with node(url, username, password) as home:
+        asked = home.join(gateway_url)
     say(f"{asked.gateway_name}: {asked.state.value}")

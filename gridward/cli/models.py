@@ -6,9 +6,9 @@ from typing import Annotated
 import typer
 from pydantic import BaseModel
 
-import gridward as gw
 from gridward.cli.output import say, table
-from gridward.cli.session import Password, Url, Username
+from gridward.cli.session import Password, Url, Username, node
+from gridward.core.schemas.models import ModelOut
 
 app = typer.Typer(
     help="Models of a node. They are hosted from Python: node.serve_model(…).", no_args_is_help=True
@@ -19,23 +19,19 @@ Model = Annotated[str, typer.Argument(help="The model's id.")]
 @app.command("list")
 def list_models(url: Url, username: Username, password: Password) -> None:
     """List the models that you may discover."""
-    rows = [
-        (
-            model.id,
-            str(model.version),
-            "encrypted" if model.deployment_id else "in the clear" if model.holds_parameters else "plan only",
-            " ".join(model.tags),
-            model.description,
-        )
-        for model in gw.connect(url, username, password).models()
-    ]
+    with node(url, username, password) as home:
+        rows = [
+            (one.id, str(one.version), _served(one), " ".join(one.tags), one.description)
+            for one in home.models()
+        ]
     table(("model", "version", "served", "tags", "description"), rows, empty="no models")
 
 
 @app.command()
 def show(model: Model, url: Url, username: Username, password: Password) -> None:
     """Say what may be known of a model."""
-    facts = gw.connect(url, username, password).describe_model(model)
+    with node(url, username, password) as home:
+        facts = home.describe_model(model)
     known = facts.model_dump(mode="json") if isinstance(facts, BaseModel) else asdict(facts)
     rows = [(key, str(value)) for key, value in known.items()]
     table(("fact", "value"), rows, empty="nothing")
@@ -44,5 +40,12 @@ def show(model: Model, url: Url, username: Username, password: Password) -> None
 @app.command()
 def withdraw(model: Model, url: Url, username: Username, password: Password) -> None:
     """Delete a model from the node."""
-    gw.connect(url, username, password).withdraw_model(model)
+    with node(url, username, password) as home:
+        home.withdraw_model(model)
     say(f"withdrew {model}")
+
+
+def _served(model: ModelOut) -> str:
+    if model.deployment_id is not None:
+        return "encrypted"
+    return "in the clear" if model.holds_parameters else "plan only"

@@ -1,5 +1,7 @@
 """How commands sign in: address, user name and password as options or `GRIDWARD_…` variables."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, TypeAlias
 
 import typer
@@ -21,9 +23,35 @@ Password: TypeAlias = Annotated[
 ]
 
 
-def server(url: str, username: str, password: str) -> "gw.NodeClient | gw.GatewayClient":
-    """Sign in to whatever answers at the address."""
+@contextmanager
+def node(url: str, username: str, password: str) -> "Iterator[gw.NodeClient]":
+    """Be signed in to a node for one command."""
+    client = gw.connect(url, username=username, password=password)
     try:
-        return gw.connect(url, username=username, password=password)
+        yield client
+    finally:
+        client.sign_out()
+
+
+@contextmanager
+def grid(url: str, username: str, password: str) -> "Iterator[gw.GatewayClient]":
+    """Be signed in to a gateway for one command."""
+    client = gw.network(url, username=username, password=password)
+    try:
+        yield client
+    finally:
+        client.sign_out()
+
+
+@contextmanager
+def server(url: str, username: str, password: str) -> "Iterator[gw.NodeClient | gw.GatewayClient]":
+    """Be signed in to whatever answers at the address, for one command."""
+    client: gw.NodeClient | gw.GatewayClient
+    try:
+        client = gw.connect(url, username=username, password=password)
     except gw.InvalidInputError:
-        return gw.network(url, username=username, password=password)
+        client = gw.network(url, username=username, password=password)
+    try:
+        yield client
+    finally:
+        client.sign_out()

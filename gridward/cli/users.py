@@ -17,10 +17,11 @@ Role = Annotated[
 @app.command("list")
 def list_users(url: Url, username: Username, password: Password) -> None:
     """List accounts."""
-    rows = [
-        (user.username, user.role.value, "disabled" if user.disabled else "active")
-        for user in server(url, username, password).users.list()
-    ]
+    with server(url, username, password) as home:
+        rows = [
+            (user.username, user.role.value, "disabled" if user.disabled else "active")
+            for user in home.users.list()
+        ]
     table(("user", "role", "state"), rows, empty="no accounts")
 
 
@@ -42,14 +43,16 @@ def add(
     role: Role = "data_scientist",
 ) -> None:
     """Make an account."""
-    made = server(url, username, password).users.add(who, new_password, role)
+    with server(url, username, password) as home:
+        made = home.users.add(who, new_password, role)
     say(f"{made.username} is a {made.role.value} here")
 
 
 @app.command()
 def admit(who: Who, url: Url, username: Username, password: Password, role: Role = "data_scientist") -> None:
     """Give an identity of a gateway a role on this node."""
-    made = server(url, username, password).users.admit(who, role)
+    with server(url, username, password) as home:
+        made = home.users.admit(who, role)
     say(f"{made.username} is a {made.role.value} here")
 
 
@@ -62,19 +65,22 @@ def role(
     password: Password,
 ) -> None:
     """Change a role."""
-    changed = server(url, username, password).users.set_role(who, new_role)
+    with server(url, username, password) as home:
+        changed = home.users.set_role(who, new_role)
     say(f"{changed.username} is a {changed.role.value} here")
 
 
 @app.command()
 def disable(who: Who, url: Url, username: Username, password: Password) -> None:
     """Lock an account; its sessions end at once."""
-    server(url, username, password).users.disable(who)
+    with server(url, username, password) as home:
+        home.users.disable(who)
     say(f"{who} is locked")
 
 
 @app.command()
 def enable(who: Who, url: Url, username: Username, password: Password) -> None:
     """Unlock an account."""
-    server(url, username, password).users.enable(who)
+    with server(url, username, password) as home:
+        home.users.enable(who)
     say(f"{who} is unlocked")

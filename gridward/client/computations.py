@@ -39,7 +39,7 @@ class Stored:
 
 def rows_of(location: Place, table: str) -> Dim:
     """Name the rows of a table: columns of one table fit each other, those of two do not."""
-    return Dim(f"{location.id}/{table}")
+    return Dim(f"rows of {table} on {location.name}")
 
 
 def stored(key: Stored, info: TensorInfo, rows: Dim | None) -> Expression:
@@ -59,7 +59,7 @@ def literal(values: torch.Tensor) -> Expression:
 def labels(value: Expression) -> tuple[str, ...]:
     """Name the stored tensors behind an expression, for people."""
     keys = (source.key for source in expression.sources(value))
-    return tuple(dict.fromkeys(key.label for key in keys if isinstance(key, Stored)))
+    return tuple(sorted({key.label for key in keys if isinstance(key, Stored)}))
 
 
 def compute(location: Place, outputs: Mapping[str, Expression], *, release: bool) -> ComputationOut:

@@ -1,5 +1,8 @@
 """Where a program begins: sign in to a node, sign in to a grid, become a server's owner."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import httpx2
 
 from gridward.client.credentials import PasswordSession
@@ -18,15 +21,16 @@ def connect(url: str, username: str, password: str, *, http: httpx2.Client | Non
     ``http``: an own client, for proxies or private certificate authorities. The password is not kept.
     Raises ``WrongCredentialsError``, ``TooManyAttemptsError``, ``NodeUnreachableError``.
     """
-    anonymous = Transport(url, http=http)
-    try:
-        facts = anonymous.fetch(NodeOut, "GET", "/v1/node")
-    except ObjectNotFoundError as why:
-        raise InvalidInputError(
-            f"{anonymous.url} is not a node; sign in to a gateway with gw.network"
-        ) from why
-    anonymous.label = f"node {facts.name!r} at {anonymous.url}"
-    return NodeClient(_signed_in(anonymous, username, password), id=facts.id, name=facts.name)
+    with _opened(url, http) as anonymous:
+        try:
+            facts = anonymous.fetch(NodeOut, "GET", "/v1/node")
+        except ObjectNotFoundError as why:
+            raise InvalidInputError(
+                f"{anonymous.url} is no node; sign in to a gateway with gw.network"
+            ) from why
+        anonymous.label = f"node {facts.name!r} at {anonymous.url}"
+        calls = anonymous.with_credentials(PasswordSession.open(anonymous, username, password))
+        return NodeClient(calls, id=facts.id, name=facts.name)
 
 
 def network(url: str, username: str, password: str, *, http: httpx2.Client | None = None) -> GatewayClient:
@@ -35,15 +39,16 @@ def network(url: str, username: str, password: str, *, http: httpx2.Client | Non
     ``http``: an own client, for proxies or private certificate authorities; calls to nodes use it too. The
     password is not kept. Raises as ``connect``.
     """
-    anonymous = Transport(url, http=http)
-    try:
-        facts = anonymous.fetch(GatewayOut, "GET", "/v1/gateway")
-    except ObjectNotFoundError as why:
-        raise InvalidInputError(
-            f"{anonymous.url} is not a gateway; sign in to a node with gw.connect"
-        ) from why
-    anonymous.label = f"gateway {facts.name!r} at {anonymous.url}"
-    return GatewayClient(_signed_in(anonymous, username, password), facts)
+    with _opened(url, http) as anonymous:
+        try:
+            facts = anonymous.fetch(GatewayOut, "GET", "/v1/gateway")
+        except ObjectNotFoundError as why:
+            raise InvalidInputError(
+                f"{anonymous.url} is no gateway; sign in to a node with gw.connect"
+            ) from why
+        anonymous.label = f"gateway {facts.name!r} at {anonymous.url}"
+        calls = anonymous.with_credentials(PasswordSession.open(anonymous, username, password))
+        return GatewayClient(calls, facts)
 
 
 def setup_owner(
@@ -54,9 +59,19 @@ def setup_owner(
     The token is spent. Raises ``SetupRefusedError`` if it is wrong or was used.
     """
     body = {"token": token.strip(), "username": username, "password": password}
-    return Transport(url, http=http).fetch(UserOut, "POST", "/v1/setup", body=body)
+    server = Transport(url, http=http)
+    try:
+        return server.fetch(UserOut, "POST", "/v1/setup", body=body)
+    finally:
+        server.close()
 
 
-def _signed_in(anonymous: Transport, username: str, password: str) -> Transport:
-    session = PasswordSession.open(anonymous, username, password)
-    return anonymous.with_credentials(session)
+@contextmanager
+def _opened(url: str, http: httpx2.Client | None) -> Iterator[Transport]:
+    """Give calls without a session; if signing in fails, no connection stays open."""
+    anonymous = Transport(url, http=http)
+    try:
+        yield anonymous
+    except BaseException:
+        anonymous.close()
+        raise

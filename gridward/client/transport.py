@@ -69,7 +69,7 @@ class Transport:
         *,
         credentials: Credentials | None = None,
         http: httpx2.Client | None = None,
-        owns_http: bool = True,
+        owns_http: bool | None = None,
         retry: Retry = Retry(),
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = _RANDOM.random,
@@ -78,7 +78,7 @@ class Transport:
         self.label = f"the server at {self.url}"
         self.credentials = credentials
         self._http = http if http is not None else httpx2.Client(timeout=TIMEOUT, follow_redirects=False)
-        self._owns_http = owns_http
+        self._owns_http = owns_http if owns_http is not None else http is None
         self._retry = retry
         self._sleep = sleep
         self._jitter = jitter
@@ -149,14 +149,14 @@ class Transport:
             url or self.url,
             credentials=credentials,
             http=self._http,
-            owns_http=url is None,
+            owns_http=self._owns_http and url is None,
             retry=self._retry,
             sleep=self._sleep,
             jitter=self._jitter,
         )
 
     def close(self) -> None:
-        """Close the connections, unless they belong to another server's calls."""
+        """Close the connections, unless they were given or belong to another server's calls."""
         if self._owns_http:
             self._http.close()
 

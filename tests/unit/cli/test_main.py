@@ -97,7 +97,8 @@ def test_help_does_not_load_torch_or_the_servers() -> None:
     code = (
         "import sys; from typer.testing import CliRunner; from gridward.cli.main import app;"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0;"
-        "heavy = {'torch', 'fastapi', 'sqlmodel', 'numba', 'pyarrow'} & set(sys.modules); assert not heavy, heavy"
+        "heavy = {'torch', 'fastapi', 'sqlmodel', 'numba', 'pyarrow'} & set(sys.modules);"
+        "assert not heavy, heavy"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
