@@ -1,0 +1,204 @@
+"""What a party sees is uniform, whatever the query; and these tests notice builds in which it is not.
+
+A view is everything that is not the party's own randomness: the masked input, every opened value, and the
+dealer's corrections. Two statistics: chi-squares of every place for itself, and the worst correlation of two
+bits anywhere in the view, which also finds values that are uniform alone but tied to each other.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from gridward.core.smpc import correlations, session
+from gridward.core.smpc.compile import compile_plan
+from gridward.core.smpc.correlations import Slot, SlotArray
+from gridward.core.smpc.link import HEADER_BYTES, Link
+from gridward.core.smpc.packets import parse_packet
+from gridward.core.smpc.prg import Prg
+from gridward.core.smpc.program import Program
+from gridward.core.smpc.ring import to_bytes
+from gridward.core.smpc.session import Opening
+from tests.support.parties import Grid, SeededEntropy, ask, deployed, mlp_plan, random_values
+
+QUERIES = 96
+BINS = 16
+CHI_LIMIT = 6.0
+"""Standard deviations of a sum of chi-squares; with these fixed seeds an honest build stays below 3."""
+PAIR_LIMIT = 7.5
+"""Standard deviations of a correlation; honest ones stay below 6 among some millions, equal bits have 9.8."""
+
+FIRST = np.array([[1.0, -2.0, 0.5]])
+SECOND = np.array([[-30.0, 4.0, 11.0]])
+
+Bytes = NDArray[np.uint8]
+
+
+class Opened:
+    """Keeps what party 0 learns by openings."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self._open_together = session.open_together
+
+    def __call__(self, openings: Sequence[Opening], link: Link) -> list[SlotArray]:
+        opened = self._open_together(openings, link)
+        if link.party == 0:
+            self.pieces += [array.tobytes() for array in opened]
+        return opened
+
+
+@pytest.fixture
+def opened(monkeypatch: pytest.MonkeyPatch) -> Opened:
+    recorder = Opened()
+    monkeypatch.setattr(session, "open_together", recorder)
+    return recorder
+
+
+def compiled(parties: int = 2) -> Program:
+    return compile_plan(mlp_plan(3, 3, 2), batch=1, parties=parties)
+
+
+def grid_of(program: Program) -> Grid:
+    return deployed(program, random_values(program, 3))
+
+
+def views(grid: Grid, x: NDArray[np.float64], opened: Opened) -> Bytes:
+    """Give many views of one query at party 0: (queries, bytes)."""
+    rows = []
+    for _ in range(QUERIES):
+        opened.pieces.clear()
+        got = ask(grid, x, corrected_party=0)
+        body = parse_packet(got.packets[0]).body
+        rows.append(
+            np.frombuffer(to_bytes(got.masked_input) + b"".join(opened.pieces) + body, dtype=np.uint8)
+        )
+    return np.stack(rows)
+
+
+def histograms(seen: Bytes) -> NDArray[np.float64]:
+    """Count the values of each half-byte: (places, BINS)."""
+    halves = np.concatenate([seen >> 4, seen & 15], axis=1)
+    return np.stack([(halves == value).sum(axis=0) for value in range(BINS)], axis=1).astype(np.float64)
+
+
+def deviation(chi_squares: NDArray[np.float64]) -> float:
+    """Say how many standard deviations a sum of chi-squares lies above its mean."""
+    freedom = (BINS - 1) * chi_squares.size
+    return float((chi_squares.sum() - freedom) / np.sqrt(2 * freedom))
+
+
+def uniformity(seen: Bytes) -> float:
+    """Compare every place with the uniform distribution."""
+    expected = len(seen) / BINS
+    return deviation(((histograms(seen) - expected) ** 2 / expected).sum(axis=1))
+
+
+def difference(left: Bytes, right: Bytes) -> float:
+    """Compare every place of two sets of views with each other."""
+    a, b = histograms(left), histograms(right)
+    return deviation(((a - b) ** 2 / np.maximum(a + b, 1)).sum(axis=1))
+
+
+def correlation(seen: Bytes) -> float:
+    """Give the strongest bias of a bit, or tie between two bits, in standard deviations."""
+    signs = np.unpackbits(seen, axis=1).astype(np.float32) * 2 - 1
+    with_one = np.concatenate([signs, np.ones((len(signs), 1), dtype=np.float32)], axis=1)
+    products = with_one.T @ with_one
+    np.fill_diagonal(products, 0)
+    return float(np.abs(products).max() / np.sqrt(len(signs)))
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_a_partys_view_of_a_fixed_query_is_uniform(parties: int, opened: Opened) -> None:
+    seen = views(grid_of(compiled(parties)), FIRST, opened)
+    assert abs(uniformity(seen)) < CHI_LIMIT
+    assert correlation(seen) < PAIR_LIMIT
+
+
+@pytest.mark.parametrize("parties", [2, 3])
+def test_views_of_two_queries_cannot_be_told_apart(parties: int, opened: Opened) -> None:
+    grid = grid_of(compiled(parties))
+    assert abs(difference(views(grid, FIRST, opened), views(grid, SECOND, opened))) < CHI_LIMIT
+
+
+def test_received_frames_are_uniform_at_every_party() -> None:
+    grid = grid_of(compiled(3))
+    answers = [ask(grid, FIRST) for _ in range(QUERIES)]
+    for party in range(3):
+        rows = [b"".join(frame[HEADER_BYTES:] for frame in answer.frames[party]) for answer in answers]
+        seen = np.stack([np.frombuffer(row, dtype=np.uint8) for row in rows])
+        assert abs(uniformity(seen)) < CHI_LIMIT
+        assert correlation(seen) < PAIR_LIMIT
+
+
+def test_masked_weights_are_uniform_over_deployments() -> None:
+    program = compile_plan(mlp_plan(2, 2, 1), batch=1, parties=2)
+    values = random_values(program, 3)
+    rows = []
+    for seed in range(QUERIES):
+        arrays = [array for array in deployed(program, values, seed).models[0].opened if array is not None]
+        rows.append(np.frombuffer(b"".join(to_bytes(array) for array in arrays), dtype=np.uint8))
+    assert abs(uniformity(np.stack(rows))) < CHI_LIMIT
+    assert correlation(np.stack(rows)) < PAIR_LIMIT
+
+
+def without(*names: str) -> Callable[[Prg, Slot], SlotArray]:
+    """Give a broken expansion that draws zeros for some slots, or for all."""
+    drawn = correlations.draw
+
+    def draw(prg: Prg, slot: Slot) -> SlotArray:
+        array = drawn(prg, slot)
+        return np.zeros_like(array) if slot.name in names or not names else array
+
+    return draw
+
+
+def break_draws(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    broken = without(*names)
+    for module in ("dealer", "correlations", "query"):
+        monkeypatch.setattr(f"gridward.core.smpc.{module}.draw", broken)
+
+
+def test_a_build_with_constant_masks_is_noticed(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = grid_of(compiled())
+    break_draws(monkeypatch)
+    seen = views(grid, FIRST, opened)
+    assert uniformity(seen) > CHI_LIMIT and correlation(seen) > PAIR_LIMIT
+
+
+class RepeatingEntropy(SeededEntropy):
+    """The same seeds for every query; they differ between parties, or the client would refuse them."""
+
+    def __call__(self, count_bytes: int) -> bytes:
+        self._drawn = self._drawn % 3
+        return super().__call__(count_bytes)
+
+
+def test_a_build_that_repeats_seeds_is_noticed(opened: Opened) -> None:
+    grid = grid_of(compiled())
+    repeating = Grid(grid.program, grid.dealer, grid.models, RepeatingEntropy(1))
+    seen = views(repeating, FIRST, opened)
+    assert uniformity(seen) > CHI_LIMIT and correlation(seen) > PAIR_LIMIT
+
+
+NAMES = ["mask", "merge0.0", "merge0.2", "merge1.0", "flip"]
+CORRECTED = ["product", "high", "carry", "block0", "products0.0", "beta", "beta_mask", "beta_carry", "zero"]
+
+
+@pytest.mark.parametrize("name", [*NAMES, *CORRECTED])
+def test_a_build_that_forgets_one_kind_of_mask_is_noticed(
+    name: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = grid_of(compiled())
+    break_draws(monkeypatch, name)
+    assert correlation(views(grid, FIRST, opened)) > PAIR_LIMIT
+
+
+def test_every_kind_of_slot_is_broken_once() -> None:
+    kinds = {slot.name for slot in compiled().manifest}
+    families = {name.rstrip("0123456789").removesuffix(".").rstrip("0123456789") for name in kinds}
+    assert families == {
+        name.rstrip("0123456789").removesuffix(".").rstrip("0123456789") for name in (*NAMES, *CORRECTED)
+    }
