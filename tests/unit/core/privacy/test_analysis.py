@@ -1,7 +1,6 @@
 """What may pass, and every way that we know to smuggle a row out, each refused by name."""
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -9,10 +8,10 @@ from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import DType, Ref
 from gridward.core.privacy.analysis import Level
 from gridward.core.privacy.rules import RULES
+from tests.support.sketches import Sketch
 
 B = 20
 F64 = DType.FLOAT64
-Sketch = Any
 
 
 def total(s: Sketch, x: Ref, *dims: int) -> Ref:
