@@ -87,7 +87,8 @@ def _classify(grid: DemoGrid, stage: Stage, model: nn.Module, digits: Digits) ->
     stage.result(f"labels: {' '.join(str(int(label)) for label in encrypted.argmax(1))}")
     stage.result(
         f"{same} of {ASKED} labels as in the clear; largest difference of a logit "
-        f"{float((encrypted - clear).abs().max()):.5f}; the model is right on {accuracy(model, digits.held_out):.1%}"
+        f"{float((encrypted - clear).abs().max()):.5f}; the model is right on "
+        f"{accuracy(model, digits.held_out):.1%}"
     )
     stage.result(
         f"median {1000 * times[len(times) // 2]:.0f} ms a query, {answers[-1].rounds} rounds, "

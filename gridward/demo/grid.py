@@ -10,7 +10,7 @@ from gridward.client.gateway import GatewayClient
 from gridward.client.node import NodeClient
 from gridward.core.errors import NodeUnreachableError
 from gridward.core.schemas.gateway import NodeState
-from gridward.demo.processes import Servers
+from gridward.demo.processes import Server, Servers
 
 JOIN_S: Final = 30.0
 
@@ -50,12 +50,21 @@ class DemoGrid:
 
 def build(servers: Servers) -> DemoGrid:
     """Start everything, claim it with the one-time tokens, join and approve nodes, admit the scientist."""
-    gateway = servers.start("gateway", "grid", heartbeat_s=1, away_after_s=5)
+    gateway = servers.spawn("gateway", "grid", heartbeat_s=1, away_after_s=5)
+    nodes = [
+        servers.spawn("node", cast.node, offer_party=cast.party, offer_provider=cast.provider)
+        for cast in NODES
+    ]
+    for server in servers.all:
+        server.wait()
     head_password, dana_password = password(), password()
     gw.setup_owner(gateway.url, gateway.token, "greta", head_password)
     with gw.network(gateway.url, username="greta", password=head_password) as head:
         head.users.add("dana", dana_password)
-        owners = {cast.node: _join(servers, cast, gateway.url, head) for cast in NODES}
+        owners = {
+            cast.node: _join(server, cast, gateway.url, head)
+            for server, cast in zip(nodes, NODES, strict=True)
+        }
         _wait_until_live(head)
     return DemoGrid(owners, gw.network(gateway.url, username="dana", password=dana_password))
 
@@ -65,8 +74,7 @@ def password() -> str:
     return secrets.token_urlsafe(18)
 
 
-def _join(servers: Servers, cast: Cast, gateway_url: str, head: GatewayClient) -> NodeClient:
-    server = servers.start("node", cast.node, offer_party=cast.party, offer_provider=cast.provider)
+def _join(server: Server, cast: Cast, gateway_url: str, head: GatewayClient) -> NodeClient:
     secret = password()
     gw.setup_owner(server.url, server.token, cast.owner, secret)
     node = gw.connect(server.url, username=cast.owner, password=secret)

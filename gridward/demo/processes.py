@@ -33,17 +33,18 @@ class Server:
     token: str
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
+    _written: int = 0
 
     @property
     def log(self) -> Path:
         """Where its output goes."""
         return self.folder / "log"
 
-    def start(self) -> None:
-        """Start it and wait until it answers. Raises ``NodeUnreachableError`` with the end of its log."""
+    def spawn(self) -> None:
+        """Start the process, on its former port if it had one; it answers after ``wait``."""
         port = self.url.rsplit(":", 1)[1] if self.url else "0"
         command = [sys.executable, "-m", "gridward", self.kind, "--data-dir", str(self.folder / "data")]
-        written = self.log.stat().st_size if self.log.exists() else 0
+        self._written = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*command, "--port", port, "--name", self.name],
@@ -54,14 +55,15 @@ class Server:
                 start_new_session=True,
                 preexec_fn=_end_with_parent if sys.platform == "linux" else None,
             )
-        self.url = self._wait(written)
 
-    def _wait(self, written: int) -> str:
-        assert self.process is not None  # noqa: S101 - start() has just set it
+    def wait(self) -> None:
+        """Wait until it answers. Raises ``NodeUnreachableError`` with the end of its log."""
         deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and self.process.poll() is None:
-            if found := _SERVES.search(self.log.read_bytes()[written:].decode(errors="replace")):
-                return found[1]
+        while time.monotonic() < deadline and self.process is not None and self.process.poll() is None:
+            said = self.log.read_bytes()[self._written :].decode(errors="replace")
+            if found := _SERVES.search(said):
+                self.url = found[1]
+                return
             time.sleep(0.05)
         last = "\n".join(self.log.read_text(errors="replace").splitlines()[-15:])
         raise NodeUnreachableError(f"{self.kind} {self.name} did not start:\n{last}")
@@ -104,8 +106,11 @@ class Servers:
             server.stop()
         self._folder.cleanup()
 
-    def start(self, kind: str, name: str, **settings: object) -> Server:
-        """Make keys for a ``gateway`` or ``node``, and start it with ``GRIDWARD_…`` settings."""
+    def spawn(self, kind: str, name: str, **settings: object) -> Server:
+        """Make keys for a ``gateway`` or ``node``, and start it with ``GRIDWARD_…`` settings.
+
+        Call it from the main thread: a process ends with the thread that started it.
+        """
         folder = Path(self._folder.name) / name
         folder.mkdir()
         environment = {f"GRIDWARD_{key.upper()}": str(value) for key, value in settings.items()}
@@ -122,7 +127,7 @@ class Servers:
             raise NodeUnreachableError(f"init of {name} printed no one-time token: {made.stdout}")
         server = Server(kind, name, folder, environment, token[1])
         self.all.append(server)
-        server.start()
+        server.spawn()
         return server
 
 

@@ -1,0 +1,199 @@
+"""Story 3 of the SDK's contract: encrypted models over real processes, and what nobody may do with them."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx2
+import pytest
+import torch
+from torch import nn
+
+import gridward as gw
+from tests.support.grids import Grid, eventually
+
+pytestmark = pytest.mark.e2e
+
+PARTIES = ["hospital", "public"]
+
+
+def linear() -> nn.Linear:
+    model = nn.Linear(2, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[2.0, 4.0]]))
+        model.bias.copy_(torch.tensor([1000.0]))
+    return model
+
+
+def small_net() -> nn.Sequential:
+    torch.manual_seed(3)
+    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 5))
+
+
+def serve(grid: Grid, model: nn.Module, name: str, example: torch.Tensor, **wish: object) -> object:
+    settings = {"parties": PARTIES, "crypto_provider": "university", "allow_remote_inference": True} | wish
+    with grid.owner("company") as company:
+        return company.serve_model(model, name, example, mpc=True, **settings)
+
+
+@pytest.fixture(scope="module")
+def dana(grid: Grid) -> Iterator[gw.GatewayClient]:
+    """Admitted at the company, where the models are; she has no account at any party."""
+    with grid.owner("company") as company:
+        company.admit("dana@grid")
+    with grid.user("dana") as dana:
+        yield dana
+
+
+@pytest.fixture(scope="module")
+def net(grid: Grid, dana: gw.GatewayClient) -> Iterator[nn.Sequential]:
+    model = small_net()
+    serve(grid, model, "net", torch.randn(1, 1, 8, 8))
+    eventually(lambda: found(dana, "net"), "the gateway to know the model")
+    yield model
+    with grid.owner("company") as company:
+        company.withdraw_model("net")
+
+
+def found(user: gw.GatewayClient, name: str) -> object:
+    try:
+        return user.describe_model(name)
+    except gw.ObjectNotFoundError:
+        return None
+
+
+def test_the_linear_example_gives_1022_encrypted_and_in_the_clear(grid: Grid, dana: gw.GatewayClient) -> None:
+    x = torch.tensor([[5.0, 3.0]])
+    serve(grid, linear(), "linear", x)
+    with grid.owner("company") as company:
+        company.serve_model(linear(), "linear-clear", x, allow_remote_inference=True)
+    eventually(lambda: found(dana, "linear"), "the encrypted model")
+    eventually(lambda: found(dana, "linear-clear"), "the model in the clear")
+    assert dana.query_model("linear", x, mpc=True).item() == pytest.approx(1022, abs=2**-15)
+    assert dana.query_model("linear", x[0], mpc=True).shape == (1,)
+    assert dana.query_model("linear-clear", x, mpc=False).item() == 1022
+
+
+def test_a_network_answers_as_in_the_clear_for_several_batch_sizes(
+    dana: gw.GatewayClient, net: nn.Sequential
+) -> None:
+    torch.manual_seed(8)
+    for batch in (1, 3):
+        x = torch.randn(batch, 1, 8, 8)
+        answer = dana.ask_encrypted("net", x)
+        with torch.no_grad():
+            assert torch.allclose(answer.output, net(x), atol=1e-3)
+
+
+def test_the_stated_costs_are_those_that_a_query_takes(dana: gw.GatewayClient, net: nn.Sequential) -> None:
+    described = dana.describe_model("net")
+    assert isinstance(described, gw.EncryptedModel)
+    assert described.parties == ("hospital", "public")
+    assert (described.host, described.crypto_provider) == ("company", "university")
+    answer = dana.ask_encrypted("net", torch.randn(1, 1, 8, 8))
+    assert answer.rounds == described.rounds
+    assert answer.sent_bytes == 2 * described.online_bytes_per_party
+    assert described.measured_error is not None
+    assert described.measured_error < 1e-3
+
+
+def test_who_may_not_infer_encrypted_gets_nothing(grid: Grid, net: nn.Sequential) -> None:
+    with grid.user("eve") as eve, pytest.raises(gw.AuthorizationError):
+        eve.query_model("net", torch.randn(1, 1, 8, 8), mpc=True)
+
+
+def test_one_owner_cannot_fill_two_roles(grid: Grid) -> None:
+    for wish in (
+        {"parties": ["hospital", "hospital"]},
+        {"parties": ["hospital", "university"]},
+        {"parties": ["hospital", "company"]},
+        {"crypto_provider": "company"},
+    ):
+        with pytest.raises(gw.DeploymentRefusedError, match=r"no owner|cannot be both"):
+            serve(grid, linear(), "twice", torch.zeros(1, 2), **wish)
+    with grid.owner("company") as company:
+        assert "twice" not in [model.id for model in company.models()]
+
+
+def test_the_gateway_chooses_roles_that_are_not_named(grid: Grid, dana: gw.GatewayClient) -> None:
+    served = serve(grid, linear(), "chosen", torch.zeros(1, 2), parties=(), crypto_provider=None)
+    assert isinstance(served, gw.EncryptedModel)
+    assert len({*served.parties, served.crypto_provider, served.host}) == 4
+
+
+def test_a_model_with_an_unsupported_operation_is_refused_before_anything_is_sent(grid: Grid) -> None:
+    with pytest.raises(gw.PlanRejectedError, match="step"):
+        serve(grid, nn.Sequential(nn.Linear(2, 2), nn.Tanh()), "tanh", torch.zeros(1, 2))
+
+
+def test_shares_have_no_way_out_and_the_host_holds_no_parameter(
+    grid: Grid, dana: gw.GatewayClient, net: nn.Sequential
+) -> None:
+    document = dana.model_node("net").transport.send("GET", "/v1/models/net/deployment").json()["document"]
+    party = grid.nodes["hospital"].url
+    path = f"{party}/v1/parties/deployments/{document['id']}"
+    with grid.owner("hospital") as owner:
+        token = owner.transport.credentials.token()  # type: ignore[union-attr]
+    headers = {"Authorization": f"Bearer {token}"}
+    for suffix in ("", "/parameters", "/model", "/shares", "/bundles", "/queries"):
+        assert httpx2.get(path + suffix, headers=headers).status_code in (404, 405)
+    assert httpx2.post(f"{path}/queries/{'0' * 32}", headers=headers).status_code in (401, 403, 404)
+    assert httpx2.put(f"{path}/parameters", content=b"x", headers=headers).status_code in (401, 403, 404)
+    held = [file for file in grid.nodes["company"].data_dir.rglob("*") if file.is_file()]
+    weights = net[0].weight.detach().numpy().tobytes()
+    assert all(weights not in file.read_bytes() for file in held)
+
+
+def test_a_grant_of_one_query_opens_nothing_else(dana: gw.GatewayClient, net: nn.Sequential) -> None:
+    host = dana.model_node("net").transport
+    ask = {"batch": 1, "seal_key": "A" * 42 + "E"}
+    first, second = (host.send("POST", "/v1/models/net/queries", body=ask).json() for _ in range(2))
+    grant = first["grants"][0]
+    path = f"{grant['url']}/v1/parties/deployments/{first['deployment']['id']}"
+    headers = {"Authorization": f"Bearer {grant['token']}"}
+    assert httpx2.post(f"{path}/queries/{second['id']}", headers=headers).status_code == 403
+    assert httpx2.put(f"{path}/parameters", content=b"x", headers=headers).status_code == 403
+    other = first["grants"][1]["url"] + f"/v1/parties/deployments/{first['deployment']['id']}"
+    assert httpx2.post(f"{other}/queries/{first['id']}", headers=headers).status_code == 401
+    assert httpx2.delete(path, headers=headers).status_code in (401, 403, 404)
+
+
+def test_a_party_killed_between_spend_and_use_never_uses_the_bundle_again(
+    grid: Grid, dana: gw.GatewayClient, net: nn.Sequential
+) -> None:
+    host = dana.model_node("net").transport
+    query = host.send("POST", "/v1/models/net/queries", body={"batch": 1, "seal_key": "A" * 42 + "E"}).json()
+    grant = query["grants"][0]
+    path = f"{grant['url']}/v1/parties/deployments/{query['deployment']['id']}/queries/{query['id']}"
+    headers = {"Authorization": f"Bearer {grant['token']}"}
+    assert httpx2.post(path, headers=headers, timeout=30).status_code == 201
+    hospital = grid.nodes["hospital"]
+    hospital.kill()
+    hospital.start()
+    repeated = httpx2.post(path, headers=headers, timeout=30)
+    assert (repeated.status_code, repeated.json()["code"]) == (409, "empty_crypto_store")
+    grid.await_live()
+    x = torch.randn(1, 1, 8, 8)
+    with torch.no_grad():
+        assert torch.allclose(dana.query_model("net", x, mpc=True), net(x), atol=1e-3)
+
+
+@pytest.mark.parametrize("victim", ["public", "university", "company"])
+def test_every_role_may_be_killed_and_the_next_query_works_after_its_return(
+    grid: Grid, dana: gw.GatewayClient, net: nn.Sequential, victim: str
+) -> None:
+    node = grid.nodes[victim]
+    node.kill()
+    x = torch.randn(2, 1, 8, 8)
+    with pytest.raises(gw.GridError, match=rf"(?i){victim}|net"):
+        dana.query_model("net", x, mpc=True)
+    node.start()
+    grid.await_live()
+    with torch.no_grad():
+        assert torch.allclose(dana.query_model("net", x, mpc=True), net(x), atol=1e-3)
+    assert integrity(node.data_dir / "gridward.db") == "ok"
+
+
+def integrity(database: Path) -> str:
+    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
+        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
