@@ -25,9 +25,7 @@ def connect(url: str, username: str, password: str, *, http: httpx2.Client | Non
         try:
             facts = anonymous.fetch(NodeOut, "GET", "/v1/node")
         except ObjectNotFoundError as why:
-            raise InvalidInputError(
-                f"{anonymous.url} is no node; sign in to a gateway with gw.network"
-            ) from why
+            raise InvalidInputError(f"{anonymous.url} is no node; for a gateway: gw.network") from why
         anonymous.label = f"node {facts.name!r} at {anonymous.url}"
         calls = anonymous.with_credentials(PasswordSession.open(anonymous, username, password))
         return NodeClient(calls, id=facts.id, name=facts.name)
@@ -43,9 +41,7 @@ def network(url: str, username: str, password: str, *, http: httpx2.Client | Non
         try:
             facts = anonymous.fetch(GatewayOut, "GET", "/v1/gateway")
         except ObjectNotFoundError as why:
-            raise InvalidInputError(
-                f"{anonymous.url} is no gateway; sign in to a node with gw.connect"
-            ) from why
+            raise InvalidInputError(f"{anonymous.url} is no gateway; for a node: gw.connect") from why
         anonymous.label = f"gateway {facts.name!r} at {anonymous.url}"
         calls = anonymous.with_credentials(PasswordSession.open(anonymous, username, password))
         return GatewayClient(calls, facts)

@@ -1,6 +1,7 @@
 """What an owner hands over, as bytes of a format that nodes read: tensors, arrays, frames, files."""
 
 import hashlib
+import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,6 @@ from gridward.client import wire
 from gridward.core.errors import InvalidInputError
 from gridward.core.schemas.uploads import MediaType
 
-VALUES: Final = "values"
 _CHUNK: Final = 1 << 20
 _SUFFIXES: Final[dict[str, MediaType]] = {
     ".safetensors": MediaType.SAFETENSORS,
@@ -64,9 +64,9 @@ def pack(data: Data) -> Payload:
     if isinstance(data, str | Path):
         return _from_file(Path(data))
     if isinstance(data, torch.Tensor):
-        return pack_tensors({VALUES: data})
+        return _from_array(data)
     if isinstance(data, np.ndarray):
-        return pack_tensors({VALUES: _tensor(VALUES, data)})
+        return _from_array(_tensor("the array", data))
     if isinstance(data, Mapping):
         return _from_columns(data)
     if isinstance(data, ArrowStream):
@@ -83,6 +83,12 @@ def pack_tensors(tensors: Mapping[str, torch.Tensor]) -> Payload:
     return _from_bytes(safetensors.torch.save(plain), MediaType.SAFETENSORS)
 
 
+def _from_array(values: torch.Tensor) -> Payload:
+    sink = io.BytesIO()
+    np.lib.format.write_array(sink, wire.travelling(values).numpy(), allow_pickle=False)
+    return _from_bytes(sink.getvalue(), MediaType.NUMPY)
+
+
 def _from_columns(columns: Mapping[str, Column]) -> Payload:
     if not columns:
         raise InvalidInputError("there are no columns to publish")
@@ -91,7 +97,10 @@ def _from_columns(columns: Mapping[str, Column]) -> Payload:
         for name, values in columns.items()
     }
     if all(isinstance(v, torch.Tensor) or v.dtype.kind in "biuf" for v in arrays.values()):
-        return pack_tensors({name: _tensor(name, values) for name, values in arrays.items()})
+        tensors = {name: wire.travelling(_tensor(name, values)) for name, values in arrays.items()}
+        if any(values.ndim != 1 for values in tensors.values()):
+            return pack_tensors(tensors)
+        arrays = {name: values.numpy() for name, values in tensors.items()}
     if any(values.ndim != 1 for values in arrays.values()):
         raise InvalidInputError(
             "text columns go with one-dimensional columns only; encode labels as integers"

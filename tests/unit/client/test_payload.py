@@ -30,6 +30,11 @@ def tensors(payload: Payload) -> dict[str, torch.Tensor]:
     return safetensors.torch.load(content(payload))
 
 
+def array(payload: Payload) -> np.ndarray:
+    assert payload.media_type is MediaType.NUMPY
+    return np.load(io.BytesIO(content(payload)), allow_pickle=False)
+
+
 def parquet(payload: Payload) -> pa.Table:
     assert payload.media_type is MediaType.PARQUET
     return pq.read_table(io.BytesIO(content(payload)))
@@ -37,14 +42,20 @@ def parquet(payload: Payload) -> pa.Table:
 
 @pytest.mark.parametrize("data", [torch.ones(3, 2), np.ones((3, 2), dtype=np.float32)])
 def test_a_tensor_or_array_travels_as_one_tensor(data: Data) -> None:
-    assert torch.equal(tensors(pack(data))["values"], torch.ones(3, 2))
+    assert array(pack(data)).tolist() == [[1.0, 1.0]] * 3
 
 
-def test_numeric_columns_travel_as_one_tensor_each() -> None:
-    packed = tensors(pack({"weight": np.array([3.5, 3.7]), "twin": torch.tensor([True, False]), "n": [1, 2]}))
-    assert packed["weight"].dtype == torch.float64
-    assert packed["twin"].dtype == torch.bool
-    assert packed["n"].tolist() == [1, 2]
+def test_columns_travel_as_a_table_in_their_order_and_types() -> None:
+    columns = {"weight": np.array([3.5, 3.7]), "twin": torch.tensor([True, False]), "n": [1, 2]}
+    table = parquet(pack(columns))
+    assert table.to_pydict() == {"weight": [3.5, 3.7], "twin": [True, False], "n": [1, 2]}
+    assert [str(kind) for kind in table.schema.types] == ["double", "bool", "int64"]
+
+
+def test_tensors_that_share_their_rows_travel_as_one_tensor_each() -> None:
+    packed = tensors(pack({"images": torch.ones(2, 4, dtype=torch.float16), "labels": np.array([1, 2])}))
+    assert packed["images"].dtype == torch.float32
+    assert packed["labels"].tolist() == [1, 2]
 
 
 def test_a_text_column_makes_the_whole_a_table() -> None:
@@ -93,6 +104,6 @@ def test_what_cannot_travel_is_refused_with_the_reason(data: Data, words: str) -
 
 
 def test_a_read_only_or_byte_swapped_array_is_copied_not_shared() -> None:
-    array = np.arange(3, dtype=">f4")
-    array.flags.writeable = False
-    assert tensors(pack(array))["values"].tolist() == [0.0, 1.0, 2.0]
+    swapped = np.arange(3, dtype=">f4")
+    swapped.flags.writeable = False
+    assert array(pack(swapped)).tolist() == [0.0, 1.0, 2.0]

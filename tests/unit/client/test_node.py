@@ -1,0 +1,193 @@
+"""Against a real node in this process."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import safetensors.torch
+import torch
+from fastapi.testclient import TestClient
+
+import gridward as gw
+from gridward.client.payload import Data
+from tests.support.nodes import PASSWORD
+
+WEIGHT = [3.5, 3.7, 3.9, 4.1, 4.1]
+TABLE = {"weight": WEIGHT, "height": [47.3, 48.1, 50.0, 52.3, 49.7]}
+
+
+def as_user(bob: gw.NodeClient, name: str, http: TestClient) -> gw.NodeClient:
+    if name not in [user.username for user in bob.users.list()]:
+        bob.users.add(name, PASSWORD)
+    return gw.connect(bob.url, name, PASSWORD, http=http)
+
+
+@pytest.fixture
+def http(bob: gw.NodeClient) -> TestClient:
+    client = bob.transport._http
+    assert isinstance(client, TestClient)
+    return client
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        TABLE,
+        {**TABLE, "who": list("abcde")},
+        pd.DataFrame(TABLE),
+        pl.DataFrame(TABLE),
+        "file.csv",
+        "file.parquet",
+    ],
+    ids=["dict", "dict-with-text", "pandas", "polars", "csv", "parquet"],
+)
+def test_a_table_arrives_whatever_it_was(bob: gw.NodeClient, data: Data, tmp_path: Path) -> None:
+    pd.DataFrame(TABLE).to_csv(tmp_path / "file.csv", index=False)
+    pd.DataFrame(TABLE).to_parquet(tmp_path / "file.parquet")
+    entity = "who" if isinstance(data, dict) and "who" in data else None
+    source = tmp_path / data if isinstance(data, str) else data
+    pointer = bob.publish("table", source, entity=entity, description="a ward", tags=["#ward"])
+    try:
+        assert repr(pointer) == "<Pointer table float64[5, 2] #ward @hospital>"
+        assert pointer.columns == ("weight", "height")
+        assert pointer.description == "a ward"
+    finally:
+        bob.withdraw("table")
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
+def test_an_array_file_arrives(bob: gw.NodeClient, suffix: str, tmp_path: Path) -> None:
+    path, images = tmp_path / f"images{suffix}", np.ones((12, 4), dtype=np.float32)
+    if suffix == ".npy":
+        np.save(path, images)
+    elif suffix == ".npz":
+        np.savez(path, images=images)
+    else:
+        safetensors.torch.save_file({"images": torch.from_numpy(images)}, path)
+    try:
+        assert bob.publish("images", path).shape == (12, 4)
+    finally:
+        bob.withdraw("images")
+
+
+def test_a_matrix_with_column_names_becomes_a_table(bob: gw.NodeClient) -> None:
+    pointer = bob.publish("matrix", torch.ones(20, 3), columns=["a", "b", "c"])
+    assert pointer.columns == ("a", "b", "c")
+    assert pointer["b"].shape == (20,)
+    bob.withdraw("matrix")
+
+
+def test_many_chunks_arrive_whole(bob: gw.NodeClient) -> None:
+    values = torch.arange(20_000, dtype=torch.float64)
+    pointer = bob.publish("long", values)
+    assert torch.equal(pointer.get(), values)
+    bob.withdraw("long")
+
+
+def test_the_same_name_again_is_refused_with_what_to_do(bob: gw.NodeClient) -> None:
+    bob.publish("twice", torch.ones(20))
+    with pytest.raises(gw.AlreadyExistsError, match=r"withdraw it first with node\.withdraw\('twice'\)"):
+        bob.publish("twice", torch.ones(20))
+    bob.withdraw("twice")
+    with pytest.raises(gw.ObjectNotFoundError, match="'twice' on 'hospital'"):
+        bob.dataset("twice")
+
+
+def test_datasets_are_found_by_tags_and_words(bob: gw.NodeClient) -> None:
+    bob.publish("births", torch.ones(20), description="Weight of newborns", tags=["#ward", "#may"])
+    bob.publish("deaths", torch.ones(20), description="Age", tags=["#ward"])
+    assert [p.name for p in bob.search("#ward")] == ["births", "deaths"]
+    assert [p.name for p in bob.search("#ward", "NEWBORNS")] == ["births"]
+    assert len(bob.search("#ward", "#june")) == 0
+    assert bob.search("#may")["hospital"][0].dataset_id == bob.dataset("births").dataset_id
+    changed = bob.change("births", tags=["#june"], min_rows=3)
+    assert changed.tags == ("#june",)
+    assert [p.name for p in bob.search("#june")] == ["births"]
+    for name in ("births", "deaths"):
+        bob.withdraw(name)
+
+
+def test_a_hidden_dataset_and_none_are_the_same_to_others(bob: gw.NodeClient, http: TestClient) -> None:
+    bob.publish("hidden", torch.ones(20))
+    eve = as_user(bob, "eve", http)
+    assert len(eve.search()) == 0
+    refusals = []
+    for name in ("hidden", "nothing"):
+        with pytest.raises(gw.ObjectNotFoundError) as caught:
+            eve.dataset(name)
+        refusals.append(caught.value.detail.replace(name, "…"))
+    assert refusals[0] == refusals[1]
+    bob.withdraw("hidden")
+
+
+def test_someone_without_the_right_cannot_publish(bob: gw.NodeClient, http: TestClient) -> None:
+    if "guest" not in [user.username for user in bob.users.list()]:
+        bob.users.add("guest", PASSWORD, role="guest")
+    guest = gw.connect(bob.url, "guest", PASSWORD, http=http)
+    with pytest.raises(gw.SendNotPermittedError):
+        guest.publish("mine", torch.ones(20))
+    with pytest.raises(gw.SendNotPermittedError):
+        guest.send(torch.ones(20))
+
+
+def test_a_sent_tensor_comes_back_to_its_sender(bob: gw.NodeClient) -> None:
+    sent = bob.send(torch.arange(6.0).reshape(2, 3), description="mine", tags=["#mine"])
+    assert repr(sent) == "<Pointer float32[2, 3] of mine #mine @hospital>"
+    assert torch.equal((sent * 2).get(), torch.arange(6.0).reshape(2, 3) * 2)
+    assert any(pointer.description == "mine" for pointer in bob.objects())
+
+
+def test_accounts_are_kept(bob: gw.NodeClient) -> None:
+    assert bob.admit("dana@grid").role.value == "data_scientist"
+    bob.users.add("ute", PASSWORD, role="guest")
+    assert bob.users.set_role("ute", "data_officer").role.value == "data_officer"
+    assert bob.users.disable("ute").disabled
+    assert not bob.users.enable("ute").disabled
+    assert {"bob", "dana@grid", "ute"} <= {user.username for user in bob.users.list()}
+
+
+def test_a_model_served_in_the_clear_answers_as_in_torch(bob: gw.NodeClient, http: TestClient) -> None:
+    model = torch.nn.Linear(2, 1)
+    with torch.no_grad():
+        model.weight.copy_(torch.tensor([[2.0, 4.0]]))
+        model.bias.fill_(1000.0)
+    bob.serve_model(model, id="linear", example_input=torch.zeros(1, 2), allow_remote_inference=True)
+    assert bob.query_model("linear", torch.tensor([5, 3])).tolist() == [1022.0]
+    assert bob.query_model("linear", torch.tensor([[5.0, 3.0], [0.0, 0.0]])).tolist() == [[1022.0], [1000.0]]
+    with pytest.raises(gw.InvalidInputError, match=r"samples of shape \[2\]"):
+        bob.query_model("linear", torch.ones(3))
+    eve = as_user(bob, "eve", http)
+    assert [facts.id for facts in eve.models()] == ["linear"]
+    assert eve.query_model("linear", torch.tensor([5.0, 3.0])).item() == 1022.0
+    with pytest.raises(gw.GridError):
+        eve.withdraw_model("linear")
+    bob.withdraw_model("linear")
+    with pytest.raises(gw.ObjectNotFoundError):
+        bob.describe_model("linear")
+
+
+def test_serving_leaves_the_users_model_as_it_was(bob: gw.NodeClient) -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Dropout(0.5)).train()
+    bob.serve_model(model, id="dropout", example_input=torch.zeros(1, 2))
+    assert model.training
+    x = torch.ones(1, 2)
+    assert torch.allclose(bob.query_model("dropout", x), model[0](x))
+    bob.withdraw_model("dropout")
+
+
+def test_a_session_that_was_signed_out_is_over(bob: gw.NodeClient, http: TestClient) -> None:
+    eve = as_user(bob, "eve", http)
+    eve.sign_out()
+    with pytest.raises(gw.NotSignedInError, match="sign in again"):
+        eve.search()
+
+
+def test_a_wrong_password_and_a_wrong_kind_of_server_are_clear(bob: gw.NodeClient, http: TestClient) -> None:
+    with pytest.raises(gw.WrongCredentialsError):
+        gw.connect(bob.url, "bob", "wrong password", http=http)
+    with pytest.raises(gw.InvalidInputError, match=r"is no gateway; for a node: gw\.connect"):
+        gw.network(bob.url, "bob", PASSWORD, http=http)
+    with pytest.raises(gw.SetupRefusedError):
+        gw.setup_owner(bob.url, "guess", "eve", PASSWORD, http=http)
