@@ -21,16 +21,16 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def served(app: FastAPI) -> Iterator[str]:
-    """Serve the app until the block ends; gives its URL."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error", lifespan="on")
+def served(app: FastAPI, port: int = 0) -> Iterator[str]:
+    """Serve the app until the block ends, on a free port unless one is named; gives its URL."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_level="error", lifespan="on")
     server = _Server(config)
     thread = threading.Thread(target=server.run, name="served")
     thread.start()
     try:
         assert server.begun.wait(30)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        yield f"http://127.0.0.1:{port}"
+        bound = server.servers[0].sockets[0].getsockname()[1]
+        yield f"http://127.0.0.1:{bound}"
     finally:
         server.should_exit = True
         thread.join(30)

@@ -6,9 +6,13 @@ compared with the bytes that are there, and every number of tensors, dimensions 
 
 import hashlib
 import hmac
+import struct
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from errno import EACCES, EDQUOT, EIO, EMFILE, ENFILE, ENOENT, ENOSPC
 from pathlib import Path
 from typing import Final
 
@@ -24,14 +28,23 @@ from gridward.core.schemas.uploads import MediaType
 
 ENTITY_BYTES: Final = 16
 ENTITY_TENSOR: Final = "entity"
+_DISK_FAILS: Final = frozenset({ENOSPC, EDQUOT, EIO, EMFILE, ENFILE, ENOENT, EACCES})
+# What the readers raise on damaged input; found by damaging files at random.
 _UNREADABLE: Final = (
     SafetensorError,
     pa.ArrowException,
     zipfile.BadZipFile,
-    ValueError,
-    KeyError,
+    zlib.error,
+    struct.error,
+    ArithmeticError,
     EOFError,
-    NotImplementedError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    tokenize.TokenError,
+    TypeError,
+    ValueError,
 )
 
 
@@ -68,9 +81,18 @@ def convert(
         if content.entities is not None:
             rows = next(iter(content.specs.values())).shape[0]
             _fill_entities(content.entities(), rows, entity_target, entity_secret)
+    except OSError as why:
+        # pyarrow tells of damaged pages so, zipfile seeks where a damaged entry says.
+        if why.errno in _DISK_FAILS:
+            raise
+        raise _unreadable(media_type) from why
     except _UNREADABLE as why:
-        raise UploadRefusedError(f"this is not a readable file of type {media_type.value}") from why
+        raise _unreadable(media_type) from why
     return dict(content.specs)
+
+
+def _unreadable(media_type: MediaType) -> UploadRefusedError:
+    return UploadRefusedError(f"this is not a readable file of type {media_type.value}")
 
 
 def _open(
