@@ -54,7 +54,7 @@ class BundlePool:
         return serial
 
     def take(self, serial: str) -> bytes:
-        """Spend one packet and give its bytes; they are wiped from the disk.
+        """Spend one packet and give its bytes; the file is overwritten, if the file system does so in place.
 
         The mark is on disk before the bytes are read: no crash, retry or second process gets them again.
         Raises ``EmptyCryptoPrimitiveStoreError`` where the packet was spent or never here.

@@ -29,6 +29,7 @@ from gridward.core.smpc.program import (
     Program,
     Relu,
     Slot,
+    SlotKind,
     Truncate,
     TruncateFaithful,
     View,
@@ -137,6 +138,10 @@ class Dealing:
     sums: dict[Key, SlotArray]
     corrections: dict[Key, SlotArray] = field(default_factory=dict)
     masks: dict[int, Mask] = field(default_factory=dict)
+    _kinds: dict[Key, SlotKind] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._kinds = {(slot.gate, slot.name): slot.kind for slot in self.program.manifest}
 
     def deal_all(self) -> None:
         """Deal for all gates in order."""
@@ -171,9 +176,8 @@ class Dealing:
 
     def _correct(self, at: int, name: str, value: SlotArray) -> None:
         drawn = self.sums[at, name]
-        kind = next(s.kind for s in self.program.manifest if (s.gate, s.name) == (at, name))
         shaped = value.astype(drawn.dtype, copy=False).reshape(drawn.shape)
-        self.corrections[at, name] = cut(kind, shaped, drawn)
+        self.corrections[at, name] = cut(self._kinds[at, name], shaped, drawn)
 
     def _truncate(self, at: int, gate: Truncate | TruncateFaithful) -> None:
         mask = self._sum(at, "mask")

@@ -172,10 +172,15 @@ def deploy(
     Security: B is uniform and used for these parameters alone; repeating it with the same packets sends the
     same bytes, with other parameters under the same masks it would show their difference: refuse that.
     Cost: 1 round; 8 bytes a weight to each peer. Works for every batch size of the plan.
-    Raises ``InvalidInputError`` for a packet of another use, ``ProtocolError`` where a peer fails.
+    Raises ``InvalidInputError`` for a packet of another use, ``ProtocolError`` where a peer fails; every peer
+    is told.
     """
-    setup = read_packet(setup_packet, PacketKind.SETUP, party, program.parties, program.setup_digest)
-    shares = load_parameters(program, party, parameter_packet)
+    try:
+        setup = read_packet(setup_packet, PacketKind.SETUP, party, program.parties, program.setup_digest)
+        shares = load_parameters(program, party, parameter_packet)
+    except InvalidInputError as why:
+        link.abort(why.detail)
+        raise
     prg = Prg(setup.seed)
     openings = [
         Opening(SlotKind.SUM, shares[slot.gate] + draw(prg, slot).astype(np.uint64, copy=False))

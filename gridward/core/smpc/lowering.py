@@ -215,14 +215,14 @@ class Arguments:
             raise UnsupportedError(f"argument {name!r} is no list")
         return tuple(self.lowering.batch if isinstance(size, Dim) else _integer(size) for size in raw)
 
-    def pair(self, name: str, default: tuple[int, int]) -> tuple[int, int]:
-        """Read one or two integers, for rows and columns."""
+    def pair(self, name: str, default: tuple[int, int], least: int = 1) -> tuple[int, int]:
+        """Read one or two integers, for rows and columns, not below ``least``."""
         raw = self._raw(name)
         if raw is None or raw == ():
             return default
         sizes = self.sizes(name)
-        if len(sizes) not in (1, 2):
-            raise UnsupportedError(f"argument {name!r} has {len(sizes)} entries; two axes are supported")
+        if len(sizes) not in (1, 2) or min(sizes) < least:
+            raise UnsupportedError(f"argument {name!r} must be one or two integers from {least} up")
         return sizes[0], sizes[-1]
 
     def number(self, name: str, default: float) -> float:

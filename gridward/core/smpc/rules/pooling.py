@@ -20,7 +20,7 @@ def max_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]
     """Compile a max-pool: a tournament among the candidates of each window."""
     value = args.secret("self")
     kernel = args.pair("kernel_size", (1, 1))
-    stride, padding = args.pair("stride", kernel), args.pair("padding", (0, 0))
+    stride, padding = args.pair("stride", kernel), args.pair("padding", (0, 0), 0)
     dilation, ceil_mode = args.pair("dilation", (1, 1)), args.flag("ceil_mode", False)
     image = shape_of(low, value)
     if len(image) != 4:
@@ -57,7 +57,7 @@ def _play(low: Lowering, current: int) -> int:
 def avg_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     """Compile an average pool: sums, then a factor that is free for powers of two."""
     kernel = args.pair("kernel_size", (1, 1))
-    stride, padding = args.pair("stride", kernel), args.pair("padding", (0, 0))
+    stride, padding = args.pair("stride", kernel), args.pair("padding", (0, 0), 0)
     if args.flag("ceil_mode", False):
         raise UnsupportedError("ceil_mode is not supported")
     if padding != (0, 0) and not args.flag("count_include_pad", True):

@@ -41,11 +41,17 @@ def convolution(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, .
     value, weight = args.secret("input"), args.weight("weight")
     image, kernel = shape_of(low, value), weight.shape
     groups = int(args.number("groups", 1))
-    if args.flag("transposed", False) or len(image) != 4 or len(kernel) != 4 or weight.transposed:
+    if (
+        groups < 1
+        or args.flag("transposed", False)
+        or len(image) != 4
+        or len(kernel) != 4
+        or weight.transposed
+    ):
         raise UnsupportedError("only plain two-dimensional convolutions are supported")
     if image[1] != kernel[1] * groups or kernel[0] % groups or kernel != low.weight_shapes[weight.name]:
         raise UnsupportedError(f"cannot convolve {image} by {kernel} in {groups} groups")
-    stride, padding = args.pair("stride", (1, 1)), args.pair("padding", (0, 0))
+    stride, padding = args.pair("stride", (1, 1)), args.pair("padding", (0, 0), 0)
     dilation = args.pair("dilation", (1, 1))
     axes = zip(image[2:], kernel[2:], stride, padding, dilation, strict=True)
     shape = (image[0], kernel[0], *(window_count(*axis) for axis in axes))

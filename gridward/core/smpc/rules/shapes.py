@@ -21,7 +21,7 @@ def viewed(low: Lowering, value: Value | None, sizes: tuple[int, ...], exposed: 
     old = shape_of(low, value) if isinstance(value, Secret) else value.shape
     known = prod(size for size in sizes if size != -1)
     shape = tuple(prod(old) // max(known, 1) if size == -1 else size for size in sizes)
-    if prod(shape) != prod(old):
+    if min(sizes, default=1) < -1 or prod(shape) != prod(old):
         raise UnsupportedError(f"{old} has another number of elements than {sizes}")
     if isinstance(value, Weight):
         return Weight(value.name, shape)
@@ -62,6 +62,8 @@ def permute(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     secret = args.secret("self")
     held = low.registers[secret.register]
     order = tuple(axis % len(held.shape) for axis in axes)
+    if sorted(order) != list(range(len(held.shape))):
+        raise UnsupportedError(f"{axes} is no order of the axes of {held.shape}")
     register = Register(tuple(held.shape[axis] for axis in order), held.scale, held.form, held.carry_bits)
     out = low.emit(register, lambda out: Permute((secret.register,), out, order))
     return (Secret(out, secret.relu, exposed),)

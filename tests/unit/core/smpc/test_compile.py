@@ -127,6 +127,12 @@ def test_all_unsupported_steps_are_named_at_once() -> None:
         ([step(Op.ADAPTIVE_AVG_POOL2D, Ref("x"), (3, 3), out="y")], "divide"),
         ([step(Op.MEAN_DIM, Ref("x"), (1,), False, None, out="y")], "last two axes"),
         ([step(Op.VIEW, Ref("x"), (7,), out="y")], "another number of elements"),
+        ([step(Op.VIEW, Ref("x"), (-4, -4), out="y")], "another number of elements"),
+        ([step(Op.PERMUTE, Ref("x"), (0, 0, 1, 2), out="y")], "no order of the axes"),
+        (
+            [step(Op.AVG_POOL2D, Ref("x"), (2, 2), (0, 0), (0, 0), False, True, None, out="y")],
+            "integers from 1 up",
+        ),
         ([step(Op.MUL_TENSOR, Ref("x"), Ref("x"), out="y")], "public number"),
         ([step(Op.MUL_SCALAR, Ref("x"), float("inf"), out="y")], "not finite"),
         ([step(Op.MUL_SCALAR, Ref("x"), 1e9, out="y")], "too large|leaves"),

@@ -134,6 +134,18 @@ def test_packets_for_another_party_or_use_are_refused() -> None:
         deploy(program, 0, setup[0], setup[0], link)
 
 
+def test_a_wrong_packet_at_one_party_ends_the_deployment_on_the_others() -> None:
+    program = compile_plan(linear_plan(2, 1), batch=1, parties=2)
+    setup = Dealer(program, b"a" * 32).deal_setup()
+    parameters = split_parameters(program, random_values(program, 1), SeededEntropy(1))
+    mesh = local_mesh(2)
+    links = [Link(mesh[party], party, 2, bytes(16), 5.0) for party in range(2)]
+    with pytest.raises(InvalidInputError):
+        deploy(program, 0, setup[1], parameters[0], links[0])
+    with pytest.raises(ProtocolError, match="party 0 ended the session: a packet for party 1, not 0"):
+        deploy(program, 1, setup[1], parameters[1], links[1])
+
+
 def test_parties_with_masks_of_different_deployments_do_not_open() -> None:
     program = compile_plan(linear_plan(2, 1), batch=1, parties=2)
     setups = [Dealer(program, secret).deal_setup() for secret in (b"a" * 32, b"b" * 32)]

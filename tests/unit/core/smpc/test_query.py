@@ -21,7 +21,8 @@ def test_the_mask_is_a_function_of_all_subkeys_and_independent_of_their_order() 
 
 
 def test_the_words_of_a_masked_input_are_frozen() -> None:
-    assert [f"{word:016x}" for word in mask_input(PROGRAM, [[5.0, 3.0]], SUBKEYS)[0]] == [
+    words = mask_input(PROGRAM, [[5.0, 3.0]], SUBKEYS)[0]
+    assert [f"{word:016x}" for word in words] == [
         "babed9da7649996e",
         "322d598bce1fd82f",
     ]
