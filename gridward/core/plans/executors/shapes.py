@@ -1,7 +1,7 @@
 """Shapes, dtypes, memory and operations of a plan, found without computing: a run on torch's meta device."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -77,6 +77,7 @@ def propagate(plan: Plan, dims: Mapping[str, int], mask_rows: MaskRows = every_r
         walk.step(at, step)
     for output in plan.outputs:
         walk.output(output.name, output.role, output.ref)
+    walk.memory.copy_out(dict.fromkeys(output.ref for output in plan.outputs), walk.values)
     if walk.problems:
         sizes = ", ".join(f"{name}={size}" for name, size in dims.items())
         raise PlanRejectedError(listing(walk.problems) + (f" (at {sizes})" if sizes else ""))
@@ -116,6 +117,12 @@ class _Memory:
             self.holders[root] -= 1
             if not self.holders[root]:
                 self.total -= self.bytes[root]
+
+    def copy_out(self, names: Iterable[str], values: Mapping[str, Tensor | None]) -> None:
+        """Count results that are views in full: whoever takes them makes them contiguous."""
+        views = [values.get(name) for name in names if self.root.get(name) != name]
+        extra = sum(value.numel() * value.element_size() for value in views if value is not None)
+        self.peak = max(self.peak, self.total + extra)
 
 
 class _Walk:

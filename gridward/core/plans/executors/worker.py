@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Final, Self
 
 from torch import Tensor
 
@@ -19,7 +19,7 @@ from gridward.core.plans.executors import frames
 from gridward.core.plans.executors.frames import Frame
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
-from gridward.core.plans.plan import Plan
+from gridward.core.plans.plan import Cost, Plan
 
 #: A worker ends a late plan itself between two steps; after this much longer it is killed.
 GRACE_S: Final = 0.5
@@ -53,6 +53,18 @@ class WorkerPool:
     ) -> None:
         self.close()
 
+    def admit(self, plan: Plan, time_s: float = 30.0) -> Cost:
+        """Check a stranger's plan as ``gate.admit`` does, in another process: a large one takes seconds.
+
+        Raises:
+            PlanRejectedError: names every offending step.
+            PlanLimitError: the check took longer than ``time_s``.
+            BusyError: no process came free in time, or the pool is closed.
+        """
+        with self._worker() as worker:
+            request = _request("admit", plan, {}, Limits(time_s=time_s))
+            return Cost(**worker.ask(request, time_s, None).says["done"])
+
     def run(self, plan: Plan, inputs: Mapping[str, Tensor], limits: Limits) -> dict[str, Tensor]:
         """Compute a plan as ``plain.run`` does, in another process.
 
@@ -62,7 +74,7 @@ class WorkerPool:
             InvalidInputError, PlanRejectedError, PlanFailedError: as ``plain.run``.
         """
         with self._worker() as worker:
-            return dict(worker.ask(_request(plan, inputs, limits, None), limits.time_s, None).tensors)
+            return dict(worker.ask(_request("run", plan, inputs, limits), limits.time_s, None).tensors)
 
     def train(
         self,
@@ -87,7 +99,7 @@ class WorkerPool:
         groups = {"parameters": parameters, "rows": rows, "hyper": hyper or {}}
         tensors = {f"{group}/{name}": v for group, values in groups.items() for name, v in values.items()}
         with self._worker() as worker:
-            request = _request(plan, tensors, limits, dataclasses.asdict(schedule))
+            request = _request("train", plan, tensors, limits, schedule=dataclasses.asdict(schedule))
             answer = worker.ask(request, limits.time_s, on_epoch)
         return Training(dict(answer.tensors), tuple(Epoch(**raw) for raw in answer.says["done"]))
 
@@ -247,7 +259,6 @@ class _Worker:
         return PlanFailedError(f"the worker process ended with {code} while it ran the plan")
 
 
-def _request(
-    plan: Plan, tensors: Mapping[str, Tensor], limits: Limits, schedule: dict[str, Any] | None
-) -> Frame:
-    return Frame({"limits": dataclasses.asdict(limits), "schedule": schedule}, encode(plan), tensors)
+def _request(task: str, plan: Plan, tensors: Mapping[str, Tensor], limits: Limits, **more: object) -> Frame:
+    says = {"task": task, "limits": dataclasses.asdict(limits), **more}
+    return Frame(says, encode(plan), tensors)

@@ -27,6 +27,7 @@ from gridward.core.errors import GridError, PlanLimitError
 from gridward.core.plans.codec import decode
 from gridward.core.plans.executors import frames
 from gridward.core.plans.executors.frames import Frame
+from gridward.core.plans.executors.gate import admit
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.plain import run
 from gridward.core.plans.executors.training import Epoch, Schedule, run_epochs
@@ -80,9 +81,14 @@ def _answer(request: Frame, answers: BufferedWriter) -> Frame:
         limits = Limits(**request.says["limits"])
         plan = _plan(request.plan)
         with _bounded(limits.memory_bytes):
-            if request.says["schedule"] is None:
-                return Frame({"done": []}, tensors=run(plan, request.tensors, limits))
-            return _train(plan, request, limits, answers)
+            match request.says["task"]:
+                case "admit":
+                    return Frame({"done": dataclasses.asdict(admit(plan))})
+                case "train":
+                    return _train(plan, request, limits, answers)
+                case _:
+                    results = run(plan, request.tensors, limits)
+                    return Frame({"done": None}, tensors=_whole(results))
     except GridError as why:
         return Frame({"refused": why.code.value, "detail": why.detail})
     except Exception as why:  # noqa: BLE001 - the parent must learn of a bug; its text may hold private values
@@ -105,7 +111,14 @@ def _train(plan: Plan, request: Frame, limits: Limits, answers: BufferedWriter) 
         limits=limits,
         on_epoch=report,
     )
-    return Frame({"done": list(map(dataclasses.asdict, training.history))}, tensors=training.parameters)
+    return Frame(
+        {"done": list(map(dataclasses.asdict, training.history))}, tensors=_whole(training.parameters)
+    )
+
+
+def _whole(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Make views of less memory than they show into tensors while the limit on memory still holds."""
+    return {name: value.contiguous() for name, value in values.items()}
 
 
 def _group(request: Frame, group: str) -> dict[str, Tensor]:

@@ -104,6 +104,11 @@ def test_a_huge_value_is_foreseen_without_being_made() -> None:
     assert found.operations > 4 * 10**12
 
 
+def test_a_result_that_is_a_view_counts_in_full() -> None:
+    shown = plan((Op.EXPAND, (W, (1000, 4, 4)), ("a",)))
+    assert estimate(shown, {"B": 1}).peak_bytes == FED + 18 + 1000 * FED
+
+
 @pytest.mark.parametrize(
     ("step", "counted"),
     [
