@@ -180,6 +180,8 @@ class _Worker:
         Raises:
             RuntimeError: it cannot start; the message holds the end of its standard error.
         """
+        if self._ready:
+            return
         with self._ready_lock, self._timer(START_S):
             if not self._ready and self._receive() is None:
                 self.usable = False
