@@ -4,8 +4,17 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from gridward.core.smpc.correlations import Key, SlotArray, cut, expand, join, write_corrections
-from gridward.core.smpc.dealer import Dealing, input_gates, query_prgs, sums_of_draws
+from gridward.core.smpc.correlations import (
+    Key,
+    SlotArray,
+    cut,
+    expand,
+    input_gates,
+    join,
+    query_prgs,
+    write_corrections,
+)
+from gridward.core.smpc.dealer import Dealing, sums_of_draws
 from gridward.core.smpc.deployment import DeployedModel
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
@@ -33,7 +42,7 @@ def rigged_sessions(
     for party in range(program.parties):
         bundle, first = query_prgs(seeds[party])
         body = b"" if party else corrections
-        parts = expand(program.manifest, bundle, first, input_gates(program), body)
+        parts = expand(program.manifest, bundle, first, input_gates(program.gates), body)
         if party == 0:
             parts |= {key: join(kinds[key], parts[key], shift) for key, shift in shifts.items()}
         model = DeployedModel(party, program.parties, program.setup_digest, bytes(16), (), ())

@@ -149,6 +149,17 @@ def draw(prg: Prg, slot: Slot) -> SlotArray:
     return np.frombuffer(data, dtype=wire).astype(slot.dtype).reshape(slot.shape)
 
 
+def query_prgs(seed: bytes) -> tuple[Prg, Prg]:
+    """Give the expansion of a query's seed: for the bundle, and for the first wire's mask alone."""
+    root = Prg(seed)
+    return Prg(root.subkey("bundle")), Prg(root.subkey("input mask"))
+
+
+def input_gates(gates: Sequence[Gate]) -> frozenset[int]:
+    """Name the gates whose mask comes from the input subkey."""
+    return frozenset(at for at, gate in enumerate(gates) if isinstance(gate, Input))
+
+
 def join(kind: SlotKind, left: SlotArray, right: SlotArray) -> SlotArray:
     """Join two parts, modulo the width of their dtype."""
     return left + right if kind is SlotKind.SUM else left ^ right

@@ -7,10 +7,20 @@ from functools import reduce
 import numpy as np
 
 from gridward.core.smpc.comparison import Comparison
-from gridward.core.smpc.correlations import Key, SlotArray, compared, cut, draw, join, write_corrections
+from gridward.core.smpc.correlations import (
+    Key,
+    SlotArray,
+    compared,
+    cut,
+    draw,
+    input_gates,
+    join,
+    query_prgs,
+    write_corrections,
+)
 from gridward.core.smpc.gates.compare import mask_products, one_hot, top_bits
 from gridward.core.smpc.gates.linear import product
-from gridward.core.smpc.gates.local import move
+from gridward.core.smpc.gates.local import moved_mask
 from gridward.core.smpc.gates.select import pairs
 from gridward.core.smpc.gates.truncate import upper_bits
 from gridward.core.smpc.kernels import cpu
@@ -103,17 +113,6 @@ class Dealer:
         return write_packet(Packet(kind, party, parties, digest, self._name, serial, seed, body))
 
 
-def query_prgs(seed: bytes) -> tuple[Prg, Prg]:
-    """Give the expansion of a query's seed: for the bundle, and for the first wire's mask alone."""
-    root = Prg(seed)
-    return Prg(root.subkey("bundle")), Prg(root.subkey("input mask"))
-
-
-def input_gates(program: Program) -> frozenset[int]:
-    """Name the gates whose mask comes from the input subkey."""
-    return frozenset(at for at, gate in enumerate(program.gates) if isinstance(gate, Input))
-
-
 def _joined(slot: Slot, parts: Sequence[SlotArray]) -> SlotArray:
     return reduce(lambda left, right: join(slot.kind, left, right), parts)
 
@@ -121,7 +120,7 @@ def _joined(slot: Slot, parts: Sequence[SlotArray]) -> SlotArray:
 def sums_of_draws(program: Program, seeds: Sequence[bytes]) -> dict[Key, SlotArray]:
     """Give what all parties' draws of a query join to: the masks, where slots are not corrected."""
     prgs = [query_prgs(seed) for seed in seeds]
-    inputs = input_gates(program)
+    inputs = input_gates(program.gates)
     return {
         (slot.gate, slot.name): _joined(slot, [draw(prg[slot.gate in inputs], slot) for prg in prgs])
         for slot in program.manifest
@@ -156,7 +155,7 @@ class Dealing:
                 self.masks[gate.out] = Mask(self._sum(at, "mask"))
             case View() | Permute() | Windows():
                 if (mask := self.masks.get(gate.sources[0])) is not None:
-                    self.masks[gate.out] = moved_mask(gate, mask, self.program)
+                    self.masks[gate.out] = moved_mask(gate, mask, registers[gate.out])
             case Matmul() | Convolution():
                 words = self.masks[gate.sources[0]].words
                 weight = self.weights[gate.weight]
@@ -223,10 +222,3 @@ class Dealing:
         self._correct(at, "beta_mask", beta * flat)
         for name, carry in carries.items():
             self._correct(at, name, beta * np.ascontiguousarray(carry).reshape(-1))
-
-
-def moved_mask(gate: View | Permute | Windows, mask: Mask, program: Program) -> Mask:
-    """Move a mask, or a share of one, as the gate moves its wire."""
-    result = program.registers[gate.out]
-    carry = None if mask.carry is None else move(gate, mask.carry, result)
-    return Mask(move(gate, mask.words, result), carry)

@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gridward.core.errors import OutOfRangeError
-from gridward.core.smpc.correlations import draw
-from gridward.core.smpc.dealer import query_prgs
+from gridward.core.smpc.correlations import draw, query_prgs
 from gridward.core.smpc.deployment import encode_parameter
 from gridward.core.smpc.fixed_point import decode, encode
 from gridward.core.smpc.gates import local
 from gridward.core.smpc.gates.linear import product
 from gridward.core.smpc.gates.select import pairs
-from gridward.core.smpc.kernels import cpu
+from gridward.core.smpc.kernels import reference
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.packets import parse_packet
 from gridward.core.smpc.program import (
@@ -49,7 +48,7 @@ def evaluate(
     parameters: Mapping[str, ArrayLike],
     values: ArrayLike,
     masks: Mapping[int, RingArray] | None = None,
-    kernels: Kernels = cpu,
+    kernels: Kernels = reference,
 ) -> NDArray[np.float64]:
     """Compute a program in the clear: reals of ``program.output.shape``.
 

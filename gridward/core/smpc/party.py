@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gridward.core.errors import GridError, InvalidInputError
-from gridward.core.smpc.correlations import Key, SlotArray, expand
-from gridward.core.smpc.dealer import input_gates, moved_mask, query_prgs
+from gridward.core.smpc.correlations import Key, SlotArray, expand, input_gates, query_prgs
 from gridward.core.smpc.deployment import DeployedModel
 from gridward.core.smpc.gates import local, select, truncate
 from gridward.core.smpc.gates.linear import product
@@ -81,7 +80,7 @@ def prepare(
     if packet.deployment != deployed.deployment:
         raise InvalidInputError(f"a packet of deployment {packet.deployment.hex()}")
     bundle, first_wire = query_prgs(packet.seed)
-    parts = expand(program.manifest, bundle, first_wire, input_gates(program), packet.body)
+    parts = expand(program.manifest, bundle, first_wire, input_gates(program.gates), packet.body)
     agreed = (program.digest.encode(), packet.deployment, packet.serial)
     return load(program, deployed, parts, agreed, kernels)
 
@@ -107,7 +106,7 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
             masks[gate.out] = Mask(session.part(at, "mask").astype(np.uint64, copy=False))
         case View() | Permute() | Windows():
             if (mask := masks.get(gate.sources[0])) is not None:
-                masks[gate.out] = moved_mask(gate, mask, session.program)
+                masks[gate.out] = local.moved_mask(gate, mask, session.program.registers[gate.out])
         case Truncate() | TruncateFaithful():
             carry = session.part(at, "carry").astype(np.uint64, copy=False)
             masks[gate.out] = Mask(session.part(at, "high").astype(np.uint64, copy=False), carry)

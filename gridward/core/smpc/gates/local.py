@@ -7,6 +7,7 @@ import numpy as np
 from gridward.core.smpc.geometry import sum_pool, windows
 from gridward.core.smpc.program import Add, AddConstant, Permute, Register, Scale, SumPool, View, Windows
 from gridward.core.smpc.ring import RingArray, from_bytes, word
+from gridward.core.smpc.session import Mask
 
 Move: TypeAlias = View | Permute | Windows
 """Gates that only move words: they apply to masks and public words alike."""
@@ -21,6 +22,12 @@ def move(gate: Move, words: RingArray, result: Register) -> RingArray:
             return np.ascontiguousarray(words.transpose(gate.axes))
         case Windows():
             return windows(words, gate, cast(tuple[int, int], result.shape[-2:]))
+
+
+def moved_mask(gate: Move, mask: Mask, result: Register) -> Mask:
+    """Move a mask, or a share of one, as the gate moves its wire."""
+    carry = None if mask.carry is None else move(gate, mask.carry, result)
+    return Mask(move(gate, mask.words, result), carry)
 
 
 def add(gate: Add, left: RingArray, right: RingArray) -> RingArray:
