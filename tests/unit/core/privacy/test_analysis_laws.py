@@ -13,11 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridward.core.errors import PlanFailedError, PlanRejectedError
+from gridward.core.plans.dtypes import NAMES
 from gridward.core.plans.executors.plain import run
 from gridward.core.plans.executors.shapes import propagate
 from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Argument, DType, Kind, Output, Plan, Ref, Role
+from gridward.core.plans.validate import references
 from gridward.core.privacy.analysis import Finding, Level
+from gridward.core.privacy.flow import Free, Known, uneven
+from gridward.core.privacy.rules import RULES, Call
 from tests.support.sketches import Sketch
 
 B = 20
@@ -29,7 +33,24 @@ SHAPES = st.sampled_from(
     [(B, 4), (B, 2, 2), (4, B), (1, B, 4), (B, 4, 1), (80,), (2, 10, 4), (B,), (B, 1), (1, B), (4, 1), (2, 2)]
 )
 MENU = [
-    *("one", "two", "add", "sum", "mean", "var", "permute", "view", "unsqueeze", "squeeze", "expand", "cat"),
+    *(
+        "two",
+        "two",
+        "add",
+        "sum",
+        "one",
+        "two",
+        "add",
+        "sum",
+        "mean",
+        "var",
+        "permute",
+        "view",
+        "unsqueeze",
+        "squeeze",
+        "expand",
+        "cat",
+    ),
     *("pad", "select", "slice", "index", "cumsum", "softmax", "full", "arange", "where", "sort", "norm"),
 ]
 
@@ -79,7 +100,8 @@ def draw_plan(draw: Draw, sketch: Sketch) -> Plan:
     sketch.rows("x", 4), sketch.rows("y"), sketch.rows("c", dtype=DType.BOOL)
     sketch.public("p", B), sketch.public("q", 4), sketch.public("w", 4, 4)
     sketch.public("i", 2, dtype=DType.INT64)
-    names = ["x", "x", "y", "p", "q", "w"]
+    ones = [sketch(Op.FULL, shape, 1.0, DType.FLOAT64).name for shape in ((B, 4), (B,))]
+    names = ["x", "x", "x", "y", "p", "q", "w", *ones]
     for _ in range(draw(st.integers(2, 9))):
         op, args, results = draw_step(draw, names)
         made = sketch(op, *args, results=results)
@@ -129,6 +151,40 @@ def test_findings_do_not_depend_on_the_order_of_rows(data: st.DataObject) -> Non
         assert obeys(found, value[name], shuffled[name], order), (name, found, plan.steps)
         if found.level is Level.PUBLIC:
             assert torch.equal(value[name].nan_to_num(), shuffled[name].nan_to_num())
+
+
+def even(flow: Free, value: torch.Tensor) -> bool:
+    """Say whether the value is constant along every axis that is said to be so."""
+    return all(
+        torch.equal(value.select(axis, 0).unsqueeze(axis).expand_as(value).nan_to_num(), value.nan_to_num())
+        for axis in range(-value.ndim, 0)
+        if axis not in flow.varies and value.shape[axis]
+    )
+
+
+def public_flows(plan: Plan) -> dict[str, Free]:
+    """Follow the values that come from no rows through the rules, one by one."""
+    values = {name: value for name, value in propagate(plan, {}).values.items() if value is not None}
+    shapes = {name: tuple(value.shape) for name, value in values.items()}
+    dtypes = {name: NAMES[value.dtype] for name, value in values.items()}
+    flows: dict[str, Known] = {name: Free(False, shapes[name], uneven(shapes[name])) for name in "pqwi"}
+    for step in plan.steps:
+        if all(name in flows for name in references(step)):
+            found = RULES[step.op](Call(step, flows, shapes, dtypes, False))
+            flows |= dict(zip(step.out, found if isinstance(found, tuple) else (found,), strict=True))
+    return {name: flow for name, flow in flows.items() if isinstance(flow, Free)}
+
+
+@settings(max_examples=150)
+@given(data=st.data())
+def test_what_is_said_to_weigh_all_rows_the_same_does(data: st.DataObject) -> None:
+    plan = draw_plan(data.draw, Sketch())
+    try:
+        values = run(plan, inputs(None))
+    except PlanFailedError:
+        return
+    for name, flow in public_flows(plan).items():
+        assert name not in values or even(flow, values[name]), (name, flow, plan.steps)
 
 
 def test_the_law_is_not_empty() -> None:
