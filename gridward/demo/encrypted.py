@@ -1,13 +1,12 @@
 """Story 3: a model answers without anybody seeing it, the question or the answer."""
 
-import time
+from functools import partial
 
 import torch
 from torch import nn
 
-import gridward as gw
 from gridward.demo.federated import accuracy
-from gridward.demo.grid import DemoGrid
+from gridward.demo.grid import DemoGrid, await_found
 from gridward.demo.materials import Digits, linear_example
 from gridward.demo.stage import Stage
 
@@ -24,7 +23,7 @@ def play(grid: DemoGrid, stage: Stage, model: nn.Module, digits: Digits) -> None
     stage.act(
         "carol", "splits the trained LeNet into shares for hospital and public; the university deals masks"
     )
-    described = grid.scientist.describe_model("digits-lenet")
+    described = await_found(lambda: grid.scientist.describe_model("digits-lenet"), "the model")
     stage.result(str(described))
     _classify(grid, stage, model, digits)
     stage.saw(
@@ -56,31 +55,21 @@ def _ask_linear(grid: DemoGrid, stage: Stage) -> None:
     grid.owners["company"].serve_model(
         model, id="linear-in-the-clear", example_input=x, allow_remote_inference=True
     )
-    encrypted = float(_patiently(grid, "linear", x).output)
+    for name in ("linear", "linear-in-the-clear"):
+        await_found(partial(grid.scientist.describe_model, name), f"model {name}")
+    encrypted = float(grid.scientist.query_model("linear", x, mpc=True))
     clear = float(grid.scientist.query_model("linear-in-the-clear", x))
     stage.act("dana", "asks the model with weights [2, 4] and bias 1000 about [5, 3]")
     stage.result(f"{encrypted:.3f} encrypted, {clear:.3f} in the clear")
     assert abs(encrypted - 1022) < 0.001 and clear == 1022  # noqa: S101 - the demo checks what it shows
 
 
-def _patiently(grid: DemoGrid, name: str, x: torch.Tensor) -> gw.EncryptedAnswer:
-    """Ask; a model is found once its node's next heartbeat has told the gateway, so wait for that."""
-    deadline = time.monotonic() + 15
-    while True:
-        try:
-            return grid.scientist.ask_encrypted(name, x)
-        except gw.ObjectNotFoundError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.2)
-
-
 def _classify(grid: DemoGrid, stage: Stage, model: nn.Module, digits: Digits) -> None:
     images = digits.held_out["images"][:ASKED]
     with torch.no_grad():
         clear = model(images)
-    answers = [_patiently(grid, "digits-lenet", image[None]) for image in images]
-    encrypted = torch.cat([answer.output for answer in answers])
+    answers = [grid.scientist.ask_encrypted("digits-lenet", image) for image in images]
+    encrypted = torch.stack([answer.output for answer in answers])
     same = int((encrypted.argmax(1) == clear.argmax(1)).sum())
     times = sorted(answer.seconds for answer in answers[1:])
     stage.act("dana", f"asks the encrypted LeNet about {ASKED} held-out digits, one at a time")

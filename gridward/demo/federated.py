@@ -4,7 +4,7 @@ import torch
 from torch import nn
 
 import gridward as gw
-from gridward.demo.grid import DemoGrid
+from gridward.demo.grid import DemoGrid, await_found
 from gridward.demo.materials import Digits, lenet
 from gridward.demo.stage import Stage
 
@@ -19,6 +19,11 @@ def accuracy(model: nn.Module, digits: dict[str, torch.Tensor]) -> float:
         return float((model(digits["images"]).argmax(1) == digits["labels"]).float().mean())
 
 
+def _both(grid: DemoGrid) -> gw.SearchResult | None:
+    found = grid.scientist.search("#mnist")
+    return found if len(found) == 2 else None
+
+
 def play(grid: DemoGrid, stage: Stage, digits: Digits) -> nn.Module:
     """Publish the digits at two nodes, train over both, and return the model."""
     stage.title("2  Federated learning: the model travels, the data stays")
@@ -27,7 +32,7 @@ def play(grid: DemoGrid, stage: Stage, digits: Digits) -> nn.Module:
     for node, part in (("public", digits.first), ("university", digits.second)):
         grid.owners[node].publish("digits", part, description="MNIST digits", tags=["#mnist"], access=access)
         stage.act(grid.owners[node].name, f"publishes {len(part['labels']):,} MNIST digits to train on")
-    datasets = grid.scientist.search("#mnist")
+    datasets = await_found(lambda: _both(grid), "both nodes' digits")
     torch.manual_seed(MODEL_SEED)
     model = lenet()
     before = accuracy(model, digits.held_out)

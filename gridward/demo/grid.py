@@ -2,17 +2,22 @@
 
 import secrets
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import gridward as gw
 from gridward.client.gateway import GatewayClient
 from gridward.client.node import NodeClient
-from gridward.core.errors import NodeUnreachableError
+from gridward.core.errors import NodeUnreachableError, ObjectNotFoundError
 from gridward.core.schemas.gateway import NodeState
 from gridward.demo.processes import Server, Servers
 
 JOIN_S: Final = 30.0
+FIND_S: Final = 15.0
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +72,20 @@ def build(servers: Servers) -> DemoGrid:
         }
         _wait_until_live(head)
     return DemoGrid(owners, gw.network(gateway.url, username="dana", password=dana_password))
+
+
+def await_found(attempt: Callable[[], Found | None], what: str) -> Found:
+    """Repeat a look-up until it finds something: the gateway learns of new things a moment after their node.
+
+    Empty results and ``ObjectNotFoundError`` count as not found. Raises ``ObjectNotFoundError`` in the end.
+    """
+    deadline = time.monotonic() + FIND_S
+    while time.monotonic() < deadline:
+        with suppress(ObjectNotFoundError):
+            if found := attempt():
+                return found
+        time.sleep(0.1)
+    raise ObjectNotFoundError(f"the gateway did not learn of {what} within {FIND_S:.0f} s")
 
 
 def password() -> str:

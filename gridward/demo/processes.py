@@ -102,6 +102,10 @@ class Servers:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End all processes and remove their data; safe to call twice."""
         for server in reversed(self.all):
             server.stop()
         self._folder.cleanup()

@@ -5,7 +5,7 @@ import torch
 import gridward as gw
 from gridward.client.pointers import Pointer
 from gridward.core.errors import GridError
-from gridward.demo.grid import DemoGrid
+from gridward.demo.grid import DemoGrid, await_found
 from gridward.demo.materials import WARD, births
 from gridward.demo.stage import Stage
 
@@ -57,7 +57,7 @@ def play(grid: DemoGrid, stage: Stage) -> None:
 
 
 def _find(grid: DemoGrid, stage: Stage) -> gw.SearchResult:
-    hits = grid.scientist.search("#birth-records", "#february")
+    hits = await_found(lambda: grid.scientist.search("#birth-records", "#february"), "the ward's records")
     stage.act("dana", 'searches the grid for "#birth-records" "#february"')
     stage.result(repr(hits))
     return hits
@@ -74,7 +74,8 @@ def _is_refused(stage: Stage, words: str, question: Pointer) -> None:
 
 
 def _ask_all_wards(grid: DemoGrid, stage: Stage, table: dict[str, torch.Tensor]) -> None:
-    wards = grid.scientist.search("#birth-records", "#all-wards")["hospital"][0]
+    hits = await_found(lambda: grid.scientist.search("#birth-records", "#all-wards"), "all wards' records")
+    wards = hits["hospital"][0]
     boys = wards["male"] == 1
     difference = (wards["weight"] * boys).sum() / boys.sum() - (wards["weight"] * ~boys).sum() / (~boys).sum()
     spread, gap = wards["weight"].std().get(), difference.get()
