@@ -180,15 +180,16 @@ class _Worker:
         Raises:
             RuntimeError: it cannot start; the message holds the end of its standard error.
         """
-        if self._ready:
-            return
-        with self._ready_lock, self._timer(START_S):
-            if not self._ready and self._receive() is None:
+        with self._ready_lock:
+            if self._ready:
+                return
+            with self._timer(START_S):
+                self._ready = self._receive() is not None
+            if not self._ready:
                 self.usable = False
                 self._process.wait()
                 self._errors.seek(0)
                 raise RuntimeError(f"a plan worker cannot start: {self._errors.read()[-2000:].decode()}")
-            self._ready = True
 
     def ask(self, request: Frame, time_s: float, on_epoch: Callable[[Epoch], None] | None) -> Frame:
         """Send a request and wait for its answer, or the end of its time."""
