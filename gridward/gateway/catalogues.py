@@ -5,6 +5,7 @@ and entries that nobody of this gateway may discover, are dropped before anythin
 """
 
 import hashlib
+import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,6 +26,7 @@ from gridward.gateway.words import tag_of, words_of
 INDEX_FORMAT: Final = 1
 _CHUNK: Final = 500
 _FAULTS_SHOWN: Final = 20
+_DIRECTION_SIGNS: Final = frozenset({"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"})
 
 Key = tuple[str, str]
 Item = TypeVar("Item")
@@ -42,7 +44,7 @@ class Indexed:
 
 
 def mark_of(gateway_name: str, catalogue_digest: str) -> str:
-    """Return what is remembered of a stored catalogue: its digest, and all else that the index depends on."""
+    """Return what is remembered of what was indexed: its digest, and all else that the index depends on."""
     return hashlib.sha256(f"{INDEX_FORMAT}/{gateway_name}/{catalogue_digest}".encode()).hexdigest()
 
 
@@ -80,7 +82,7 @@ def index(catalogue: CatalogueIn, gateway_name: str) -> dict[Key, Indexed]:
         if key in seen:
             raise InvalidInputError(f"entries: {entry.kind} '{entry.id}' is there twice")
         seen.add(key)
-        _require_text(entry)
+        _require_names(entry)
         if readers := _readers(entry.discover, gateway_name):
             kept[key] = _indexed(key, entry, readers, gateway_name)
     return kept
@@ -89,7 +91,11 @@ def index(catalogue: CatalogueIn, gateway_name: str) -> dict[Key, Indexed]:
 def _indexed(key: Key, entry: EntryIn, readers: frozenset[str], gateway_name: str) -> Indexed:
     seal = mark_of(gateway_name, hashlib.sha256(entry.model_dump_json().encode()).hexdigest())
     terms = words_of(entry.name) | words_of(entry.description) | {tag_of(tag) for tag in entry.tags}
-    columns = entry.model_dump(mode="json", exclude={"id", "discover"}) | {"ref": entry.id, "digest": seal}
+    columns = entry.model_dump(mode="json", exclude={"id", "discover"}) | {
+        "ref": entry.id,
+        "description": _cleaned(entry.description),
+        "digest": seal,
+    }
     return Indexed(key, seal, columns, terms, readers)
 
 
@@ -108,12 +114,19 @@ def _parse(body: bytes) -> CatalogueIn:
         raise InvalidInputError("; ".join(told[:_FAULTS_SHOWN])) from why
 
 
-def _require_text(entry: EntryIn) -> None:
-    """Refuse control characters: they can forge lines on a reader's terminal, and PostgreSQL keeps no NUL."""
-    names = (entry.id, entry.name, *(tensor.name for tensor in entry.tensors))
-    prose = entry.description.replace("\n", " ").replace("\t", " ")
-    if not entry.id or not all(text.isprintable() for text in (*names, prose)):
-        raise InvalidInputError(f"entries: {entry.kind} {entry.id!r} has an empty id or control characters")
+def _require_names(entry: EntryIn) -> None:
+    """Refuse ids and names that could forge lines on a reader's terminal; no honest node has such."""
+    if not (entry.id.isprintable() and entry.name.isprintable()):
+        raise InvalidInputError(f"entries: {entry.kind} {entry.id!r} has control characters in id or name")
+
+
+def _cleaned(prose: str) -> str:
+    """Return a description without what moves a cursor, turns the reading direction or PostgreSQL refuses."""
+    return "".join(sign for sign in prose if sign in "\n\t" or _is_harmless(sign))
+
+
+def _is_harmless(sign: str) -> bool:
+    return unicodedata.category(sign) != "Cc" and unicodedata.bidirectional(sign) not in _DIRECTION_SIGNS
 
 
 def _require_member(node: Node | None) -> None:

@@ -14,6 +14,7 @@ from gridward.server.keys import Keys
 from gridward.server.tokens import LEEWAY_S, Kind, issue, read
 
 REQUEST_S: Final = 60.0
+_JTI_LENGTH: Final = 64
 
 
 class ReplayGuard:
@@ -78,5 +79,7 @@ def verify_request(
         raise NotSignedInError("the signature is for another request")
     if claims["exp"] - claims["iat"] > REQUEST_S:
         raise NotSignedInError("a signed request may live for a minute at most")
+    if len(claims["jti"]) > _JTI_LENGTH:
+        raise NotSignedInError("the signature's id is too long to be remembered")
     if not seen_jti.spend(f"{issuer}/{claims['jti']}", claims["exp"], now.timestamp()):
         raise NotSignedInError("this signed request was used before")

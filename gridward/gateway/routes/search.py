@@ -21,14 +21,16 @@ def find(
     caller: Caller,
     gateway: GatewayOf,
     db: ReadDb,
-    tag: Annotated[list[TagText] | None, Query(max_length=16, description="Every one must fit.")] = None,
+    tag: Annotated[
+        list[TagText], Query(default_factory=list, max_length=16, description="Every one must fit.")
+    ],
     q: Annotated[str, Query(max_length=200, description="Words of name and description, all of them.")] = "",
     type: Annotated[EntryKind | None, Query(description="Only datasets or only models.")] = None,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> SearchOut:
     """Find datasets and models on live nodes that the caller may discover."""
-    return search.find(gateway, db, caller, tag or [], q, type, offset, limit)
+    return search.find(gateway, db, caller, tag, q, type, offset, limit)
 
 
 @router.get("/models/{model_id}")

@@ -118,6 +118,12 @@ def test_a_call_without_an_end_is_refused(hospital: SigningNode) -> None:
     assert beat_with(hospital, token).status_code == 401
 
 
+def test_what_strangers_make_the_gateway_remember_is_short(hospital: SigningNode) -> None:
+    claims = claims_of(hospital) | {"jti": "x" * 5000}
+    token = jwt.encode(claims, hospital.keys.sign_key, "EdDSA", headers={"typ": tokens.Kind.REQUEST.value})
+    assert beat_with(hospital, token).status_code == 401
+
+
 def test_algorithm_none_is_refused(hospital: SigningNode) -> None:
     token = jwt.encode(claims_of(hospital), None, "none", headers={"typ": tokens.Kind.REQUEST.value})
     assert beat_with(hospital, token).status_code == 401
