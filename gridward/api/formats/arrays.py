@@ -48,7 +48,7 @@ def read_safetensors(path: Path, entity: str | None) -> Content:
 def read_npy(path: Path, columns: list[str] | None, entity: str | None) -> Content:
     """Read one array: named `data`, or cut into named columns."""
     # Not np.load: that also opens zips and pickles, whatever the file was announced as.
-    array = npy.open_memmap(path, mode="r", max_header_size=_HEADER_BYTES)
+    array: NDArray[np.generic] = npy.open_memmap(path, mode="r", max_header_size=_HEADER_BYTES)
     if columns is None:
         arrays = {_SOLE: array}
     else:

@@ -15,7 +15,6 @@ from gridward.api.node import Node
 from gridward.api.storage import require_room
 from gridward.api.tables.datasets import Upload
 from gridward.core.errors import (
-    BusyError,
     ConflictError,
     ObjectNotFoundError,
     SendNotPermittedError,
@@ -49,7 +48,7 @@ def create(node: Node, caller: Principal, body: UploadIn) -> UploadOut:
     with node.database.write() as db:
         lock(db, "blobs")
         if queries.open_uploads(db, caller.user_id) >= node.settings.uploads_open:
-            raise BusyError("you have too many open uploads on this node; finish or delete some")
+            raise ConflictError("you have too many open uploads on this node; finish or delete some")
         require_room(node, db, caller.user_id, body.size_bytes)
         if body.size_bytes > shutil.disk_usage(node.settings.data_dir).free:
             raise TooLargeError("this node's disk is full; ask its owner")
@@ -101,7 +100,10 @@ def expire(node: Node) -> None:
         stale = queries.stale_uploads(db, before)
     for upload in stale:
         with node.blobs.lock(upload.id):
-            _delete(node, upload)
+            with node.database.read() as db:
+                now = db.get(Upload, upload.id)
+            if now is not None and now.touched_at < before:
+                _delete(node, now)
 
 
 def _own(node: Node, caller: Principal, upload_id: str) -> Upload:
