@@ -143,7 +143,10 @@ def _release(
     counted: Sequence[Counted],
 ) -> ComputationOut:
     finite = all(bool(torch.isfinite(value).all()) for value in outputs.values())
-    decision = decide(job.analysis.findings, job.grants, counted, finite=finite)
+    with node.database.read() as db:
+        # a right that was taken back while the plan ran is gone
+        granted = grants(caller, db, job.behind)
+    decision = decide(job.analysis.findings, granted, counted, finite=finite)
     values = [tensors.encode(output.name, outputs[output.name]) for output in job.plan.outputs]
     releases.settle(node, caller, decision, action="release", subjects=_subjects(job), plan_digest=job.digest)
     return ComputationOut(answer=AnswerName.VALUE, values=values, objects=[])

@@ -6,6 +6,7 @@ than they hold.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 from sqlmodel import Session, col, delete
@@ -13,6 +14,7 @@ from sqlmodel import Session, col, delete
 from gridward.api import feeding, parameters, queries, queries_results, storage
 from gridward.api.model_store import behind_models, load, replace_parameters
 from gridward.api.node import Node
+from gridward.api.parties.dismissal import end_deployments
 from gridward.api.provenance import grants
 from gridward.api.services import releases
 from gridward.api.tables.accounts import AuditEntry
@@ -29,7 +31,7 @@ from gridward.core.errors import (
 )
 from gridward.core.plans import codec
 from gridward.core.plans.plan import Kind, Plan, Role
-from gridward.core.privacy.policy import Decision, decide_export
+from gridward.core.privacy.policy import Answer, Decision, decide_export
 from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.models import (
     InferenceIn,
@@ -157,6 +159,17 @@ def infer(node: Node, caller: Principal, model_id: str, body: InferenceIn) -> In
         decision = _export(db, model)
     if not allowed or not caller.may(Capability.INFER):
         raise AuthorizationError(f"you may not query model '{model_id}' in the clear; ask whoever hosts it")
+    door = partial(
+        releases.settle,
+        node,
+        caller,
+        decision,
+        action="inference",
+        subjects=[f"model:{model.id}"],
+        plan_digest=model.plan_digest,
+    )
+    if decision.answer is not Answer.VALUE:
+        door()
     plan = codec.from_dict(model.plan)
     values = load(node, model)
     given = {value.name: tensors.decode(value) for value in body.inputs}
@@ -166,19 +179,15 @@ def infer(node: Node, caller: Principal, model_id: str, body: InferenceIn) -> In
     inputs = {**values, **given}
     feeding.require_room(node, plan, feeding.meta_values(plan, inputs))
     outputs = node.workers.run(plan, inputs)
-    releases.settle(
-        node,
-        caller,
-        decision,
-        action="inference",
-        subjects=[f"model:{model.id}"],
-        plan_digest=model.plan_digest,
-    )
+    door()
     return InferenceOut(outputs=[tensors.encode(out.name, outputs[out.name]) for out in plan.outputs])
 
 
 def remove(node: Node, caller: Principal, model_id: str) -> None:
-    """Delete a model; for whoever hosts it and the node's owner."""
+    """Delete a model and end its encrypted deployments; for whoever hosts it and the node's owner."""
+    with node.database.read() as db:
+        _hosted(caller, db, model_id)
+    end_deployments(node, model_id, caller.name)
     with node.database.write() as db:
         model = _hosted(caller, db, model_id)
         unused = storage.drop(db, f"model:{model.id}")

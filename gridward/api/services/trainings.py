@@ -36,7 +36,7 @@ from gridward.core.plans.dtypes import DTYPES
 from gridward.core.plans.executors.training import Schedule
 from gridward.core.plans.plan import Kind, Plan, Role
 from gridward.core.privacy.analysis import Feed, Level
-from gridward.core.privacy.policy import Answer, Reason, decide_export, decide_training
+from gridward.core.privacy.policy import Answer, Decision, Reason, decide_export, decide_training
 from gridward.core.schemas.tensor import Tensor
 from gridward.core.schemas.trainings import EpochMetrics, TrainingIn, TrainingOut, TrainingState
 from gridward.server import audit
@@ -45,6 +45,8 @@ from gridward.server.principals import Capability, Principal
 
 INTERRUPTED: Final = "the node stopped while this training ran; start it again"
 _POLL_S: Final = 0.1
+_METRICS: Final = 4
+_DIGITS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     """Check everything, then train in the background.
 
     Who learns what: the caller the loss and metrics of each epoch, and the parameters if it may export them.
+    If it may not, at most four metrics, and all of it to three digits: a metric may be any function of the
+    parameters, so that a patient caller still learns something of them.
     The order of rows is drawn from ``seed`` and a secret of this node: the caller does not learn which rows
     were together in a batch.
 
@@ -85,6 +89,8 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     refusals = _refusals(plan, begin, hyper, sizes)
     fewest = min(body.batch_size, begin.dataset.rows)
     decision = decide_training(granted, fewest_rows=fewest, refusals=refusals)
+    if decision.answer is Answer.VALUE and decide_export(granted).answer is not Answer.VALUE:
+        _require_few_metrics(plan)
     error: type[GridError] = (
         PlanRejectedError if decision.reason is Reason.NOT_AN_AGGREGATE else AuthorizationError
     )
@@ -129,6 +135,9 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
     seconds = training.seconds
     if progress is not None and training.state == TrainingState.RUNNING:
         history, seconds = list(progress.history), node.trainings.elapsed_s(progress)
+    export = _export(node, caller, training)
+    if export.decision.answer is not Answer.VALUE:
+        history = [_coarse(item) for item in history]
     return TrainingOut(
         id=training.id,
         state=TrainingState(training.state),
@@ -137,7 +146,7 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
         epochs_done=len(history),
         history=history,
         seconds=seconds,
-        parameters=_parameters(node, caller, training),
+        parameters=_parameters(node, caller, training, export),
         created_at=training.created_at,
     )
 
@@ -231,6 +240,21 @@ def _refusals(
         known = feeding.analyse_plan(plan, values, feeds, counted=False)
         found |= dict.fromkeys(known.refusals)
     return tuple(found)
+
+
+def _require_few_metrics(plan: Plan) -> None:
+    """A metric may be any function of the parameters: who may not have these gets few and coarse ones."""
+    metrics = sum(output.role is Role.METRIC for output in plan.outputs)
+    if metrics > _METRICS:
+        raise PlanRejectedError(
+            f"the plan tells {metrics} metrics; who may not export the model gets {_METRICS} at most"
+        )
+
+
+def _coarse(item: EpochMetrics) -> EpochMetrics:
+    return EpochMetrics(
+        epoch=item.epoch, values={name: float(f"{value:.{_DIGITS}g}") for name, value in item.values.items()}
+    )
 
 
 def _secret_seed(node: Node, dataset: Dataset, seed: int) -> int:
@@ -351,22 +375,31 @@ def _stage(node: Node, training_id: str) -> int | None:
     return len(progress.history) if progress is not None else None
 
 
-def _parameters(node: Node, caller: Principal, training: Training) -> list[Tensor]:
-    if training.blob is None:
-        return []
+@dataclass(frozen=True, slots=True)
+class Export:
+    """Whether a run's parameters may leave now, and what is behind them."""
+
+    decision: Decision
+    behind: tuple[Behind, ...]
+
+
+def _export(node: Node, caller: Principal, training: Training) -> Export:
     with node.database.read() as db:
         rows = queries_results.training_sources(db, training.id)
-        behind = [Behind(row.dataset_id, row.version, row.rows) for row in rows]
-        decision = decide_export(grants(caller, db, behind))
-    if decision.answer is not Answer.VALUE:
+        behind = tuple(Behind(row.dataset_id, row.version, row.rows) for row in rows)
+        return Export(decide_export(grants(caller, db, behind)), behind)
+
+
+def _parameters(node: Node, caller: Principal, training: Training, export: Export) -> list[Tensor]:
+    if training.blob is None or export.decision.answer is not Answer.VALUE:
         return []
     values = parameters.read_all(node.blobs.path(training.blob))
     releases.settle(
         node,
         caller,
-        decision,
+        export.decision,
         action="parameters",
-        subjects=[training.id, *(item.table for item in behind)],
+        subjects=[training.id, *(item.table for item in export.behind)],
         plan_digest=training.plan_digest,
     )
     return [tensors.encode(name, value) for name, value in sorted(values.items())]

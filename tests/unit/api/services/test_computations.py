@@ -145,6 +145,22 @@ def test_discovery_alone_computes_nothing_and_is_told_so(ward: NodeUnderTest) ->
     assert code(ask(ward, dana, column(shown, "x").mean(), release=False)) == "not_authorized"
 
 
+def test_a_right_that_is_taken_back_while_a_plan_runs_is_gone(
+    ward: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = publish(ward, ward.as_("bob"), {"x": np.ones(20)}, name="fleeting", access={"compute": ["dana"]})
+    headers, bob = ward.as_("dana"), ward.as_("bob")
+    compute = ward.node.workers.run
+
+    def meanwhile(plan: Plan, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        path, change = f"/v1/datasets/{data['id']}", {"access": {"discover": ["dana"]}}
+        assert ward.client.patch(path, json=change, headers=bob).status_code == 200
+        return compute(plan, inputs)
+
+    monkeypatch.setattr(ward.node.workers, "run", meanwhile)
+    assert code(ask(ward, headers, column(data, "x").mean())) == "get_not_permitted"
+
+
 def test_every_decision_is_written_down_with_its_plan(ward: NodeUnderTest, births: Dataset) -> None:
     dana, weight = ward.as_("dana"), column(births, "weight")
     ask(ward, dana, weight.mean())

@@ -16,7 +16,7 @@ from gridward.core import tensors
 from gridward.core.plans import codec
 from gridward.core.plans.ops import Op
 from gridward.core.plans.optimizers import SGD
-from gridward.core.plans.plan import Ref, Step
+from gridward.core.plans.plan import Output, Ref, Role, Step
 from gridward.core.plans.trace import Traced, trace_module, trace_training
 from gridward.core.schemas.tensor import Tensor
 from gridward.core.schemas.uploads import MediaType
@@ -114,6 +114,28 @@ def test_who_may_train_need_not_be_who_may_take_the_model(ward: NodeUnderTest, d
     assert said["state"] == "done"
     assert len(said["history"]) == 5
     assert said["parameters"] == []
+    values = [value for item in said["history"] for value in item["values"].values()]
+    assert all(value == float(f"{value:.3g}") for value in values)
+    full = finish(ward, ward.as_("tess"), body_of(digits))["history"]
+    assert any(item["values"]["loss"] != float(f"{item['values']['loss']:.3g}") for item in full)
+
+
+def test_metrics_are_no_way_around_the_right_to_export(ward: NodeUnderTest, digits: Dataset) -> None:
+    taps = [
+        Step(
+            Op.SELECT_INT,
+            (Ref(next(o.ref for o in STEP.plan.outputs if o.name == "0.bias")), 0, at),
+            (f"m{at}",),
+        )
+        for at in range(8)
+    ]
+    outputs = (*STEP.plan.outputs, *(Output(f"m{at}", Role.METRIC, f"m{at}") for at in range(8)))
+    plan = replace(STEP.plan, steps=(*STEP.plan.steps, *taps), outputs=outputs)
+    order = body_of(digits, epochs=1) | {"plan": codec.to_dict(plan)}
+    refused = begin(ward, ward.as_("tom"), order)
+    assert code(refused) == "plan_rejected"
+    assert "8" in refused.json()["detail"] or "9" in refused.json()["detail"]
+    assert finish(ward, ward.as_("tess"), order)["state"] == "done"
 
 
 @pytest.mark.parametrize(
