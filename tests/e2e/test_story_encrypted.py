@@ -197,3 +197,32 @@ def test_every_role_may_be_killed_and_the_next_query_works_after_its_return(
 def integrity(database: Path) -> str:
     with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
         return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
+
+
+def test_a_withdrawn_model_leaves_no_share_and_no_secret_behind(grid: Grid, dana: gw.GatewayClient) -> None:
+    before = {name: secret_files(grid, name) for name in grid.nodes}
+    serve(grid, linear(), "brief", torch.zeros(1, 2))
+    held = {name: secret_files(grid, name) - before[name] for name in grid.nodes}
+    assert held["hospital"] and held["public"] and held["university"] and not held["company"]
+    with grid.owner("company") as company:
+        company.withdraw_model("brief")
+    eventually(
+        lambda: all(secret_files(grid, name) <= before[name] for name in grid.nodes) or None, "the wiping"
+    )
+    with pytest.raises(gw.ObjectNotFoundError):
+        dana.query_model("brief", torch.zeros(1, 2), mpc=True)
+
+
+def secret_files(grid: Grid, node: str) -> set[str]:
+    folder = grid.nodes[node].data_dir
+    return {
+        str(path) for kind in ("parties", "provider") for path in (folder / kind).rglob("*") if path.is_file()
+    }
+
+
+def test_a_deployment_that_is_ready_takes_no_other_parameters(grid: Grid) -> None:
+    serve(grid, linear(), "fixed", torch.zeros(1, 2))
+    with grid.owner("company") as company:
+        deployment = company.transport.send("GET", "/v1/models/fixed/deployment").json()
+        assert (deployment["state"], deployment["parameter_grants"]) == ("ready", [])
+        company.withdraw_model("fixed")

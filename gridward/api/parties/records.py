@@ -1,5 +1,6 @@
 """Deployments that this node has a role in: stored, found again, and who may speak about them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -108,6 +109,12 @@ def deployment_of_model(db: Session, model_id: str) -> Deployment | None:
         col(Deployment.model_id) == model_id, col(Deployment.role) == Role.HOST.value
     )
     return db.exec(rows.order_by(col(Deployment.created_at).desc())).first()
+
+
+def deployments_of_model(db: Session, model_id: str) -> Sequence[Deployment]:
+    """Every deployment of a model hosted here; for the host itself."""
+    hosted = col(Deployment.role) == Role.HOST.value
+    return db.exec(select(Deployment).where(col(Deployment.model_id) == model_id, hosted)).all()
 
 
 def log(node: Node, db: Session, actor: str, action: str, subject: str) -> None:

@@ -74,6 +74,7 @@ class Room:
     pools: Cache[str, BundlePool] = field(default_factory=lambda: Cache(KEPT_MODELS))
     dealing: threading.Lock = field(default_factory=threading.Lock)
     fetching: threading.Lock = field(default_factory=threading.Lock)
+    storing: threading.Lock = field(default_factory=threading.Lock)
     errands: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "bundles"))
     _running: threading.Condition = field(default_factory=threading.Condition)
     _runs: int = 0

@@ -11,8 +11,8 @@ from sqlmodel import Session
 from gridward.api import queries, queries_results
 from gridward.api.node import Node
 from gridward.api.parties import grants, records
-from gridward.api.parties.calls import Peer
 from gridward.api.parties.directory import find_holders
+from gridward.api.parties.dismissal import dismiss, peer_of, role_paths
 from gridward.api.parties.documents import check_roles, compile_document
 from gridward.api.parties.grants import Grant, Purpose
 from gridward.api.parties.records import Role
@@ -67,7 +67,7 @@ def propose(node: Node, caller: Principal, body: DeploymentIn) -> DeploymentOut:
         with node.database.write() as db:
             records.remember(node, db, document, Role.HOST, -1, caller.name)
     except BaseException:
-        _dismiss(node, document, _role_paths(document))
+        dismiss(node, document)
         raise
     return _describe(node, document, DeploymentState.PROPOSED, program, None, caller)
 
@@ -82,7 +82,7 @@ def activate(node: Node, caller: Principal, deployment_id: str, body: Activation
     with ThreadPoolExecutor(len(document.parties)) as pool:
         calls = [
             pool.submit(
-                node.calls.send, _peer(party), "POST", path, timeout_s=2 * node.settings.party_timeout_s
+                node.calls.send, peer_of(party), "POST", path, timeout_s=2 * node.settings.party_timeout_s
             )
             for party in document.parties
         ]
@@ -103,7 +103,7 @@ def withdraw(node: Node, caller: Principal, deployment_id: str) -> None:
     record = records.find(node, deployment_id, Role.HOST)
     with node.database.read() as db:
         _own_model(caller, db, record.document.model_id)
-    _dismiss(node, record.document, _role_paths(record.document))
+    dismiss(node, record.document)
     records.forget(node, deployment_id, caller.name)
 
 
@@ -184,32 +184,18 @@ def _draft(
     return document.model_copy(update={"program_digest": program.digest}), program
 
 
-def _role_paths(document: DeploymentDocument) -> list[tuple[RoleHolder, str]]:
-    parties = [(party, f"/v1/parties/deployments/{document.id}") for party in document.parties]
-    return [*parties, (document.crypto_provider, f"/v1/provider/deployments/{document.id}")]
-
-
 def _ask_all(node: Node, document: DeploymentDocument) -> None:
     raw = document.model_dump_json(by_alias=True).encode()
-    accepted: list[tuple[RoleHolder, str]] = []
     try:
-        for holder, path in _role_paths(document):
-            answer = node.calls.send(_peer(holder), "PUT", path, raw, timeout_s=node.settings.party_timeout_s)
-            accepted.append((holder, path))
+        for holder, path in role_paths(document):
+            answer = node.calls.send(
+                peer_of(holder), "PUT", path, raw, timeout_s=node.settings.party_timeout_s
+            )
             if Acceptance.model_validate_json(answer).program_digest != document.program_digest:
                 raise DeploymentRefusedError(f"{holder.name} compiles another program from this plan")
     except GridError as why:
-        _dismiss(node, document, accepted)
+        dismiss(node, document)
         raise DeploymentRefusedError(f"the deployment was refused: {why.detail}") from why
-
-
-def _dismiss(node: Node, document: DeploymentDocument, roles: list[tuple[RoleHolder, str]]) -> None:
-    for holder, path in roles:
-        try:
-            node.calls.send(_peer(holder), "DELETE", path, timeout_s=node.settings.party_timeout_s)
-        except GridError as why:
-            with node.database.write() as db:
-                records.log(node, db, why.detail, "deployment.dismiss-failed", document.id)
 
 
 def _next_serial(db: Session, deployment_id: str, batch: int) -> int:
@@ -265,7 +251,3 @@ def _describe(
         parameter_grants=_grants(node, document, grant) if wants else [],
         created_at=row.created_at,
     )
-
-
-def _peer(holder: RoleHolder) -> Peer:
-    return Peer(holder.node_id, holder.name, holder.url)

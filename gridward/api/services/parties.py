@@ -18,7 +18,7 @@ from gridward.api.parties.grants import Grant, Purpose
 from gridward.api.parties.links import connect_parties
 from gridward.api.parties.records import Record, Role
 from gridward.api.parties.room import OPEN_QUERIES, OpenQuery
-from gridward.api.parties.stock import take_bundle
+from gridward.api.parties.stock import fetch_ahead, take_bundle
 from gridward.core.errors import (
     AuthorizationError,
     ConflictError,
@@ -83,20 +83,23 @@ def store_parameters(node: Node, token: str, deployment_id: str, sealed: bytes) 
     packet = unseal(node.keys.seal_key.private_bytes_raw(), sealed, purpose)
     load_parameters(_program(node, record, 1), record.position, packet)
     path = folder_of(node, deployment_id) / PARAMETERS
-    if record.state is not DeploymentState.PROPOSED or (path.exists() and path.read_bytes() != packet):
-        raise ConflictError("this deployment has its parameters; deploy the changed model anew")
-    replace_durably(path, packet)
+    with node.room.storing:
+        if path.exists() and path.read_bytes() != packet:
+            raise ConflictError("this deployment has its parameters; deploy the changed model anew")
+        replace_durably(path, packet)
     with node.database.write() as db:
         records.log(node, db, grant.caller, "deployment.parameters", deployment_id)
 
 
 def activate(node: Node, token: str, deployment_id: str) -> None:
-    """Fetch the set-up packet and open W + B with the other parties. Repeating it sends the same bytes."""
+    """Fetch the set-up packet and open W + B with the other parties.
+
+    A party that is ready does it again when asked: another may have been cut off before it was, and needs all
+    to take part. Repeating sends the same bytes.
+    """
     record = records.find(node, deployment_id, Role.PARTY)
     path = f"POST /v1/parties/deployments/{deployment_id}/activation"
     records.verify_signer(node, token, b"", path, record.document.host)
-    if record.state is DeploymentState.READY:
-        return
     folder = folder_of(node, deployment_id)
     if not (folder / PARAMETERS).exists():
         raise ConflictError(f"{node.settings.name} has no parameter share yet; send it first")
@@ -108,7 +111,7 @@ def activate(node: Node, token: str, deployment_id: str) -> None:
     link.close()
     replace_durably(folder / MODEL, model.to_bytes())
     records.set_state(node, deployment_id, DeploymentState.READY, record.document.host.name)
-    wipe(folder / PARAMETERS)
+    node.room.errands.submit(fetch_ahead, node, record, 0)
 
 
 def open_query(node: Node, token: str, deployment_id: str, query_id: str) -> SealedOut:
@@ -142,8 +145,8 @@ def answer(node: Node, token: str, deployment_id: str, query_id: str, masked: by
     program = _program(node, record, grant.batch)
     if len(masked) != 8 * int(np.prod(program.input.shape)):
         raise InvalidInputError(f"a masked input of shape {program.input.shape} takes 8 bytes an element")
-    query = node.room.take(query_id)
     with node.room.running(node.settings.queries_at_once if record.position == 0 else OPEN_QUERIES):
+        query = node.room.take(query_id)
         link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party)
         result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
         link.close()
