@@ -1,0 +1,84 @@
+"""The closed list of benchmarks: what each measures, its options, and the module whose ``run`` it is."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from gridward.bench.measure import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """An option of the command line, with what it may be; ``low`` to ``high`` where it is a number."""
+
+    name: str
+    help: str
+    choices: tuple[str, ...] = ()
+    low: int = 1
+    high: int = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """One benchmark. ``defaults`` names the options that it reads; all others are refused."""
+
+    summary: str
+    module: str
+    defaults: dict[str, Any]
+
+
+FLAGS: Final = {
+    flag.name: flag
+    for flag in (
+        Flag("repeat", "counted runs of each case, after a warm-up", high=10_000),
+        Flag("model", "network with seeded random weights", choices=("mlp", "lenet")),
+        Flag("batch", "rows of one query", high=1024),
+        Flag("parties", "computing parties", low=2, high=5),
+        Flag("link", "threads of one process, or node processes on loopback", choices=("process", "ws")),
+        Flag("threads", "torch's threads, in what is compared with torch", high=1024),
+        Flag("nodes", "nodes of the grid", high=1000),
+        Flag("datasets", "datasets that each node lists", high=10_000),
+    )
+}
+
+BENCHES: Final = {
+    "ring-matmul": Bench(
+        "products modulo 2^64: the core's kernel against torch and NumPy, at the shapes of LeNet and 512",
+        "gridward.bench.ring_matmul",
+        {"repeat": 7, "threads": 1},
+    ),
+    "relu": Bench(
+        "one secure ReLU layer, all parties in this process: elements a second, rounds, bytes",
+        "gridward.bench.relu",
+        {"repeat": 5, "parties": 2},
+    ),
+    "inference": Bench(
+        "encrypted inference: online and offline seconds, rounds, bytes, error against float, memory",
+        "gridward.bench.inference",
+        {"repeat": 5, "model": "lenet", "batch": 1, "parties": 2, "link": "process"},
+    ),
+    "plan": Bench(
+        "a network as a plan in the plain executor against torch: overhead of a step",
+        "gridward.bench.plan",
+        {"repeat": 7, "model": "mlp", "batch": 1, "threads": 1},
+    ),
+    "api": Bench(
+        "requests a second of a node process: its public facts, and a mean computed on data",
+        "gridward.bench.api",
+        {"repeat": 3},
+    ),
+    "search": Bench(
+        "requests a second of a gateway process that lists many datasets of many nodes",
+        "gridward.bench.search",
+        {"repeat": 3, "nodes": 50, "datasets": 100},
+    ),
+    "federated": Bench(
+        "a round of federated averaging over node processes: seconds, updates a second",
+        "gridward.bench.federated",
+        {"repeat": 3, "model": "lenet", "nodes": 2},
+    ),
+}
+
+
+def options_of(bench: Bench, given: dict[str, Any]) -> Options:
+    """Fill in the defaults of a benchmark."""
+    return Options(**(bench.defaults | given))

@@ -1,0 +1,78 @@
+"""What a bundle costs at a real provider: asked for over HTTP, signed and unsealed with the parties' keys."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+import httpx2
+
+from gridward.client.transport import TIMEOUT, Transport
+from gridward.core.schemas.deployments import BundleIn, DeploymentDocument, SealedOut
+from gridward.core.smpc import purposes
+from gridward.core.smpc.sealing import unseal
+from gridward.server.keys import Keys
+from gridward.server.signing import sign_request
+
+FIRST_SERIAL: Final = 10**6
+"""Far from the numbers of real queries, so that no bundle of theirs is touched."""
+Part = TypeVar("Part")
+
+
+@dataclass(frozen=True, slots=True)
+class Dealt:
+    """One bundle: from the parties' calls until each has its packet, and the bytes of all packets."""
+
+    seconds: float
+    packet_bytes: int
+
+
+class Asking:
+    """All parties of a deployment, as far as the provider sees them."""
+
+    def __init__(
+        self,
+        document: DeploymentDocument,
+        keys: Sequence[Keys],
+        http: httpx2.Client,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._document = document
+        self._keys = keys
+        self._provider = Transport(document.crypto_provider.url, http=http)
+        self._pool = pool
+
+    def take(self, batch: int, number: int) -> Dealt:
+        """Have all parties fetch their packets of a new bundle side by side, then confirm them."""
+        body = BundleIn(batch=batch, serial=FIRST_SERIAL + number)
+        began = time.perf_counter()
+        sizes = self._each(lambda at: len(self._fetch(at, body)))
+        seconds = time.perf_counter() - began
+        self._each(lambda at: self._send(at, "bundles/confirmation", body))
+        return Dealt(seconds, sum(sizes))
+
+    def _each(self, work: Callable[[int], Part]) -> list[Part]:
+        return list(self._pool.map(work, range(len(self._keys))))
+
+    def _fetch(self, at: int, body: BundleIn) -> bytes:
+        sealed = SealedOut.model_validate_json(self._send(at, "bundles", body)).raw()
+        purpose = purposes.bundle(self._document.id, at, body.batch, body.serial)
+        return unseal(self._keys[at].seal_key.private_bytes_raw(), sealed, purpose)
+
+    def _send(self, at: int, what: str, body: BundleIn) -> bytes:
+        path = f"/v1/provider/deployments/{self._document.id}/{what}"
+        content = body.model_dump_json().encode()
+        signed = sign_request(
+            self._keys[at], self._document.crypto_provider.node_id, content, target=f"POST {path}"
+        )
+        headers = {"authorization": f"Bearer {signed}", "content-type": "application/json"}
+        return self._provider.send("POST", path, content=content, headers=headers).content
+
+
+@contextmanager
+def asking(document: DeploymentDocument, keys: Sequence[Keys]) -> Iterator[Asking]:
+    """Speak for all parties of a deployment; ``keys`` in party order."""
+    with httpx2.Client(timeout=TIMEOUT) as http, ThreadPoolExecutor(len(keys)) as pool:
+        yield Asking(document, keys, http, pool)
