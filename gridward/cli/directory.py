@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from gridward.cli.output import say, table
-from gridward.cli.session import Password, Url, Username, grid
+from gridward.cli.session import Password, Url, Username, calls
+from gridward.client import directory
 
 app = typer.Typer(help="Nodes of a gateway.", no_args_is_help=True)
 Node = Annotated[str, typer.Argument(help="The node's name or id.")]
@@ -14,8 +15,8 @@ Node = Annotated[str, typer.Argument(help="The node's name or id.")]
 @app.command("list")
 def list_nodes(url: Url, username: Username, password: Password) -> None:
     """List the nodes of the grid; for its owner also those that ask to join."""
-    with grid(url, username, password) as gateway:
-        rows = [(one.name, one.state.value, one.owner, one.url, one.id) for one in gateway.nodes()]
+    with calls(url, username, password) as gateway:
+        rows = [(one.name, one.state.value, one.owner, one.url, one.id) for one in directory.nodes(gateway)]
     table(("node", "state", "owner", "address", "id"), rows, empty="no nodes")
 
 
@@ -28,14 +29,14 @@ def approve(
     password: Password,
 ) -> None:
     """Take a node in."""
-    with grid(url, username, password) as gateway:
-        taken = gateway.approve(node, owner=owner)
+    with calls(url, username, password) as gateway:
+        taken = directory.decide(gateway, node, approved=True, owner=owner)
     say(f"{taken.name} is {taken.state.value}, owned by {taken.owner}")
 
 
 @app.command()
 def refuse(node: Node, url: Url, username: Username, password: Password) -> None:
     """Refuse a node, or turn one out."""
-    with grid(url, username, password) as gateway:
-        turned = gateway.refuse(node)
+    with calls(url, username, password) as gateway:
+        turned = directory.decide(gateway, node, approved=False, owner="unknown")
     say(f"{turned.name} is {turned.state.value}")

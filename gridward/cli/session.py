@@ -7,6 +7,8 @@ from typing import Annotated, TypeAlias
 import typer
 
 import gridward as gw
+from gridward.client.credentials import PasswordSession
+from gridward.client.transport import Transport
 
 Url: TypeAlias = Annotated[
     str,
@@ -25,7 +27,7 @@ Password: TypeAlias = Annotated[
 
 @contextmanager
 def node(url: str, username: str, password: str) -> "Iterator[gw.NodeClient]":
-    """Be signed in to a node for one command."""
+    """Be signed in to a node for one command that handles data or models."""
     client = gw.connect(url, username=username, password=password)
     try:
         yield client
@@ -34,24 +36,14 @@ def node(url: str, username: str, password: str) -> "Iterator[gw.NodeClient]":
 
 
 @contextmanager
-def grid(url: str, username: str, password: str) -> "Iterator[gw.GatewayClient]":
-    """Be signed in to a gateway for one command."""
-    client = gw.network(url, username=username, password=password)
+def calls(url: str, username: str, password: str) -> Iterator[Transport]:
+    """Be signed in to whatever answers at the address, for a command that needs no torch: quick to start."""
+    anonymous = Transport(url)
     try:
-        yield client
+        session = PasswordSession.open(anonymous, username, password)
+        try:
+            yield anonymous.with_credentials(session)
+        finally:
+            session.close()
     finally:
-        client.sign_out()
-
-
-@contextmanager
-def server(url: str, username: str, password: str) -> "Iterator[gw.NodeClient | gw.GatewayClient]":
-    """Be signed in to whatever answers at the address, for one command."""
-    client: gw.NodeClient | gw.GatewayClient
-    try:
-        client = gw.connect(url, username=username, password=password)
-    except gw.InvalidInputError:
-        client = gw.network(url, username=username, password=password)
-    try:
-        yield client
-    finally:
-        client.sign_out()
+        anonymous.close()

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-import gridward as gw
 from gridward.cli.output import say
+from gridward.client.accounts import set_up
+from gridward.client.transport import Transport
 from gridward.server import keys
 from gridward.server.settings import GatewaySettings, NodeSettings
 
@@ -46,5 +47,9 @@ def claim(
     ],
 ) -> None:
     """Become the owner of a running server, with the one-time token."""
-    gw.setup_owner(url, token, username, password)
+    server = Transport(url)
+    try:
+        set_up(server, token, username, password)
+    finally:
+        server.close()
     say(f"{username} owns {url}")

@@ -5,7 +5,8 @@ from typing import Annotated
 import typer
 
 from gridward.cli.output import say, table
-from gridward.cli.session import Password, Url, Username, server
+from gridward.cli.session import Password, Url, Username, calls
+from gridward.client.accounts import Accounts
 
 app = typer.Typer(help="Accounts of a node or gateway.", no_args_is_help=True)
 Who = Annotated[str, typer.Argument(help="User name; `dana@grid` for an identity of a gateway.")]
@@ -17,10 +18,10 @@ Role = Annotated[
 @app.command("list")
 def list_users(url: Url, username: Username, password: Password) -> None:
     """List accounts."""
-    with server(url, username, password) as home:
+    with calls(url, username, password) as home:
         rows = [
             (user.username, user.role.value, "disabled" if user.disabled else "active")
-            for user in home.users.list()
+            for user in Accounts(home).list()
         ]
     table(("user", "role", "state"), rows, empty="no accounts")
 
@@ -43,16 +44,16 @@ def add(
     role: Role = "data_scientist",
 ) -> None:
     """Make an account."""
-    with server(url, username, password) as home:
-        made = home.users.add(who, new_password, role)
+    with calls(url, username, password) as home:
+        made = Accounts(home).add(who, new_password, role)
     say(f"{made.username} is a {made.role.value} here")
 
 
 @app.command()
 def admit(who: Who, url: Url, username: Username, password: Password, role: Role = "data_scientist") -> None:
     """Give an identity of a gateway a role on this node."""
-    with server(url, username, password) as home:
-        made = home.users.admit(who, role)
+    with calls(url, username, password) as home:
+        made = Accounts(home).admit(who, role)
     say(f"{made.username} is a {made.role.value} here")
 
 
@@ -65,22 +66,22 @@ def role(
     password: Password,
 ) -> None:
     """Change a role."""
-    with server(url, username, password) as home:
-        changed = home.users.set_role(who, new_role)
+    with calls(url, username, password) as home:
+        changed = Accounts(home).set_role(who, new_role)
     say(f"{changed.username} is a {changed.role.value} here")
 
 
 @app.command()
 def disable(who: Who, url: Url, username: Username, password: Password) -> None:
     """Lock an account; its sessions end at once."""
-    with server(url, username, password) as home:
-        home.users.disable(who)
+    with calls(url, username, password) as home:
+        Accounts(home).disable(who)
     say(f"{who} is locked")
 
 
 @app.command()
 def enable(who: Who, url: Url, username: Username, password: Password) -> None:
     """Unlock an account."""
-    with server(url, username, password) as home:
-        home.users.enable(who)
+    with calls(url, username, password) as home:
+        Accounts(home).enable(who)
     say(f"{who} is unlocked")

@@ -38,3 +38,9 @@ class Accounts:
     def enable(self, username: str) -> UserOut:
         """Unlock an account."""
         return self._server.fetch(UserOut, "PATCH", f"/v1/users/{username}", body={"disabled": False})
+
+
+def set_up(server: Transport, token: str, username: str, password: str) -> UserOut:
+    """Become the server's owner with the one-time token; raises ``SetupRefusedError``."""
+    body = {"token": token.strip(), "username": username, "password": password}
+    return server.fetch(UserOut, "POST", "/v1/setup", body=body)

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import httpx2
 
+from gridward.client.accounts import set_up
 from gridward.client.credentials import PasswordSession
 from gridward.client.gateway import GatewayClient
 from gridward.client.node import NodeClient
@@ -54,10 +55,9 @@ def setup_owner(
 
     The token is spent. Raises ``SetupRefusedError`` if it is wrong or was used.
     """
-    body = {"token": token.strip(), "username": username, "password": password}
     server = Transport(url, http=http)
     try:
-        return server.fetch(UserOut, "POST", "/v1/setup", body=body)
+        return set_up(server, token, username, password)
     finally:
         server.close()
 

@@ -6,14 +6,14 @@ from types import TracebackType
 
 import torch
 
-from gridward.client import encrypted, federated, models
+from gridward.client import directory, encrypted, federated, models
 from gridward.client.accounts import Accounts
 from gridward.client.credentials import GatewayIdentity, PasswordSession
 from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.encrypted import Asker, EncryptedAnswer, EncryptedModel
 from gridward.client.federated import TrainingResult
 from gridward.client.node import NodeClient
-from gridward.client.paging import collected, collected_up_to
+from gridward.client.paging import collected_up_to
 from gridward.client.place import segment
 from gridward.client.search import SearchResult, words_and_tags
 from gridward.client.training import Loss, Recipe, Run
@@ -21,9 +21,7 @@ from gridward.client.transport import Transport
 from gridward.core.federation.strategies import FedAvg, Strategy
 from gridward.core.plans.optimizers import Optimizer
 from gridward.core.schemas.gateway import (
-    ApprovalIn,
     DirectoryNode,
-    DirectoryOut,
     GatewayOut,
     Hit,
     ModelLocation,
@@ -89,11 +87,11 @@ class GatewayClient:
 
     def nodes(self) -> list[DirectoryNode]:
         """The directory: all nodes, live or away; for the gateway's owner also those that ask to join."""
-        return collected(lambda page: self._transport.fetch(DirectoryOut, "GET", "/v1/nodes", params=page))
+        return directory.nodes(self._transport)
 
     def find_node(self, name: str) -> DirectoryNode:
         """One node of the directory, by name or id; raises ``ObjectNotFoundError``."""
-        return self._transport.fetch(DirectoryNode, "GET", f"/v1/nodes/{segment(name)}")
+        return directory.find(self._transport, name)
 
     def node(self, name: str) -> NodeClient:
         """Reach a node by name or id, as ``user@grid``."""
@@ -102,11 +100,11 @@ class GatewayClient:
 
     def approve(self, node: str, *, owner: str) -> DirectoryNode:
         """Take a node in (gateway's owner only). ``owner``: who owns it; no owner fills two roles."""
-        return self._decide(node, ApprovalIn(approved=True, owner=owner))
+        return directory.decide(self._transport, node, approved=True, owner=owner)
 
     def refuse(self, node: str, *, owner: str = "unknown") -> DirectoryNode:
         """Refuse a node, or turn one out (gateway's owner only)."""
-        return self._decide(node, ApprovalIn(approved=False, owner=owner))
+        return directory.decide(self._transport, node, approved=False, owner=owner)
 
     def model_node(self, model_id: str) -> NodeClient:
         """Reach the node that hosts a model; raises ``ObjectNotFoundError``."""
@@ -182,10 +180,6 @@ class GatewayClient:
         if isinstance(self._transport.credentials, PasswordSession):
             self._transport.credentials.close()
         self.close()
-
-    def _decide(self, node: str, body: ApprovalIn) -> DirectoryNode:
-        node_id = self.find_node(node).id
-        return self._transport.fetch(DirectoryNode, "POST", f"/v1/nodes/{node_id}/approval", body=body)
 
     def _place(self, hit: Hit) -> NodeClient:
         return self._connect(hit.node_id, hit.node_name, hit.node_url)

@@ -5,7 +5,7 @@ from types import TracebackType
 
 import torch
 
-from gridward.client import encrypted, models, objects
+from gridward.client import encrypted, memberships, models, objects
 from gridward.client.accounts import Accounts
 from gridward.client.credentials import PasswordSession
 from gridward.client.dataset_pointers import DatasetPointer
@@ -22,7 +22,7 @@ from gridward.core.errors import AlreadyExistsError, InvalidInputError, ObjectNo
 from gridward.core.schemas.accounts import UserOut
 from gridward.core.schemas.datasets import Bounds, DatasetIn, DatasetOut, DatasetPatch, DatasetsOut
 from gridward.core.schemas.models import ModelOut
-from gridward.core.schemas.node import MembershipIn, MembershipOut, MembershipsOut, NodeOut
+from gridward.core.schemas.node import MembershipOut, NodeOut
 
 
 class NodeClient:
@@ -168,12 +168,11 @@ class NodeClient:
 
     def join(self, gateway_url: str) -> MembershipOut:
         """Ask a gateway to take this node in; its owner has to approve."""
-        body = MembershipIn(gateway_url=gateway_url)
-        return self._transport.fetch(MembershipOut, "POST", "/v1/memberships", body=body)
+        return memberships.join(self._transport, gateway_url)
 
     def memberships(self) -> list[MembershipOut]:
         """Which gateways this node asked or joined, and how that stands."""
-        return self._transport.fetch(MembershipsOut, "GET", "/v1/memberships").items
+        return memberships.listed(self._transport)
 
     def serve_model(
         self,

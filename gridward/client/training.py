@@ -18,6 +18,7 @@ from gridward.core.errors import (
     ConflictError,
     InvalidInputError,
     NodeUnreachableError,
+    PlanRejectedError,
     TensorsNotCollocatedError,
     TrainingError,
 )
@@ -71,10 +72,10 @@ class Recipe:
         name = type(module).__name__
         try:
             traced = trace.trace_training(student, loss, optimizer, (_example(x), _example(y)), name=name)
-        except (RuntimeError, TypeError, ValueError, IndexError) as why:
-            raise InvalidInputError(
-                f"{name} or its loss does not take {x.name!r} {x.dtype}{x.shape} and {y.name!r} "
-                f"{y.dtype}{y.shape}: {why}"
+        except (PlanRejectedError, RuntimeError, TypeError, ValueError, IndexError) as why:
+            raise PlanRejectedError(
+                f"{name} cannot be trained on {x.name!r} {x.dtype}{x.shape} and "
+                f"{y.name!r} {y.dtype}{y.shape}: {why}"
             ) from why
         return Lesson(
             plan=PlanDocument.model_validate(codec.to_dict(traced.plan)),

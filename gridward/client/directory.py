@@ -1,0 +1,22 @@
+"""Nodes of a gateway, and its owner's word on them."""
+
+from gridward.client.paging import collected
+from gridward.client.place import segment
+from gridward.client.transport import Transport
+from gridward.core.schemas.gateway import ApprovalIn, DirectoryNode, DirectoryOut
+
+
+def nodes(gateway: Transport) -> list[DirectoryNode]:
+    """All nodes, live or away; for the gateway's owner also those that ask to join."""
+    return collected(lambda page: gateway.fetch(DirectoryOut, "GET", "/v1/nodes", params=page))
+
+
+def find(gateway: Transport, name: str) -> DirectoryNode:
+    """One node, by name or id; raises ``ObjectNotFoundError``."""
+    return gateway.fetch(DirectoryNode, "GET", f"/v1/nodes/{segment(name)}")
+
+
+def decide(gateway: Transport, name: str, *, approved: bool, owner: str) -> DirectoryNode:
+    """Say as the gateway's owner whether a node is in, and who owns it."""
+    body = ApprovalIn(approved=approved, owner=owner)
+    return gateway.fetch(DirectoryNode, "POST", f"/v1/nodes/{find(gateway, name).id}/approval", body=body)

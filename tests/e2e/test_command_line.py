@@ -1,0 +1,116 @@
+"""What owners do at the command line, against real processes."""
+
+import json
+import signal
+import subprocess
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+import gridward as gw
+from tests.support.grids import OWNERS, PASSWORD, Grid, ServerProcess, gridward
+
+pytestmark = pytest.mark.e2e
+
+
+def owner(
+    grid: Grid, *arguments: str, node: str = "hospital", **more: str
+) -> "subprocess.CompletedProcess[str]":
+    credentials = {"GRIDWARD_USERNAME": OWNERS[node], "GRIDWARD_PASSWORD": PASSWORD, "COLUMNS": "200"}
+    return gridward(*arguments, GRIDWARD_URL=grid.nodes[node].url, **credentials | more)
+
+
+def said(done: "subprocess.CompletedProcess[str]") -> str:
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_owner_publishes_lists_and_withdraws(grid: Grid, tmp_path: Path) -> None:
+    path = tmp_path / "births.csv"
+    pd.DataFrame({"weight": [3.5] * 12, "height": [47.0] * 12}).to_csv(path, index=False)
+    publish = ["dataset", "publish", "cli-births", str(path), "--tag", "#cli", "--discover", "@signed-in"]
+    assert "published cli-births: float64[12, 2]" in said(owner(grid, *publish))
+    listed = said(owner(grid, "dataset", "list"))
+    assert "cli-births" in listed
+    assert "3.5" not in listed
+    assert "withdrew cli-births" in said(owner(grid, "dataset", "withdraw", "cli-births"))
+    assert "cli-births" not in said(owner(grid, "dataset", "list"))
+
+
+def test_an_owner_keeps_accounts(grid: Grid) -> None:
+    added = owner(grid, "user", "add", "walter", "--role", "guest", GRIDWARD_NEW_PASSWORD=PASSWORD)
+    assert "walter is a guest here" in said(added)
+    assert "walter is a data_officer here" in said(owner(grid, "user", "role", "walter", "data_officer"))
+    assert "walter is locked" in said(owner(grid, "user", "disable", "walter"))
+    assert "disabled" in said(owner(grid, "user", "list"))
+    with pytest.raises(gw.WrongCredentialsError):
+        gw.connect(grid.nodes["hospital"].url, "walter", PASSWORD)
+
+
+def test_the_gateways_owner_sees_who_joined(grid: Grid) -> None:
+    olga = {"GRIDWARD_USERNAME": "olga", "GRIDWARD_PASSWORD": PASSWORD, "COLUMNS": "200"}
+    listed = said(gridward("directory", "list", GRIDWARD_URL=grid.gateway.url, **olga))
+    assert all(name in listed for name in OWNERS)
+    assert "dana" in said(gridward("user", "list", GRIDWARD_URL=grid.gateway.url, **olga))
+    joined = said(owner(grid, "membership", "list"))
+    assert "joined" in joined
+    assert grid.gateway.url in joined
+
+
+def test_a_wrong_password_is_one_line(grid: Grid) -> None:
+    refused = owner(grid, "dataset", "list", GRIDWARD_PASSWORD="not the password")
+    assert refused.returncode == 1
+    assert refused.stderr.startswith("error: ")
+    assert refused.stderr.count("\n") == 1
+    assert "not the password" not in refused.stderr
+
+
+def test_commands_leave_no_session_behind(grid: Grid) -> None:
+    with grid.owner("company") as carl:
+        before = carl.transport.send("GET", "/v1/sessions").json()["items"]
+        said(owner(grid, "user", "list", node="company"))
+        after = carl.transport.send("GET", "/v1/sessions").json()["items"]
+    assert {session["session_id"] for session in after} == {session["session_id"] for session in before}
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_a_server_ends_cleanly_when_asked_and_starts_again_with_its_identity(
+    how: signal.Signals, tmp_path: Path
+) -> None:
+    server = ServerProcess("node", "lonely", tmp_path / "data")
+    token = server.init()
+    server.start()
+    try:
+        gw.setup_owner(server.url, token, "bob", PASSWORD)
+        with gw.connect(server.url, "bob", PASSWORD) as bob:
+            before = bob.id
+        assert server.process is not None
+        server.process.send_signal(how)
+        assert server.process.wait(20) in (0, -how)
+        server.process = None
+        assert "Traceback" not in server.log.read_text()
+        server.start()
+        with gw.connect(server.url, "bob", PASSWORD) as bob:
+            assert bob.id == before
+    finally:
+        server.stop()
+
+
+def test_log_lines_are_json_and_tell_no_secret(grid: Grid) -> None:
+    with grid.owner("hospital") as hospital:
+        hospital.search("#nothing")
+    log = grid.nodes["hospital"].log.read_text()
+    lines = [line for line in log.splitlines() if not line.startswith("Gridward ")]
+    assert lines
+    assert all(json.loads(line)["message"] for line in lines)
+    assert PASSWORD not in log
+    assert "#nothing" not in log
+
+
+def test_a_second_process_on_one_port_is_refused_in_one_line(grid: Grid) -> None:
+    node = grid.nodes["hospital"]
+    done = gridward("node", "--data-dir", str(node.data_dir), "--port", str(node.port))
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert "in use" in done.stderr
