@@ -28,6 +28,7 @@ from gridward.core.plans.ops import Op, RowRule
 from gridward.core.plans.plan import DType, Output, Plan, Ref, Role, Step
 from gridward.core.plans.table import SPECS
 from gridward.core.plans.validate import references
+from gridward.core.privacy.call import Call
 from gridward.core.privacy.flow import (
     Flow,
     Free,
@@ -38,7 +39,7 @@ from gridward.core.privacy.flow import (
     Shape,
     uneven,
 )
-from gridward.core.privacy.rules import RULES, Call
+from gridward.core.privacy.rules import RULES
 
 
 class Level(StrEnum):

@@ -20,8 +20,9 @@ from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Argument, DType, Kind, Output, Plan, Ref, Role
 from gridward.core.plans.validate import references
 from gridward.core.privacy.analysis import Finding, Level
+from gridward.core.privacy.call import Call
 from gridward.core.privacy.flow import Free, Known, uneven
-from gridward.core.privacy.rules import RULES, Call
+from gridward.core.privacy.rules import RULES
 from tests.support.sketches import Sketch
 
 B = 20

@@ -1,0 +1,83 @@
+"""How a training ends in rows and on disk: its parameters kept, or its model brought to a new version."""
+
+from sqlmodel import Session
+
+from gridward.api import model_store, parameters, storage
+from gridward.api.node import Node
+from gridward.api.provenance import Behind
+from gridward.api.tables.accounts import AuditEntry
+from gridward.api.tables.models import Model
+from gridward.api.tables.trainings import Training
+from gridward.api.training_runs import Ending
+from gridward.core.errors import ConflictError, GridError
+from gridward.core.plans import codec
+from gridward.core.schemas.trainings import TrainingState
+from gridward.server import audit
+from gridward.server.principals import Principal
+
+
+def end(
+    node: Node, caller: Principal, training_id: str, base: int, behind: tuple[Behind, ...], ending: Ending
+) -> None:
+    """Store how a run ended; what cannot be stored makes it fail, with the reason."""
+    try:
+        _store(node, caller, training_id, base, behind, ending)
+    except GridError as why:
+        failed = Ending(None, why.detail, ending.history, ending.seconds)
+        _store(node, caller, training_id, base, behind, failed)
+
+
+def _store(
+    node: Node, caller: Principal, training_id: str, base: int, behind: tuple[Behind, ...], ending: Ending
+) -> None:
+    unused: list[str] = []
+    with node.blobs.scratch() as path:
+        values = ending.training.parameters if ending.training is not None else None
+        with node.database.read() as db:
+            model_id = db.get_one(Training, training_id).model_id
+        if values is not None and model_id is not None:
+            values = {name: values[name] for name in _names_of(node, model_id)}
+        if values is not None:
+            parameters.write(path, values)
+        seal = node.blobs.seal(path) if values is not None else None
+        with node.database.write() as db:
+            training = db.get_one(Training, training_id)
+            training.state = (TrainingState.DONE if seal else TrainingState.FAILED).value
+            training.detail = ending.detail[:2000]
+            training.history = [item.model_dump() for item in ending.history]
+            training.seconds = ending.seconds
+            if seal is not None and model_id is not None:
+                model = _unchanged(db, model_id, base)
+                model.version += 1
+                unused = model_store.replace_parameters(node, db, model, seal, behind)
+            elif seal is not None:
+                training.blob = seal.sha256
+                storage.keep(node, db, seal, used_by=training_id, user_id=training.user_id)
+            db.add(training)
+            audit.record(
+                db,
+                AuditEntry,
+                caller,
+                node.clock(),
+                "training_ended",
+                training_id,
+                decision=training.state,
+                reason=training.detail,
+                plan_digest=training.plan_digest,
+            )
+    storage.collect(node, unused)
+
+
+def _names_of(node: Node, model_id: str) -> list[str]:
+    with node.database.read() as db:
+        model = db.get(Model, model_id)
+    if model is None:
+        raise ConflictError(f"model '{model_id}' was deleted while it was trained")
+    return sorted(parameters.learnt_inputs(codec.from_dict(model.plan)))
+
+
+def _unchanged(db: Session, model_id: str, base: int) -> Model:
+    model = db.get(Model, model_id)
+    if model is None or model.version != base:
+        raise ConflictError(f"model '{model_id}' was changed while it was trained; train it again")
+    return model
