@@ -95,7 +95,9 @@ def load(data_dir: Path) -> Keys:
     """Read the keys. Raises `InvalidInputError` if they are missing, broken or readable by others."""
     folder = data_dir / _FOLDER
     if not folder.is_dir():
-        raise InvalidInputError(f"{data_dir} holds no keys; make them with: gridward init {data_dir}")
+        raise InvalidInputError(
+            f"{data_dir} holds no keys; make them with: gridward init --data-dir {data_dir}"
+        )
     signing, sealing, tokens, entities = (_read(folder / name) for name in _SECRETS)
     sign_key = Ed25519PrivateKey.from_private_bytes(signing)
     public = encode_key(sign_key.public_key().public_bytes_raw())
