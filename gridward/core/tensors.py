@@ -40,4 +40,8 @@ def decode(tensor: Tensor) -> torch.Tensor:
     if tensor.dtype == "bool" and raw.strip(b"\x00\x01"):
         raise InvalidInputError(f"tensor {tensor.name!r} is boolean, and holds bytes other than 0 and 1")
     array = np.frombuffer(bytearray(raw), dtype).astype(dtype.newbyteorder("="), copy=False)
-    return torch.from_numpy(array.reshape(tensor.shape)).to(DTYPES[DType(tensor.dtype)])
+    try:
+        return torch.from_numpy(array.reshape(tensor.shape)).to(DTYPES[DType(tensor.dtype)])
+    except (ValueError, RuntimeError) as why:
+        # an empty tensor may have other sizes that no machine counts
+        raise InvalidInputError(f"tensor {tensor.name!r} has a shape that fits no machine") from why

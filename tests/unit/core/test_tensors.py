@@ -38,6 +38,7 @@ def test_the_bytes_are_little_endian_and_row_major() -> None:
         {"shape": [1], "data": "AAAA===="},
         {"shape": [1], "data": "*AAAAA=="},
         {"shape": [2**47, 2**47], "data": ""},
+        {"shape": [0, 2**47, 2**47], "data": ""},
         {"dtype": "bool", "shape": [1], "data": "Ag=="},
     ],
 )

@@ -312,3 +312,12 @@ def test_a_model_that_changed_meanwhile_is_not_overwritten(ward: NodeUnderTest, 
     assert said["state"] == "failed"
     assert "changed while it was trained" in said["detail"]
     assert ward.client.get("/v1/models/moving", headers=tess).json()["version"] == 2
+
+
+def test_a_node_on_any_database_trains(node: NodeUnderTest) -> None:
+    arrays = {"points": np.eye(4, dtype=np.float32)[np.arange(30) % 3], "labels": np.arange(30) % 3}
+    access = {"train": ["tess"], "export_model": ["tess"]}
+    data = publish(node, node.as_("bob"), arrays, name="digits", access=access)
+    said = finish(node, node.as_("tess"), body_of(data, epochs=2))
+    assert (said["state"], said["epochs_done"]) == ("done", 2)
+    assert set(parameters(said)) == set(model().state_dict())
