@@ -20,7 +20,11 @@ Username: TypeAlias = Annotated[
 Password: TypeAlias = Annotated[
     str,
     typer.Option(
-        "--password", envvar="GRIDWARD_PASSWORD", prompt=True, hide_input=True, help="Asked for if not given."
+        "--password",
+        envvar="GRIDWARD_PASSWORD",
+        prompt=True,
+        hide_input=True,
+        help="Better left out: it is asked for.",
     ),
 ]
 

@@ -2,6 +2,7 @@
 
 from gridward.client.paging import collected
 from gridward.client.transport import Transport
+from gridward.core.errors import InvalidInputError
 from gridward.core.schemas.accounts import RoleName, UserOut, UsersOut
 
 
@@ -17,19 +18,17 @@ class Accounts:
 
     def add(self, username: str, password: str, role: str = "data_scientist") -> UserOut:
         """Make an account with a password of at least 10 characters."""
-        body = {"username": username, "password": password, "role": RoleName(role).value}
+        body = {"username": username, "password": password, "role": _role(role)}
         return self._server.fetch(UserOut, "POST", "/v1/users", body=body)
 
     def admit(self, identity: str, role: str = "data_scientist") -> UserOut:
         """Give an identity of a gateway (``"dana@grid"``) a role here; it signs in at the gateway."""
-        body = {"username": identity, "role": RoleName(role).value}
+        body = {"username": identity, "role": _role(role)}
         return self._server.fetch(UserOut, "POST", "/v1/users", body=body)
 
     def set_role(self, username: str, role: str) -> UserOut:
         """Change a role."""
-        return self._server.fetch(
-            UserOut, "PATCH", f"/v1/users/{username}", body={"role": RoleName(role).value}
-        )
+        return self._server.fetch(UserOut, "PATCH", f"/v1/users/{username}", body={"role": _role(role)})
 
     def disable(self, username: str) -> UserOut:
         """Lock an account; its sessions end at once."""
@@ -38,6 +37,12 @@ class Accounts:
     def enable(self, username: str) -> UserOut:
         """Unlock an account."""
         return self._server.fetch(UserOut, "PATCH", f"/v1/users/{username}", body={"disabled": False})
+
+
+def _role(name: str) -> str:
+    if name not in list(RoleName):
+        raise InvalidInputError(f"there is no role {name!r}; the roles are {', '.join(RoleName)}")
+    return name
 
 
 def set_up(server: Transport, token: str, username: str, password: str) -> UserOut:

@@ -1,5 +1,6 @@
 """Nodes of a gateway, and its owner's word on them."""
 
+from gridward.client.checks import checked
 from gridward.client.paging import collected
 from gridward.client.place import segment
 from gridward.client.transport import Transport
@@ -18,5 +19,6 @@ def find(gateway: Transport, name: str) -> DirectoryNode:
 
 def decide(gateway: Transport, name: str, *, approved: bool, owner: str) -> DirectoryNode:
     """Say as the gateway's owner whether a node is in, and who owns it."""
-    body = ApprovalIn(approved=approved, owner=owner)
+    with checked():
+        body = ApprovalIn(approved=approved, owner=owner)
     return gateway.fetch(DirectoryNode, "POST", f"/v1/nodes/{find(gateway, name).id}/approval", body=body)

@@ -165,6 +165,7 @@ class _Round:
         parameters = dict(self._lesson.parameters) | dict(joint)
         body = training.request(self._lesson, site.data, site.pair, self._run, parameters=parameters)
         out = training.perform(site.data.location, body)
+        training.forget(site.data.location, out)
         if not out.parameters:
             raise GetNotPermittedError(f"{site.name!r} trained, but lets no model leave (export_model)")
         return out

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import torch
 
 from gridward.client import wire
+from gridward.client.checks import checked
 from gridward.client.paging import collected
 from gridward.client.payload import pack_tensors
 from gridward.client.place import Place, segment
@@ -55,15 +56,11 @@ def serve(
 ) -> ModelOut:
     """Host plan and parameters at the node; raises ``AlreadyExistsError``, ``SendNotPermittedError``."""
     plan, parameters = traced_inference(module, example_input, model_id)
-    upload_id = upload(node.transport, pack_tensors(parameters), f"model {model_id!r}")
-    body = ModelIn(
-        id=model_id,
-        description=description,
-        tags=list(tags),
-        plan=plan,
-        upload_id=upload_id,
-        access=access.to_schema(),
-    )
+    with checked():
+        body = ModelIn(
+            id=model_id, description=description, tags=list(tags), plan=plan, access=access.to_schema()
+        )
+    body.upload_id = upload(node.transport, pack_tensors(parameters), f"model {model_id!r}")
     return node.transport.fetch(ModelOut, "POST", "/v1/models", body=body)
 
 

@@ -7,6 +7,7 @@ import torch
 
 from gridward.client import encrypted, memberships, models, objects
 from gridward.client.accounts import Accounts
+from gridward.client.checks import checked
 from gridward.client.credentials import PasswordSession
 from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.encrypted import EncryptedModel
@@ -96,18 +97,19 @@ class NodeClient:
         Raises ``AlreadyExistsError``, ``SendNotPermittedError``, ``UploadRefusedError``.
         """
         rules = dataset_access(allowed_users, access).to_schema()
-        upload_id = upload(self._transport, pack(data), repr(name))
-        body = DatasetIn(
-            name=name,
-            description=description,
-            tags=list(tags),
-            upload_id=upload_id,
-            columns=None if columns is None else list(columns),
-            access=rules,
-            entity=entity,
-            bounds=_bounds(bounds or {}),
-            min_rows=min_rows,
-        )
+        with checked():
+            body = DatasetIn(
+                name=name,
+                description=description,
+                tags=list(tags),
+                upload_id="",
+                columns=None if columns is None else list(columns),
+                access=rules,
+                entity=entity,
+                bounds=_bounds(bounds or {}),
+                min_rows=min_rows,
+            )
+        body.upload_id = upload(self._transport, pack(data), repr(name))
         try:
             out = self._transport.fetch(DatasetOut, "POST", "/v1/datasets", body=body)
         except AlreadyExistsError as why:
@@ -140,13 +142,14 @@ class NodeClient:
         min_rows: int | None = None,
     ) -> DatasetPointer:
         """Change what is said of a dataset, or who may do what; what is left out stays."""
-        patch = DatasetPatch(
-            description=description,
-            tags=None if tags is None else list(tags),
-            access=None if access is None else access.to_schema(),
-            bounds=None if bounds is None else _bounds(bounds),
-            min_rows=min_rows,
-        )
+        with checked():
+            patch = DatasetPatch(
+                description=description,
+                tags=None if tags is None else list(tags),
+                access=None if access is None else access.to_schema(),
+                bounds=None if bounds is None else _bounds(bounds),
+                min_rows=min_rows,
+            )
         path = f"/v1/datasets/{self._find(name).id}"
         return DatasetPointer.of(self, self._transport.fetch(DatasetOut, "PATCH", path, body=patch))
 

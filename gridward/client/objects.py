@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 
 from gridward.client import wire
+from gridward.client.checks import checked
 from gridward.client.paging import collected
 from gridward.client.place import Place
 from gridward.client.pointers import Pointer
@@ -13,7 +14,8 @@ from gridward.core.schemas.objects import ObjectIn, ObjectOut, ObjectsOut
 
 def send(node: Place, values: torch.Tensor, *, description: str, tags: Sequence[str]) -> Pointer:
     """Store a tensor; raises ``SendNotPermittedError``."""
-    body = ObjectIn(tensor=wire.encode("values", values), description=description, tags=list(tags))
+    with checked():
+        body = ObjectIn(tensor=wire.encode("values", values), description=description, tags=list(tags))
     return Pointer.of_object(node, node.transport.fetch(ObjectOut, "POST", "/v1/objects", body=body))
 
 

@@ -162,6 +162,9 @@ class Pointer:
     def __bool__(self) -> NoReturn:
         raise TypeError("a pointer has no truth value here; combine conditions with & | ~ and gw.where")
 
+    def __array__(self, *_: object, **__: object) -> NoReturn:
+        raise TypeError("a pointer holds no values; get() asks its node for them")
+
     def __repr__(self) -> str:
         behind = ", ".join(computations.labels(self._value))
         words = (self.content, f"of {behind}" if behind else "", *self._tags, f"@{self._location.name}")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from gridward.client.checks import checked
 from gridward.core.errors import InvalidInputError
 from gridward.core.schemas import access as wire
 
@@ -28,13 +29,14 @@ class Access:
 
     def to_schema(self) -> wire.Access:
         """Write it as it travels."""
-        return wire.Access(
-            discover=_listed(self.discover),
-            compute=_listed(self.compute),
-            raw=_listed(self.raw),
-            train=_listed(self.train),
-            export_model=_listed(self.export_model),
-        )
+        with checked():
+            return wire.Access(
+                discover=_listed(self.discover),
+                compute=_listed(self.compute),
+                raw=_listed(self.raw),
+                train=_listed(self.train),
+                export_model=_listed(self.export_model),
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +50,13 @@ class ModelAccess:
 
     def to_schema(self) -> wire.ModelAccess:
         """Write it as it travels."""
-        return wire.ModelAccess(
-            discover=_listed(self.discover),
-            infer=_listed(self.infer),
-            infer_encrypted=_listed(self.infer_encrypted),
-            download=_listed(self.download),
-        )
+        with checked():
+            return wire.ModelAccess(
+                discover=_listed(self.discover),
+                infer=_listed(self.infer),
+                infer_encrypted=_listed(self.infer_encrypted),
+                download=_listed(self.download),
+            )
 
 
 def dataset_access(allowed_users: Names | None, access: Access | None) -> Access:

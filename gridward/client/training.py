@@ -1,5 +1,6 @@
 """Training on a node: a plan and parameters go to the data, one message a run; parameters come back."""
 
+import contextlib
 import copy
 import secrets
 from collections.abc import Callable, Mapping
@@ -10,12 +11,14 @@ import torch
 from torch.nn import functional
 
 from gridward.client import models, wire
+from gridward.client.checks import checked
 from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.place import Place
 from gridward.client.progress import bar
 from gridward.client.rules import ModelAccess
 from gridward.core.errors import (
     ConflictError,
+    GridError,
     InvalidInputError,
     NodeUnreachableError,
     PlanRejectedError,
@@ -113,17 +116,18 @@ def request(
 ) -> TrainingIn:
     """Write the message that starts a run."""
     x, y = pair
-    return TrainingIn(
-        plan=lesson.plan,
-        dataset_id=data.dataset_id,
-        feeds=[Feed(input="x", tensor=x.name), Feed(input="y", tensor=y.name)],
-        parameters=[wire.encode(name, value) for name, value in parameters.items()],
-        model_id=model_id,
-        hyper=list(lesson.hyper),
-        epochs=run.epochs,
-        batch_size=run.batch_size,
-        seed=run.seed,
-    )
+    with checked():
+        return TrainingIn(
+            plan=lesson.plan,
+            dataset_id=data.dataset_id,
+            feeds=[Feed(input="x", tensor=x.name), Feed(input="y", tensor=y.name)],
+            parameters=[wire.encode(name, value) for name, value in parameters.items()],
+            model_id=model_id,
+            hyper=list(lesson.hyper),
+            epochs=run.epochs,
+            batch_size=run.batch_size,
+            seed=run.seed,
+        )
 
 
 def perform(
@@ -154,6 +158,12 @@ def perform(
     if state.state is TrainingState.FAILED:
         raise TrainingError(f"training on {node.name!r} failed: {state.detail}")
     return state
+
+
+def forget(node: Place, run: TrainingOut) -> None:
+    """Let the node drop a run whose parameters have arrived; whether it does changes nothing here."""
+    with contextlib.suppress(GridError):
+        node.transport.send("DELETE", f"/v1/trainings/{run.id}")
 
 
 class RemoteModel:
@@ -223,9 +233,16 @@ class RemoteModel:
         self._left = True
         return trained
 
+    def discard(self) -> None:
+        """Take the model off the node without fetching it."""
+        self._present()
+        if self._id is not None:
+            models.withdraw(self.location, self._id)
+        self._left = True
+
     def _present(self) -> None:
         if self._left:
-            raise ConflictError(f"the model left {self.location.name!r} with get(); send it again")
+            raise ConflictError(f"the model has left {self.location.name!r}; send it again")
 
     def _arrive(self, x: TensorInfo) -> None:
         if self._id is None:

@@ -191,3 +191,16 @@ def test_a_wrong_password_and_a_wrong_kind_of_server_are_clear(bob: gw.NodeClien
         gw.network(bob.url, "bob", PASSWORD, http=http)
     with pytest.raises(gw.SetupRefusedError):
         gw.setup_owner(bob.url, "guess", "eve", PASSWORD, http=http)
+
+
+def test_what_is_written_wrong_is_named_before_anything_is_sent(bob: gw.NodeClient) -> None:
+    with pytest.raises(gw.InvalidInputError, match="name"):
+        bob.publish("no spaces please", torch.ones(20))
+    with pytest.raises(gw.InvalidInputError, match=r"tags\.0"):
+        bob.publish("fine", torch.ones(20), tags=["ward"])
+    with pytest.raises(gw.InvalidInputError, match=r"bounds|high"):
+        bob.publish("fine", torch.ones(20), bounds={"values": (0.0, float("inf"))})
+    with pytest.raises(gw.InvalidInputError, match="gateway_url"):
+        bob.join("not an address")
+    with pytest.raises(gw.InvalidInputError, match="no role 'king'"):
+        bob.users.set_role("bob", "king")

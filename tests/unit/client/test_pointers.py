@@ -169,6 +169,8 @@ def test_a_pointer_is_no_condition_no_list_and_no_array(hospital: RecordingPlace
         3.5 in weight  # noqa: B015
     with pytest.raises(TypeError):
         float(weight.mean())
+    with pytest.raises(TypeError, match="holds no values"):
+        np.asarray(weight)
 
 
 def test_len_is_the_number_of_rows_where_that_is_known(hospital: RecordingPlace) -> None:

@@ -24,10 +24,14 @@ class School(RecordingPlace):
         self.step = step
         self.asked: list[dict[str, object]] = []
         self.polls_left = 1
+        self.forgotten = 0
         self.bend: Callable[[dict[str, object]], httpx2.Response | None] = lambda _: None
         self.answer = self._teach
 
     def _teach(self, request: httpx2.Request) -> httpx2.Response:
+        if request.method == "DELETE":
+            self.forgotten += 1
+            return httpx2.Response(204)
         if request.method == "POST":
             self.asked.append(json.loads(request.content))
             self.left = self.polls_left
@@ -81,6 +85,7 @@ def test_results_are_averaged_by_rows_and_the_given_model_stays(
     assert torch.allclose(result.model.weight, before + 2 * (30 * 1.0 + 10 * 5.0) / 40, atol=1e-6)
     assert torch.equal(model.weight, before)
     assert [report.number for report in result.history] == [1, 2]
+    assert [school.forgotten for school in schools] == [2, 2]
     assert result.history[0].metrics == {"loss": (30 * 30 + 10 * 10) / 40}
     assert {(node.node, node.rows) for node in result.history[0].nodes} == {("north", 30), ("south", 10)}
 
