@@ -1,11 +1,17 @@
 """What this node tells its gateways: the things whose owners made them discoverable, never values."""
 
+from typing import Final
+
 from sqlmodel import Session
 
 from gridward.api import queries, queries_results
 from gridward.core.schemas.gateway import CatalogueEntry, CatalogueIn
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.server.principals import DISCOVER
+
+# What a gateway takes (`CatalogueIn`); a node with more stays a member and shows the first.
+_MOST_ENTRIES: Final = 10_000
+_MOST_TENSORS: Final = 4096
 
 
 def dataset_entries(db: Session) -> list[CatalogueEntry]:
@@ -22,7 +28,7 @@ def dataset_entries(db: Session) -> list[CatalogueEntry]:
             description=dataset.description,
             tags=dataset.tags,
             rows=dataset.rows,
-            tensors=[TensorInfo.model_validate(tensor) for tensor in dataset.tensors],
+            tensors=[TensorInfo.model_validate(tensor) for tensor in dataset.tensors[:_MOST_TENSORS]],
             discover=sorted(lists[dataset.id]),
         )
         for dataset in datasets
@@ -52,6 +58,9 @@ def model_entries(db: Session) -> list[CatalogueEntry]:
 
 
 def catalogue(db: Session) -> bytes:
-    """Return the catalogue as it is sent: equal content has equal bytes, so a digest can name it."""
-    entries = [*dataset_entries(db), *model_entries(db)]
+    """Return the catalogue as it is sent: equal content has equal bytes, so a digest can name it.
+
+    Beyond 10,000 entries the rest is left out, datasets before models.
+    """
+    entries = [*dataset_entries(db), *model_entries(db)][:_MOST_ENTRIES]
     return CatalogueIn(entries=entries).model_dump_json().encode()

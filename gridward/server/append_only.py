@@ -1,4 +1,4 @@
-"""Triggers by which the database itself refuses to change or delete audit rows. For migrations of both services.
+"""Triggers by which the database itself refuses to change or delete audit rows, for both services.
 
 Part of migrations that have run: never change what these functions do, add others.
 """
