@@ -93,7 +93,9 @@ def _serve(app: "FastAPI", listener: socket.socket, settings: ServerSettings, wh
 def _listening(settings: Settings) -> Iterator[tuple[socket.socket, Settings]]:
     """Take the port before the app is built, so that the app knows its address even if the port is 0."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    with socket.socket(family) as listener:
+    # Named as TCP: only then does asyncio turn Nagle's algorithm off on what it accepts, which would hold
+    # each answer's body back for the 40 ms of a delayed acknowledgement.
+    with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.host, settings.port))
