@@ -35,9 +35,9 @@ def ask(network: Network, options: Options) -> Line:
     """Serve the network encrypted and ask it.
 
     One row: parties fetch bundles ahead, as nodes do. Here they do so before the counted queries, and are
-    then started anew to fetch none meanwhile: ``online_s`` has no dealing in it. Several rows: nodes deal when
-    asked, so ``online_s`` contains ``dealer_s``. What a party computes from its packet is part of ``online_s``
-    in both. ``dealer_s`` is from the parties' calls at the provider until each has its packet.
+    then started anew to fetch none meanwhile: ``online_s`` has no dealing in it. Several rows: nodes deal
+    when asked, so ``online_s`` contains ``dealer_s``. What a party computes from its packet is part of
+    ``online_s`` in both. ``dealer_s`` is from the parties' calls at the provider until each has its packet.
     """
     costs = compile_plan(network.plan, batch=options.batch, parties=options.parties).costs
     ahead = options.batch == 1
