@@ -32,7 +32,7 @@ Value = TypeVar("Value")
 def gridward(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end."""
     return subprocess.run(
-        [sys.executable, "-m", "gridward.cli", *arguments],
+        [sys.executable, "-m", "gridward", *arguments],
         env=os.environ | _QUICK | environment,
         capture_output=True,
         text=True,
@@ -75,7 +75,7 @@ class ServerProcess:
         start = self.log.stat().st_size
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "gridward.cli", self.kind, *place],
+                [sys.executable, "-m", "gridward", self.kind, *place],
                 env=os.environ | _QUICK | self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
