@@ -1,0 +1,47 @@
+"""Benchmarks of real processes, with as little work as they can do: their form, and that they check."""
+
+import pytest
+
+from gridward.bench import api, federated, inference, search
+from gridward.bench.api import Question
+from gridward.bench.measure import Options
+from gridward.bench.networks import network
+from gridward.core.smpc.compile import compile_plan
+
+pytestmark = [pytest.mark.e2e]
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_inference_over_processes_counts_what_the_program_states(batch: int) -> None:
+    (result,) = inference.run(Options(repeat=1, model="mlp", batch=batch, link="ws"))
+    costs = compile_plan(network("mlp").plan, batch=batch, parties=2).costs
+    told = result.measured
+    assert told["rounds"] == costs.rounds
+    assert told["online_bytes_per_party"] == costs.online_bytes_per_party
+    assert told["dealer_bytes"] == costs.dealer_bytes
+    assert told["bundles"].startswith("fetched ahead" if batch == 1 else "dealt while")
+    assert set(told["peak_rss_bytes"]) == {"party", "dealer", "host"}
+    assert told["online_s"]["min"] > 0
+    assert told["dealer_s"]["min"] > 0
+
+
+def test_a_node_is_measured_by_its_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = tuple(Question(asked.call, asked.callers, 8) for asked in api.QUESTIONS)
+    monkeypatch.setattr(api, "QUESTIONS", few)
+    results = list(api.run(Options(repeat=1)))
+    assert [result.case["callers"] for result in results] == [1, 8, 1, 4]
+    assert all(result.measured["latency_s"]["requests"] == 8 for result in results)
+
+
+def test_a_gateway_finds_all_that_is_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "REQUESTS", 5)
+    results = list(search.run(Options(repeat=1, nodes=3, datasets=20)))
+    assert [result.measured["found"] for result in results] == [1, 3, 60, 3]
+
+
+def test_a_round_is_measured_over_all_nodes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(federated, "ROWS", 100)
+    (result,) = federated.run(Options(repeat=1, model="mlp", nodes=2))
+    assert result.case["nodes"] == 2
+    assert result.measured["round_s"]["runs"] == 1
+    assert result.measured["slowest_training_s"]["median"] <= result.measured["round_s"]["median"]
