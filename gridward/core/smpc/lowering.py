@@ -121,7 +121,9 @@ class Lowering:
         register = self.share(value)
         if self.registers[register].scale <= self.wire_scale:
             return register
-        return self._once("truncate", register, lambda: self._truncate(register, value.exposed))
+        # apart by exposure: one register may serve a value whose rounding shows and one whose does not
+        kind = "truncate faithfully" if value.exposed else "truncate"
+        return self._once(kind, register, lambda: self._truncate(register, value.exposed))
 
     def wire(self, value: Secret) -> int:
         """Give the value as an operand of a product: a wire with a mask of its own."""

@@ -17,6 +17,7 @@ from gridward.core.smpc.program import (
     PairMax,
     Program,
     Relu,
+    Scale,
     SumPool,
     Truncate,
     TruncateFaithful,
@@ -300,3 +301,19 @@ def test_a_client_needs_neither_torch_nor_numba() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_value_whose_rounding_shows_has_a_truncation_of_its_own() -> None:
+    shapes = {"a.weight": (3, 3), "a.bias": (3,), "b.weight": (3, 3), "b.bias": (3,)}
+    steps = [
+        *linear_steps("x", "a", "h"),
+        step(Op.RELU, Ref("h"), out="r"),
+        *linear_steps("r", "b", "late"),
+        step(Op.MUL_SCALAR, Ref("h"), 0.3, out="skip"),
+        step(Op.ADD_TENSOR, Ref("late"), Ref("skip"), 1, out="y"),
+    ]
+    program = compile_plan(plan_of(steps, (BATCH, 3), shapes, "y"), batch=1, parties=2)
+    makers = {gate.out: type(gate) for gate in program.gates}
+    before_relu = next(gate.sources[0] for gate in program.gates if isinstance(gate, Relu))
+    skip = next(gate.sources[0] for gate in program.gates if isinstance(gate, Scale))
+    assert (makers[before_relu], makers[skip]) == (Truncate, TruncateFaithful)
