@@ -10,7 +10,7 @@ from typing import Final, Generic, TypeVar
 
 from gridward.api.parties.grants import Grant
 from gridward.api.parties.switchboard import Switchboard
-from gridward.core.errors import BusyError, ConflictError, ObjectNotFoundError
+from gridward.core.errors import AuthorizationError, BusyError, ConflictError, ObjectNotFoundError
 from gridward.core.smpc.bundles import BundlePool
 from gridward.core.smpc.dealer import Dealer
 from gridward.core.smpc.deployment import DeployedModel
@@ -81,10 +81,10 @@ class Room:
     _queries: dict[str, OpenQuery] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def known(self, query_id: str) -> OpenQuery | None:
-        """Return an open query, for a client that repeats its first step."""
+    def known(self, grant: Grant) -> OpenQuery | None:
+        """Return an open query, for a client that repeats its first step; see ``_opened_under``."""
         with self._lock:
-            return self._queries.get(query_id)
+            return self._opened_under(grant)
 
     def admit(self, now_s: float) -> None:
         """Refuse one more query where too many wait; those that waited too long are forgotten first."""
@@ -95,22 +95,35 @@ class Room:
             if len(self._queries) >= OPEN_QUERIES:
                 raise BusyError(f"{OPEN_QUERIES} queries wait for their input; retry later", retry_after_s=5)
 
-    def open(self, query_id: str, query: OpenQuery) -> None:
+    def open(self, query: OpenQuery) -> None:
         """Keep a query until its input comes."""
+        query_id = query.grant.query_id
         with self._lock:
             if query_id in self._queries:
                 raise ConflictError(f"query {query_id} is open already")
             self._queries[query_id] = query
 
-    def take(self, query_id: str) -> OpenQuery:
-        """Hand over a query for its only run."""
+    def take(self, grant: Grant) -> OpenQuery:
+        """Hand over a query for its only run; see ``_opened_under``."""
         with self._lock:
-            query = self._queries.pop(query_id, None)
+            query = self._opened_under(grant)
+            self._queries.pop(grant.query_id, None)
         if query is None:
             raise ObjectNotFoundError(
-                f"query {query_id} is not open here: it has run, waited too long, or the node was restarted; "
-                "ask anew"
+                f"query {grant.query_id} is not open here: it has run, waited too long, or the node was "
+                "restarted; ask anew"
             )
+        return query
+
+    def _opened_under(self, grant: Grant) -> OpenQuery | None:
+        """Find a query by the grant that opened it, down to the key that its secrets are sealed to.
+
+        A host could sign a second grant for the same query with a key of its own: with the subkeys of all
+        parties, and the masked input from any one, it would read the query.
+        """
+        query = self._queries.get(grant.query_id)
+        if query is not None and query.grant != grant:
+            raise AuthorizationError(f"query {grant.query_id} was opened under another grant")
         return query
 
     @contextmanager

@@ -118,7 +118,7 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str) -> Sea
     """Spend the query's bundle and prepare it; the subkey of the input mask goes to the asker, sealed."""
     record = records.find(node, deployment_id, Role.PARTY)
     grant = _query_grant(node, record, token, query_id)
-    query = node.room.known(query_id)
+    query = node.room.known(grant)
     if query is None:
         node.room.admit(time.monotonic())
         program = _program(node, record, grant.batch)
@@ -127,7 +127,7 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str) -> Sea
         subkey = party.input_subkey(program, record.position, packet)
         session = party.prepare(program, model, packet)
         query = OpenQuery(grant, program, session, subkey, time.monotonic())
-        node.room.open(query_id, query)
+        node.room.open(query)
     purpose = purposes.subkey(query_id, record.position)
     return SealedOut(sealed=_seal(grant, query.subkey, purpose))
 
@@ -146,7 +146,7 @@ def answer(node: Node, token: str, deployment_id: str, query_id: str, masked: by
     if len(masked) != 8 * int(np.prod(program.input.shape)):
         raise InvalidInputError(f"a masked input of shape {program.input.shape} takes 8 bytes an element")
     with node.room.running(node.settings.queries_at_once if record.position == 0 else OPEN_QUERIES):
-        query = node.room.take(query_id)
+        query = node.room.take(grant)
         link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party)
         result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
         link.close()
