@@ -17,6 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gridward.core.errors import BusyError
+from gridward.core.schemas.examples import EXAMPLES
 from gridward.core.schemas.problem import Problem
 from gridward.server import problems
 from gridward.server.state import server_of
@@ -150,6 +151,7 @@ def _documented(app: FastAPI) -> Callable[[], dict[str, Any]]:
                 title=app.title, version=app.version, description=app.description, routes=app.routes
             )
             _add_problems(document)
+            _add_examples(document)
             app.openapi_schema = document
         return app.openapi_schema
 
@@ -169,6 +171,12 @@ def _add_problems(document: dict[str, Any]) -> None:
             operation["responses"].pop("422", None)
             operation["responses"]["4XX"] = {"description": "Refused; `code` says why.", "content": content}
             operation["responses"]["5XX"] = {"description": "Busy or failed.", "content": content}
+
+
+def _add_examples(document: dict[str, Any]) -> None:
+    for name, schema in document["components"]["schemas"].items():
+        if name in EXAMPLES:
+            schema["examples"] = [EXAMPLES[name]]
 
 
 def _write_line(scope: Scope, status: int, seconds: float) -> None:

@@ -21,20 +21,7 @@ class Access(BaseModel):
     this node, gateway identities that its owner admitted included.
     """
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "discover": ["@signed-in"],
-                    "compute": ["@signed-in"],
-                    "raw": ["bob", "ana", "alice"],
-                    "train": [],
-                    "export_model": [],
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
     discover: Entries = Field(default=[], description="May find it and see name, description, tags, schema.")
     compute: Entries = Field(default=[], description="May compute on it and read checked aggregates.")
@@ -46,14 +33,7 @@ class Access(BaseModel):
 class ModelAccess(BaseModel):
     """Verbs on a hosted model. Its publisher and the node's owner always may."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"discover": ["@signed-in"], "infer": [], "infer_encrypted": ["@signed-in"], "download": []}
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
     discover: Entries = Field(default=[], description="May find it and see its shapes and costs.")
     infer: Entries = Field(default=[], description="May query it in the clear.")

@@ -25,7 +25,7 @@ class SetupIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     token: SecretStr = Field(max_length=200)
-    username: str = Field(pattern=USERNAME_PATTERN, examples=["bob"])
+    username: str = Field(pattern=USERNAME_PATTERN)
     password: SecretStr = Field(min_length=10, max_length=200)
 
 
@@ -34,7 +34,7 @@ class SessionIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    username: str = Field(max_length=64, examples=["bob"])
+    username: str = Field(max_length=64)
     password: SecretStr = Field(max_length=200)
 
 
@@ -73,9 +73,7 @@ class SessionsOut(BaseModel):
 class UserIn(BaseModel):
     """A new account. Without a password: a gateway identity (`dana@grid`) that is admitted with this role."""
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"username": "dana@grid", "role": "data_scientist"}]}
-    )
+    model_config = ConfigDict(extra="forbid")
 
     username: str = Field(pattern=PRINCIPAL_PATTERN)
     role: RoleName = RoleName.DATA_SCIENTIST

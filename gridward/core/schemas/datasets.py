@@ -25,23 +25,7 @@ class Bounds(BaseModel):
 class DatasetIn(BaseModel):
     """Publish an uploaded file as a dataset."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "name": "birth-records",
-                    "description": "Monthly birth records: weight (kg), height (cm)",
-                    "tags": ["#birth-records", "#february"],
-                    "upload_id": "upl-1",
-                    "columns": ["weight", "height"],
-                    "access": {"discover": ["@signed-in"], "compute": ["@signed-in"], "raw": ["bob"]},
-                    "bounds": {"weight": {"low": 0.5, "high": 6.0}},
-                    "min_rows": 10,
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
     name: DatasetName
     description: str = Field(default="", max_length=4000)

@@ -40,14 +40,7 @@ class RoleHolder(BaseModel):
 class DeploymentIn(BaseModel):
     """Deploy a hosted plan encrypted. Nodes by name; the gateway chooses those not named."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {"model_id": "diagnosis", "parties": ["hospital", "public"], "crypto_provider": "university"}
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid")
 
     model_id: ModelId
     parties: list[Annotated[str, Field(pattern=NODE_NAME_PATTERN)]] = Field(

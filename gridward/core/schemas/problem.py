@@ -1,27 +1,12 @@
 """The body of every refusal: RFC 9457 problem details with a stable code."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from gridward.core.errors import Code
 
 
 class Problem(BaseModel):
     """`application/problem+json`."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "type": "about:blank",
-                    "title": "Get not permitted",
-                    "status": 403,
-                    "detail": "'birth-records' may be read by its owner's list only; ask with request('why')",
-                    "code": "get_not_permitted",
-                    "instance": "req-4f1c",
-                }
-            ]
-        }
-    )
 
     type: str = Field(default="about:blank", description="A URI naming the problem type.")
     title: str = Field(description="The refusal's name in words.")

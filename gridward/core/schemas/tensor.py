@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 DTypeName: TypeAlias = Literal["float32", "float64", "int32", "int64", "uint8", "bool"]
 Extent: TypeAlias = Annotated[int, Field(ge=0, le=2**48, json_schema_extra={"format": "int64"})]
@@ -18,11 +18,5 @@ class TensorInfo(BaseModel):
 
 class Tensor(TensorInfo):
     """A tensor with its values."""
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [{"name": "x", "dtype": "float32", "shape": [2], "data": "AACgQAAAQEA="}]
-        }
-    )
 
     data: str = Field(description="Base64 (RFC 4648) of the little-endian, row-major bytes.")
