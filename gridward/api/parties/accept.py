@@ -21,14 +21,20 @@ def link_path(deployment_id: str, session: str) -> str:
     return f"/v1/parties/deployments/{deployment_id}/links/{session}"
 
 
+def meeting_of(deployment_id: str, session: str) -> str:
+    """Name a session among those of all deployments: a party of one cannot pose as a party of another."""
+    return f"{deployment_id}/{session}"
+
+
 async def accept_link(socket: WebSocket, deployment_id: str, session: str) -> None:
     """Serve one link until either side ends it."""
     node: Node = socket.app.state.server
+    meeting = meeting_of(deployment_id, session)
     token = socket.headers.get("authorization", "").removeprefix("Bearer ")
     try:
         peer = await run_in_threadpool(_authenticate, node, token, deployment_id, session)
         ours = AcceptedSocket(asyncio.get_running_loop(), asyncio.Queue())
-        node.room.switchboard.offer(session, peer, ours)
+        node.room.switchboard.offer(meeting, peer, ours)
     except GridError as why:
         await socket.close(POLICY_VIOLATION, why.detail[:REASON_BYTES])
         return
@@ -36,7 +42,7 @@ async def accept_link(socket: WebSocket, deployment_id: str, session: str) -> No
         await socket.accept()
         await carry(socket, ours)
     finally:
-        node.room.switchboard.withdraw(session, peer, ours)
+        node.room.switchboard.withdraw(meeting, peer, ours)
         ours.lost()
 
 

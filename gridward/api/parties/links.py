@@ -4,7 +4,7 @@ import hashlib
 from typing import Final
 
 from gridward.api.node import Node
-from gridward.api.parties.accept import link_path
+from gridward.api.parties.accept import link_path, meeting_of
 from gridward.api.parties.pipe import DialledSocket, Socket, SocketTransport
 from gridward.api.parties.records import Record
 from gridward.core.errors import ProtocolError
@@ -27,7 +27,8 @@ def connect_parties(node: Node, record: Record, session: str, traffic_bytes: int
             if position > record.position:
                 sockets[position] = _dial(node, record, holder, session)
         for position in range(record.position):
-            sockets[position] = node.room.switchboard.claim(session, position, node.settings.party_timeout_s)
+            meeting = meeting_of(record.id, session)
+            sockets[position] = node.room.switchboard.claim(meeting, position, node.settings.party_timeout_s)
     except ProtocolError:
         for socket in sockets.values():
             socket.close()
@@ -36,7 +37,7 @@ def connect_parties(node: Node, record: Record, session: str, traffic_bytes: int
         SocketTransport(sockets, traffic_bytes + HEADER_BYTES + ABORT_BYTES),
         record.position,
         len(record.document.parties),
-        _session_name(record.id, session),
+        _session_name(meeting_of(record.id, session)),
         node.settings.party_timeout_s,
     )
 
@@ -52,5 +53,5 @@ def _dial(node: Node, record: Record, holder: RoleHolder, session: str) -> Socke
         raise ProtocolError(f"party {holder.name} cannot be reached at {holder.url}: {why}") from why
 
 
-def _session_name(deployment_id: str, session: str) -> bytes:
-    return hashlib.sha256(f"{deployment_id}/{session}".encode()).digest()[:SESSION_BYTES]
+def _session_name(meeting: str) -> bytes:
+    return hashlib.sha256(meeting.encode()).digest()[:SESSION_BYTES]
