@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -107,3 +108,12 @@ def wipe(path: Path) -> None:
         os.fsync(file.fileno())
     path.unlink()
     sync_folder(path.parent)
+
+
+def wipe_folder(folder: Path) -> None:
+    """Wipe every file of a folder and remove it; one that somebody else removes meanwhile is no trouble."""
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):
+            if path.is_file():
+                wipe(path)
+    shutil.rmtree(folder, ignore_errors=True)

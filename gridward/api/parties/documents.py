@@ -1,5 +1,6 @@
 """What every role holder checks before it takes its role, for itself and with its own pinned keys."""
 
+from collections.abc import Iterable
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -21,9 +22,19 @@ def check_roles(document: DeploymentDocument, gateway_key: Ed25519PublicKey, now
     Raises ``DeploymentRefusedError`` naming role and cause. ``gateway_key`` is the caller's own pinned key of
     the gateway that the document names.
     """
-    for role, holder in document.roles():
-        _check_attestation(document.gateway_id, role, holder, gateway_key, now)
+    check_attestations(document.gateway_id, document.roles(), gateway_key, now)
     document.require_distinct_holders()
+
+
+def check_attestations(
+    gateway_id: str, roles: Iterable[tuple[str, RoleHolder]], gateway_key: Ed25519PublicKey, now: datetime
+) -> None:
+    """Refuse role holders for whom the gateway does not vouch, exactly as stated and now.
+
+    Raises ``DeploymentRefusedError`` naming role and cause.
+    """
+    for role, holder in roles:
+        _check_attestation(gateway_id, role, holder, gateway_key, now)
 
 
 def _check_attestation(

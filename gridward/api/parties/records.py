@@ -42,11 +42,18 @@ class Record:
         return self.document.id
 
 
-def find(node: Node, deployment_id: str, role: Role) -> Record:
-    """Load a deployment in which this node has the role, or raise ``ObjectNotFoundError``."""
+def find(node: Node, deployment_id: str, role: Role, *, ending: bool = False) -> Record:
+    """Load a deployment in which this node has the role, or raise ``ObjectNotFoundError``.
+
+    With ``ending`` also one that was closed and not wiped to the end.
+    """
     with node.database.read() as db:
         row = db.get(Deployment, deployment_id)
-    if row is None or row.role != role:
+    if (
+        row is None
+        or row.role != role
+        or (row.state == DeploymentState.CLOSED and not (ending and row.document))
+    ):
         raise ObjectNotFoundError(f"this node is not {role.value} of a deployment {deployment_id}")
     return record_of(row)
 
@@ -60,10 +67,15 @@ def record_of(row: Deployment) -> Record:
 def remember(
     node: Node, db: Session, document: DeploymentDocument, role: Role, position: int, created_by: str
 ) -> None:
-    """Store a deployment; the same document again changes nothing, another under its id is refused."""
+    """Store a deployment; the same document again changes nothing, another under its id is refused.
+
+    So is one that ended here: the provider may still hold its masks, which hid other parameters.
+    """
     stored = document.model_dump(mode="json", by_alias=True)
     known = db.get(Deployment, document.id)
     if known is not None:
+        if known.state == DeploymentState.CLOSED:
+            raise ConflictError(f"deployment {document.id} has ended here; propose it under another id")
         if known.document != stored or known.role != role:
             raise ConflictError(f"this node knows another deployment {document.id}")
         return
@@ -84,18 +96,35 @@ def remember(
 
 
 def set_state(node: Node, deployment_id: str, state: DeploymentState, actor: str) -> None:
-    """Move a deployment to a state."""
+    """Move a deployment that has not ended to a state."""
     with node.database.write() as db:
         row = db.get(Deployment, deployment_id)
-        if row is None:
+        if row is None or row.state == DeploymentState.CLOSED:
             raise ObjectNotFoundError(f"there is no deployment {deployment_id}")
         row.state = state.value
         db.add(row)
         log(node, db, actor, f"deployment.{state.value}", deployment_id)
 
 
+def close(node: Node, deployment_id: str, actor: str) -> None:
+    """End a role: nobody finds the deployment any more. The files are the caller's to wipe, then ``bury``."""
+    with node.database.write() as db:
+        row = db.get_one(Deployment, deployment_id)
+        row.state = DeploymentState.CLOSED.value
+        db.add(row)
+        log(node, db, actor, "deployment.withdraw", deployment_id)
+
+
+def bury(node: Node, deployment_id: str) -> None:
+    """Keep nothing of a closed deployment but its id, so that nobody revives it."""
+    with node.database.write() as db:
+        row = db.get_one(Deployment, deployment_id)
+        row.document = {}
+        db.add(row)
+
+
 def forget(node: Node, deployment_id: str, actor: str) -> None:
-    """Remove a deployment; its files are the caller's to wipe first."""
+    """Remove a deployment that this node hosts; parties and provider were told before."""
     with node.database.write() as db:
         row = db.get(Deployment, deployment_id)
         if row is not None:

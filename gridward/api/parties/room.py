@@ -73,13 +73,18 @@ class Room:
     dealers: Cache[tuple[str, int], Dealer] = field(default_factory=lambda: Cache(KEPT_MODELS))
     pools: Cache[str, BundlePool] = field(default_factory=lambda: Cache(KEPT_MODELS))
     dealing: threading.Lock = field(default_factory=threading.Lock)
-    fetching: threading.Lock = field(default_factory=threading.Lock)
     storing: threading.Lock = field(default_factory=threading.Lock)
     errands: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "bundles"))
     _running: threading.Condition = field(default_factory=threading.Condition)
     _runs: int = 0
     _queries: dict[str, OpenQuery] = field(default_factory=dict)
+    _fetching: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def fetching(self, deployment_id: str) -> threading.Lock:
+        """Give the lock of a deployment's bundles: a slow provider holds up nobody else's."""
+        with self._lock:
+            return self._fetching.setdefault(deployment_id, threading.Lock())
 
     def known(self, grant: Grant) -> OpenQuery | None:
         """Return an open query, for a client that repeats its first step; see ``_opened_under``."""

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Final
 
 from gridward.api.node import Node
+from gridward.api.parties import records
 from gridward.api.parties.calls import Peer
 from gridward.api.parties.dealt import replace_durably
-from gridward.api.parties.records import Record
+from gridward.api.parties.records import Record, Role
 from gridward.core.errors import AlreadyExistsError, GridError
 from gridward.core.schemas.deployments import BundleIn, SealedOut
 from gridward.core.smpc import purposes
@@ -46,8 +47,9 @@ def fetch_ahead(node: Node, record: Record, number: int) -> None:
 def _held(node: Node, record: Record, batch: int, number: int) -> str:
     """Return the serial of a packet that lies, or lay, in the pool; fetches it if it never did."""
     name = _folder(node, record) / "numbers" / f"{batch}-{number}"
-    with node.room.fetching:
+    with node.room.fetching(record.id):
         if not name.exists():
+            records.find(node, record.id, Role.PARTY)  # may have been withdrawn meanwhile
             packet = _fetch(node, record, BundleIn(batch=batch, serial=number))
             serial = parse_packet(packet).serial.hex()
             try:

@@ -1,7 +1,6 @@
 """A party's side of a deployment: it keeps one share of each parameter and runs queries with its peers."""
 
 import hashlib
-import shutil
 import time
 from base64 import b64encode
 from pathlib import Path
@@ -12,7 +11,7 @@ import numpy as np
 from gridward.api.node import Node
 from gridward.api.parties import grants, records
 from gridward.api.parties.calls import Peer
-from gridward.api.parties.dealt import replace_durably, wipe
+from gridward.api.parties.dealt import replace_durably, wipe_folder
 from gridward.api.parties.documents import compile_document
 from gridward.api.parties.grants import Grant, Purpose
 from gridward.api.parties.links import connect_parties
@@ -63,16 +62,14 @@ def accept(
 
 def withdraw(node: Node, token: str, deployment_id: str) -> None:
     """Wipe shares and bundles, then forget the deployment."""
-    record = records.find(node, deployment_id, Role.PARTY)
+    record = records.find(node, deployment_id, Role.PARTY, ending=True)
     path = f"DELETE /v1/parties/deployments/{deployment_id}"
     signer = records.verify_signer(node, token, b"", path, record.document.host)
-    node.room.forget(deployment_id)
-    folder = folder_of(node, deployment_id)
-    for file in folder.rglob("*"):
-        if file.is_file():
-            wipe(file)
-    shutil.rmtree(folder, ignore_errors=True)
-    records.forget(node, deployment_id, signer.name)
+    records.close(node, deployment_id, signer.name)
+    with node.room.fetching(deployment_id), node.room.storing:
+        node.room.forget(deployment_id)
+        wipe_folder(folder_of(node, deployment_id))
+    records.bury(node, deployment_id)
 
 
 def store_parameters(node: Node, token: str, deployment_id: str, sealed: bytes) -> None:
@@ -84,6 +81,9 @@ def store_parameters(node: Node, token: str, deployment_id: str, sealed: bytes) 
     load_parameters(_program(node, record, 1), record.position, packet)
     path = folder_of(node, deployment_id) / PARAMETERS
     with node.room.storing:
+        records.find(
+            node, deployment_id, Role.PARTY
+        )  # may have been withdrawn meanwhile: leave no share behind
         if path.exists() and path.read_bytes() != packet:
             raise ConflictError("this deployment has its parameters; deploy the changed model anew")
         replace_durably(path, packet)
@@ -106,10 +106,13 @@ def activate(node: Node, token: str, deployment_id: str) -> None:
     program = _program(node, record, 1)
     parameters = (folder / PARAMETERS).read_bytes()
     session = f"setup-{hashlib.sha256(deployment_id.encode()).hexdigest()[:16]}"
+    setup = _fetch_setup(node, record)
     link = connect_parties(node, record, session, program.costs.setup_bytes)
-    model = deploy(program, record.position, _fetch_setup(node, record), parameters, link)
+    model = deploy(program, record.position, setup, parameters, link)
     link.close()
-    replace_durably(folder / MODEL, model.to_bytes())
+    with node.room.storing:
+        records.find(node, deployment_id, Role.PARTY)
+        replace_durably(folder / MODEL, model.to_bytes())
     records.set_state(node, deployment_id, DeploymentState.READY, record.document.host.name)
     node.room.errands.submit(fetch_ahead, node, record, 0)
 
@@ -124,6 +127,8 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str) -> Sea
         program = _program(node, record, grant.batch)
         model = _model(node, record, program)
         packet = take_bundle(node, record, grant.batch, grant.serial)
+        with node.database.write() as db:
+            records.log(node, db, grant.caller, "deployment.query", f"{deployment_id}/{query_id}")
         subkey = party.input_subkey(program, record.position, packet)
         session = party.prepare(program, model, packet)
         query = OpenQuery(grant, program, session, subkey, time.monotonic())

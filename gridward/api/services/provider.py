@@ -1,14 +1,13 @@
 """The crypto provider's side of a deployment: a secret per deployment, bundles dealt when asked for."""
 
 import secrets
-import shutil
 from base64 import b64encode
 from pathlib import Path
 from typing import Final
 
 from gridward.api.node import Node
 from gridward.api.parties import records
-from gridward.api.parties.dealt import Shelf, replace_durably, wipe
+from gridward.api.parties.dealt import Shelf, replace_durably, wipe_folder
 from gridward.api.parties.documents import compile_document
 from gridward.api.parties.records import Record, Role
 from gridward.core.errors import DeploymentRefusedError
@@ -39,25 +38,24 @@ def accept(
     digest = compile_document(document, 1).digest
     if digest != document.program_digest:
         raise DeploymentRefusedError(f"{node.settings.name} compiles another program than the host")
-    if not _seed_path(node, deployment_id).exists():
-        replace_durably(_seed_path(node, deployment_id), secrets.token_bytes(KEY_BYTES))
     with node.database.write() as db:
         records.remember(node, db, document, Role.PROVIDER, -1, document.host.node_id)
+    with node.room.dealing:
+        if not _seed_path(node, deployment_id).exists():
+            replace_durably(_seed_path(node, deployment_id), secrets.token_bytes(KEY_BYTES))
     return Acceptance(program_digest=digest)
 
 
 def withdraw(node: Node, token: str, deployment_id: str) -> None:
     """Wipe the secret and every packet, then forget the deployment."""
-    record = records.find(node, deployment_id, Role.PROVIDER)
+    record = records.find(node, deployment_id, Role.PROVIDER, ending=True)
     path = f"DELETE /v1/provider/deployments/{deployment_id}"
     signer = records.verify_signer(node, token, b"", path, record.document.host)
-    node.room.forget(deployment_id)
-    folder = _folder(node, deployment_id)
-    for file in folder.rglob("*"):
-        if file.is_file():
-            wipe(file)
-    shutil.rmtree(folder, ignore_errors=True)
-    records.forget(node, deployment_id, signer.name)
+    records.close(node, deployment_id, signer.name)
+    with node.room.dealing:
+        node.room.forget(deployment_id)
+        wipe_folder(_folder(node, deployment_id))
+    records.bury(node, deployment_id)
 
 
 def deal_setup(node: Node, token: str, deployment_id: str) -> SealedOut:

@@ -1,0 +1,59 @@
+"""A contributor's signature under its share of a secure sum: good for one aggregator and one document."""
+
+import hashlib
+from datetime import datetime
+from typing import Final
+
+from gridward.core.errors import NotSignedInError, ProtocolError
+from gridward.core.schemas.deployments import RoleHolder
+from gridward.server import tokens
+from gridward.server.keys import Keys, read_sign_key
+
+LIFETIME_S: Final = 600.0
+
+
+def sign(keys: Keys, asker: str, aggregator_id: str, digest: str, sealed: bytes, now: datetime) -> str:
+    """Sign a sealed share for one aggregator, so that ``asker`` may have it added up."""
+    return tokens.issue(
+        tokens.Kind.SUM_SHARE,
+        keys.sign_key,
+        issuer=keys.id,
+        subject=asker,
+        audience=aggregator_id,
+        now=now,
+        lifetime_s=LIFETIME_S,
+        extra={"document": digest, "share": hashlib.sha256(sealed).hexdigest()},
+    )
+
+
+def check(
+    token: str,
+    contributor: RoleHolder,
+    asker: str,
+    aggregator_id: str,
+    digest: str,
+    sealed: bytes,
+    now: datetime,
+) -> None:
+    """Raise ``ProtocolError`` unless this contributor signed exactly this share for exactly this sum."""
+    try:
+        claims = tokens.read(
+            tokens.Kind.SUM_SHARE,
+            token,
+            read_sign_key(contributor.sign_key),
+            issuer=contributor.node_id,
+            audience=aggregator_id,
+            now=now,
+        )
+    except NotSignedInError as why:
+        raise ProtocolError(
+            f"{contributor.name} did not sign this share, or too long ago; ask for the sum anew"
+        ) from why
+    if claims["exp"] - claims["iat"] > LIFETIME_S:
+        raise ProtocolError(f"{contributor.name} signed its share for longer than it may be good")
+    if claims.get("document") != digest:
+        raise ProtocolError(f"{contributor.name} signed its share for another sum")
+    if claims.get("share") != hashlib.sha256(sealed).hexdigest():
+        raise ProtocolError(f"{contributor.name} signed another share")
+    if claims["sub"] != asker:
+        raise ProtocolError(f"{contributor.name} gave its share for another asker")
