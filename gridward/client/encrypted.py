@@ -17,17 +17,17 @@ from numpy.typing import NDArray
 
 from gridward.client import models
 from gridward.client.attestation import check_roles
+from gridward.client.granted import calls_to_parties
 from gridward.client.place import Place, segment
 from gridward.client.rules import ModelAccess
-from gridward.client.transport import TIMEOUT, Transport
-from gridward.core.errors import DeploymentRefusedError, InvalidInputError, NotSignedInError
+from gridward.client.transport import TIMEOUT
+from gridward.core.errors import DeploymentRefusedError, InvalidInputError
 from gridward.core.plans import codec
 from gridward.core.schemas.deployments import (
     ActivationIn,
     DeploymentDocument,
     DeploymentIn,
     DeploymentOut,
-    PartyGrant,
     QueryAnswer,
     QueryIn,
     QueryOut,
@@ -35,6 +35,7 @@ from gridward.core.schemas.deployments import (
 )
 from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.models import ModelIn, ModelOut
+from gridward.core.schemas.plan import PlanDocument
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.core.smpc import fixed_reference, purposes
 from gridward.core.smpc.compile import compile_plan
@@ -97,10 +98,12 @@ def serve(
     description: str,
     tags: Sequence[str],
     access: ModelAccess,
+    gateway: GatewayOut | None,
 ) -> EncryptedModel:
     """Serve a model encrypted: its plan at ``node``, one share of each parameter straight to each party.
 
-    The node never sees a parameter. If anything fails on the way, what was begun is withdrawn.
+    The node never sees a parameter. If anything fails on the way, what was begun is withdrawn. Without a
+    ``gateway`` nobody but the node says who the parties are: it is its owner's own node, or trusted.
     Raises ``DeploymentRefusedError`` naming who refused a role, ``PlanRejectedError`` naming every operation
     that has no encrypted form, ``OutOfRangeError`` for parameters beyond the fixed-point range.
     """
@@ -119,6 +122,7 @@ def serve(
         deployment = node.transport.fetch(
             DeploymentOut, "POST", "/v1/deployments", body=wish, timeout_s=ANSWER_S
         )
+        _check_offer(deployment.document, node, wish, plan, gateway)
         _deliver(deployment, values)
         error = _measured_error(deployment.document, values, module, example_input)
         path = f"/v1/deployments/{deployment.document.id}/activation"
@@ -215,7 +219,7 @@ class Asker:
         values: NDArray[np.float64],
     ) -> tuple[NDArray[np.float64], list[QueryAnswer]]:
         path = f"/v1/parties/deployments/{document.id}/queries/{query.id}"
-        calls = [party_calls(grant, document, self._http) for grant in query.grants]
+        calls = calls_to_parties(query.grants, document, self._http)
         opened = _side_by_side([partial(call.fetch, SealedOut, "POST", path) for call in calls])
         subkeys = [
             unseal(private, sealed.raw(), purposes.subkey(query.id, party))
@@ -252,6 +256,8 @@ class Asker:
 
     def _accept(self, node: Place, model_id: str, document: DeploymentDocument) -> DeploymentDocument:
         check_roles(document, self._gateway)
+        if document.host.node_id != node.id:
+            raise DeploymentRefusedError(f"{model_id!r} is another node's deployment than {node.name}'s")
         if compiled(document, 1).digest != document.program_digest:
             raise DeploymentRefusedError(f"{model_id!r} is another program than its host says")
         with self._lock:
@@ -283,29 +289,34 @@ def compiled(document: DeploymentDocument, batch: int) -> Program:
     )
 
 
-class GrantedCredentials:
-    """A grant of the model's host: good for one thing at one party, and not renewable."""
-
-    def __init__(self, token: str) -> None:
-        self._token = token
-
-    def token(self) -> str:
-        """Give the grant."""
-        return self._token
-
-    def renew(self, refused: str) -> None:
-        """Say that the grant is over."""
-        raise NotSignedInError("the party does not take the host's grant; ask again")
-
-
-def party_calls(grant: PartyGrant, document: DeploymentDocument, http: httpx2.Client) -> Transport:
-    """Calls to one party, at the address that the gateway attests, under the host's grant."""
-    holder = document.parties[grant.party]
-    if holder.node_id != grant.node_id:
-        raise DeploymentRefusedError(f"the host's grant for party {grant.party} names another node")
-    calls = Transport(holder.url, credentials=GrantedCredentials(grant.token), http=http)
-    calls.label = f"party {holder.name!r} at {calls.url}"
-    return calls
+def _check_offer(
+    document: DeploymentDocument,
+    node: Place,
+    wish: DeploymentIn,
+    plan: PlanDocument,
+    gateway: GatewayOut | None,
+) -> None:
+    """Refuse what the host offers where it is not what the owner asked for; shares leave after this."""
+    if gateway is not None:
+        check_roles(document, gateway)
+    document.require_distinct_holders()
+    offered = (
+        document.model_id,
+        document.host.node_id,
+        document.fraction_bits,
+        document.width,
+        document.levels,
+        compiled(document, 1).digest,
+    )
+    ours = compiled(document.model_copy(update={"plan": plan}), 1).digest
+    if offered != (wish.model_id, node.id, wish.fraction_bits, wish.width, wish.levels, ours):
+        raise DeploymentRefusedError(f"{node.name} offers another deployment than was asked for")
+    asked = [*wish.parties, wish.crypto_provider] if wish.parties else [wish.crypto_provider]
+    chosen = [*document.parties, document.crypto_provider] if wish.parties else [document.crypto_provider]
+    if len(asked) != len(chosen) or not all(
+        name in (None, holder.name, holder.node_id) for name, holder in zip(asked, chosen, strict=True)
+    ):
+        raise DeploymentRefusedError(f"{node.name} chose other nodes than were asked for")
 
 
 def _deliver(deployment: DeploymentOut, values: dict[str, NDArray[np.float64]]) -> None:
@@ -313,12 +324,11 @@ def _deliver(deployment: DeploymentOut, values: dict[str, NDArray[np.float64]]) 
     packets = split_parameters(compiled(document, 1), values, secrets.token_bytes)
     path = f"/v1/parties/deployments/{document.id}/parameters"
     with httpx2.Client(timeout=TIMEOUT) as http:
-        for grant, packet in zip(deployment.parameter_grants, packets, strict=True):
-            holder = document.parties[grant.party]
-            sealed = seal(_raw(holder.seal_key), packet, purposes.parameters(document.id, grant.party))
-            party_calls(grant, document, http).send(
-                "PUT", path, content=sealed, headers=OCTETS, timeout_s=ANSWER_S
-            )
+        calls = calls_to_parties(deployment.parameter_grants, document, http)
+        for party, (call, packet) in enumerate(zip(calls, packets, strict=True)):
+            key = _raw(document.parties[party].seal_key)
+            sealed = seal(key, packet, purposes.parameters(document.id, party))
+            call.send("PUT", path, content=sealed, headers=OCTETS, timeout_s=ANSWER_S)
 
 
 def _measured_error(

@@ -190,5 +190,5 @@ class GatewayClient:
             if known is None or known.url != url.rstrip("/"):
                 identity = GatewayIdentity(self._transport, node_id)
                 calls = self._transport.with_credentials(identity, url)
-                known = self._nodes[node_id] = NodeClient(calls, id=node_id, name=name)
+                known = self._nodes[node_id] = NodeClient(calls, id=node_id, name=name, gateway=self._facts)
             return known

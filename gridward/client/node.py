@@ -22,6 +22,7 @@ from gridward.client.uploads import upload
 from gridward.core.errors import AlreadyExistsError, InvalidInputError, ObjectNotFoundError
 from gridward.core.schemas.accounts import UserOut
 from gridward.core.schemas.datasets import Bounds, DatasetIn, DatasetOut, DatasetPatch, DatasetsOut
+from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.models import ModelOut
 from gridward.core.schemas.node import MembershipOut, NodeOut
 
@@ -29,10 +30,13 @@ from gridward.core.schemas.node import MembershipOut, NodeOut
 class NodeClient:
     """One node, as the signed-in user sees it. Get one from ``gw.connect`` or ``grid.node``."""
 
-    def __init__(self, transport: Transport, *, id: str, name: str) -> None:
+    def __init__(
+        self, transport: Transport, *, id: str, name: str, gateway: GatewayOut | None = None
+    ) -> None:
         self._transport = transport
         self._id = id
         self._name = name
+        self._gateway = gateway
         transport.label = f"node {name!r} at {transport.url}"
         self.users = Accounts(transport)
 
@@ -196,7 +200,8 @@ class NodeClient:
 
         With ``mpc=True`` the node keeps the plan only: each of ``parties`` (2 to 5 names of nodes) receives
         an additive share of every parameter, and ``crypto_provider`` deals correlations. The gateway chooses
-        those that are not named; no owner fills two roles.
+        those that are not named; no owner fills two roles. Through ``grid.node`` the gateway's word for each
+        of them is checked before a share leaves; through ``gw.connect`` the node's word is taken for it.
         ``allow_remote_inference`` lets every signed-in user find and query it, ``allow_download`` have its
         parameters; ``access`` says it verb by verb.
         """
@@ -212,6 +217,7 @@ class NodeClient:
                 description=description,
                 tags=tags,
                 access=rules,
+                gateway=self._gateway,
             )
         if parties or crypto_provider is not None:
             raise InvalidInputError("parties and crypto_provider are for mpc=True")
