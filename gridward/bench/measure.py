@@ -43,19 +43,6 @@ class Result:
     measured: Line
 
 
-def seconds(action: Callable[[], object], repeat: int, warm_up: int = 1) -> list[float]:
-    """Run ``action`` after ``warm_up`` uncounted runs; returns the wall time of each counted run, seconds."""
-    for _ in range(warm_up):
-        action()
-    gc.collect()
-    times = []
-    for _ in range(repeat):
-        start = time.perf_counter()
-        action()
-        times.append(time.perf_counter() - start)
-    return times
-
-
 def seconds_a_call(action: Callable[[], object], repeat: int, at_least_s: float = 0.02) -> list[float]:
     """Run short actions many times between two looks at the clock; returns the seconds of one, each run.
 

@@ -7,14 +7,8 @@ from gridward.bench import measure
 from gridward.bench.measure import WrongResultError
 
 
-def test_the_warm_up_is_run_and_not_counted() -> None:
-    calls: list[int] = []
-    times = measure.seconds(lambda: calls.append(1), repeat=3, warm_up=2)
-    assert (len(times), len(calls)) == (3, 5)
-
-
 def test_a_sleep_takes_as_long_as_it_sleeps() -> None:
-    (one,) = measure.seconds(lambda: time.sleep(0.02), repeat=1, warm_up=0)
+    (one,) = measure.seconds_a_call(lambda: time.sleep(0.02), repeat=1)
     assert 0.02 <= one < 2
 
 
