@@ -134,6 +134,11 @@ class NodeSettings(ServerSettings):
     queries_at_once: int = Field(
         default=4, ge=1, description="Encrypted queries that a party computes at the same time; more wait."
     )
+    query_memory_bytes: int = Field(
+        default=4 * GIBIBYTE,
+        ge=MEBIBYTE,
+        description="Most correlations of one encrypted query that a party or provider holds, bytes.",
+    )
     party_timeout_s: float = Field(
         default=30, gt=0, description="Longest wait of a party for another within a round, seconds."
     )

@@ -48,6 +48,8 @@ def find_holders(
 
     A wish names all parties or none. Raises ``DeploymentRefusedError`` or the gateway's refusal.
     """
+    if len(wish.parties) == 1:
+        raise DeploymentRefusedError("one party would hold the whole model; name 2 to 5, or none")
     gateway = gateway_peer(membership)
     host = holder_of(find_node(calls, gateway, keys.id, timeout_s))
     parties = [holder_of(find_node(calls, gateway, name, timeout_s)) for name in wish.parties]

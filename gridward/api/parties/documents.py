@@ -5,10 +5,11 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from gridward.core.errors import DeploymentRefusedError, GridError
+from gridward.core.errors import DeploymentRefusedError, GridError, InvalidInputError
 from gridward.core.plans import codec
 from gridward.core.schemas.deployments import DeploymentDocument, RoleHolder
 from gridward.core.smpc.compile import compile_plan
+from gridward.core.smpc.correlations import slot_bytes
 from gridward.core.smpc.program import Program
 from gridward.server import tokens
 from gridward.server.keys import id_of
@@ -63,12 +64,34 @@ def _check_attestation(
 
 
 def compile_document(document: DeploymentDocument, batch: int) -> Program:
-    """Compile the deployment's plan for one batch size; every role gets the same program."""
-    return compile_plan(
-        codec.from_dict(document.plan.model_dump(mode="json", by_alias=True, exclude_none=True)),
-        batch=batch,
-        parties=len(document.parties),
-        fraction_bits=document.fraction_bits,
-        width=document.width,
-        levels=document.levels,
-    )
+    """Compile the deployment's plan for one batch size; every role gets the same program.
+
+    Raises ``PlanRejectedError``, or ``InvalidInputError`` for numbers that do not go together.
+    """
+    plan = codec.from_dict(document.plan.model_dump(mode="json", by_alias=True, exclude_none=True))
+    try:
+        return compile_plan(
+            plan,
+            batch=batch,
+            parties=len(document.parties),
+            fraction_bits=document.fraction_bits,
+            width=document.width,
+            levels=document.levels,
+        )
+    except (ValueError, ArithmeticError) as why:
+        raise InvalidInputError(f"this plan cannot be compiled: {why}") from why
+
+
+def compile_within(document: DeploymentDocument, batch: int, limit_bytes: int) -> Program:
+    """Compile as ``compile_document`` for a node that would compute or deal such a query.
+
+    A small plan may ask for any amount of memory, so the amount is known before any is taken: a party expands
+    its whole part of the correlations. Raises ``InvalidInputError`` where that is more than ``limit_bytes``.
+    """
+    program = compile_document(document, batch)
+    needed = sum(slot_bytes(slot) for slot in (*program.manifest, *program.setup_manifest))
+    if needed > limit_bytes:
+        raise InvalidInputError(
+            f"a query of {batch} rows takes {needed} bytes of correlations; this node allows {limit_bytes}"
+        )
+    return program

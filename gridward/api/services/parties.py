@@ -12,7 +12,7 @@ from gridward.api.node import Node
 from gridward.api.parties import grants, records
 from gridward.api.parties.calls import Peer
 from gridward.api.parties.dealt import replace_durably, wipe_folder
-from gridward.api.parties.documents import compile_document
+from gridward.api.parties.documents import compile_within
 from gridward.api.parties.grants import Grant, Purpose
 from gridward.api.parties.links import connect_parties
 from gridward.api.parties.records import Record, Role
@@ -52,7 +52,7 @@ def accept(
         raise DeploymentRefusedError(f"{node.settings.name}'s owner does not offer to be a party")
     position = _position(node, document)
     records.check_document(node, document, deployment_id, document.parties[position])
-    digest = compile_document(document, 1).digest
+    digest = compile_within(document, 1, node.settings.query_memory_bytes).digest
     if digest != document.program_digest:
         raise DeploymentRefusedError(f"{node.settings.name} compiles another program than the host")
     with node.database.write() as db:
@@ -208,7 +208,8 @@ def _fetch_setup(node: Node, record: Record) -> bytes:
 
 
 def _program(node: Node, record: Record, batch: int) -> Program:
-    return node.room.programs.get((record.id, batch), lambda: compile_document(record.document, batch))
+    limit = node.settings.query_memory_bytes
+    return node.room.programs.get((record.id, batch), lambda: compile_within(record.document, batch, limit))
 
 
 def _model(node: Node, record: Record, program: Program) -> DeployedModel:

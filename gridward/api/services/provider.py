@@ -8,7 +8,7 @@ from typing import Final
 from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.dealt import Shelf, replace_durably, wipe_folder
-from gridward.api.parties.documents import compile_document
+from gridward.api.parties.documents import compile_within
 from gridward.api.parties.records import Record, Role
 from gridward.core.errors import DeploymentRefusedError
 from gridward.core.schemas.deployments import (
@@ -35,7 +35,7 @@ def accept(
     if not node.settings.offer_provider:
         raise DeploymentRefusedError(f"{node.settings.name}'s owner does not offer to be a crypto provider")
     records.check_document(node, document, deployment_id, document.crypto_provider)
-    digest = compile_document(document, 1).digest
+    digest = compile_within(document, 1, node.settings.query_memory_bytes).digest
     if digest != document.program_digest:
         raise DeploymentRefusedError(f"{node.settings.name} compiles another program than the host")
     with node.database.write() as db:
@@ -96,7 +96,8 @@ def _asked_by_party(node: Node, token: str, body: bytes, deployment_id: str, wha
 def _dealer(node: Node, record: Record, batch: int) -> Dealer:
     def make() -> Dealer:
         secret = _seed_path(node, record.id).read_bytes()
-        return Dealer(compile_document(record.document, batch), secret)
+        limit = node.settings.query_memory_bytes
+        return Dealer(compile_within(record.document, batch, limit), secret)
 
     return node.room.dealers.get((record.id, batch), make)
 

@@ -1,6 +1,7 @@
 """Rules of ReLU and of pools."""
 
 from math import prod
+from typing import Final
 
 from gridward.core.smpc.geometry import every_window_has_a_value, window_count
 from gridward.core.smpc.lowering import Arguments, Lowering, Missing, Secret, UnsupportedError, Value
@@ -8,6 +9,8 @@ from gridward.core.smpc.program import Form, PairMax, Register, SumPool, Windows
 from gridward.core.smpc.rules.arithmetic import new_share, scaled, shape_of
 from gridward.core.smpc.rules.products import check_positive
 from gridward.core.smpc.rules.shapes import viewed
+
+MOST_CANDIDATES: Final = 1 << 16
 
 
 def relu(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
@@ -28,6 +31,10 @@ def max_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]
     axes = list(zip(image[2:], kernel, stride, padding, dilation, strict=True))
     out_axes = [window_count(*axis, ceil_mode) for axis in axes]
     check_positive((*out_axes,))
+    if prod(kernel) > MOST_CANDIDATES or any(
+        2 * pad > size for pad, size in zip(padding, kernel, strict=True)
+    ):
+        raise UnsupportedError("a window is too large, or its padding more than half of it")
     if not all(every_window_has_a_value(*axis, count) for axis, count in zip(axes, out_axes, strict=True)):
         raise UnsupportedError("a window lies in the padding alone")
     source = low.comparable(value)

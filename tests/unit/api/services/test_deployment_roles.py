@@ -51,8 +51,8 @@ class RoleHolderUnderTest:
                 )
             )
 
-    def document(self, number: int = 0) -> DeploymentDocument:
-        plan = PlanDocument.model_validate(codec.to_dict(mlp_plan(2, 3, 1)))
+    def document(self, number: int = 0, inputs: int = 2) -> DeploymentDocument:
+        plan = PlanDocument.model_validate(codec.to_dict(mlp_plan(inputs, 3, 1)))
         draft = self.cast.document().model_copy(update={"plan": plan, "id": f"{number:032d}"})
         return draft.model_copy(update={"program_digest": compile_document(draft, 1).digest})
 
@@ -144,3 +144,16 @@ def test_a_party_of_one_deployment_cannot_join_a_session_of_another(holder: Role
     stranger = {"Authorization": f"Bearer {holder.signed(holder.cast.nodes['company'], f'GET {target}')}"}
     with pytest.raises(WebSocketDisconnect), holder.http.websocket_connect(target, headers=stranger):
         pass
+
+
+def test_a_plan_that_asks_for_too_much_memory_gives_no_role(holder: RoleHolderUnderTest, kind: str) -> None:
+    refused = holder.propose(kind, holder.document(inputs=1 << 40))
+    assert refused.status_code == 422
+    assert "bytes of correlations" in refused.json()["detail"]
+
+
+def test_numbers_that_do_not_go_together_are_refused(holder: RoleHolderUnderTest, kind: str) -> None:
+    odd = holder.document().model_copy(update={"fraction_bits": 24, "width": 48})
+    refused = holder.propose(kind, odd)
+    assert refused.status_code == 422
+    assert "must add up to 62 at most" in refused.json()["detail"]

@@ -317,3 +317,13 @@ def test_a_value_whose_rounding_shows_has_a_truncation_of_its_own() -> None:
     before_relu = next(gate.sources[0] for gate in program.gates if isinstance(gate, Relu))
     skip = next(gate.sources[0] for gate in program.gates if isinstance(gate, Scale))
     assert (makers[before_relu], makers[skip]) == (Truncate, TruncateFaithful)
+
+
+def test_a_pool_with_a_window_beyond_reason_is_refused_without_laying_it_out() -> None:
+    wide = ((1, 1 << 17), (1, 1), (0, 0), (1, 1), False)
+    pool = step(Op.MAX_POOL2D_WITH_INDICES, Ref("x"), *wide, out=("y", "places"))
+    with pytest.raises(PlanRejectedError, match="window is too large"):
+        compile_plan(plan_of([pool], (BATCH, 1, 1, 1 << 40), {}, "y"), batch=1, parties=2)
+    huge = step(Op.MAX_POOL2D_WITH_INDICES, Ref("x"), *POOL, out=("y", "places"))
+    program = compile_plan(plan_of([huge], (BATCH, 1, 1 << 20, 1 << 20), {}, "y"), batch=1, parties=2)
+    assert program.output.shape == (1, 1, 1 << 19, 1 << 19)
