@@ -3,11 +3,13 @@
 A bundle is dealt once. All packets of a bundle appear together (a folder is renamed into place), so a crash
 leaves either the whole bundle or nothing. A packet may be fetched again, byte for byte the same, until its
 party confirms; then it is gone, and the folder stays as the mark that this bundle must not be dealt again.
+Marks lie in a folder of their own, so that counting what waits does not read all that ever was.
 """
 
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from gridward.core.errors import BusyError, ConflictError
 
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
+STALE_S: Final = 1800.0
+"""Longer than a grant and a query live together: a packet of a bundle so old has hardly a use."""
 
 
 @dataclass(slots=True)
@@ -33,7 +37,7 @@ class Shelf:
         """Return a party's packet; deals the bundle if nobody has asked for it yet."""
         bundle = self.folder / f"{batch}-{serial}"
         with self.lock:
-            if not bundle.is_dir():
+            if not (bundle.is_dir() or self._mark(bundle).is_dir()):
                 self._put(bundle, deal)
         try:
             return (bundle / str(party)).read_bytes()
@@ -44,18 +48,42 @@ class Shelf:
 
     def confirm(self, batch: int, serial: int, party: int) -> None:
         """Wipe a packet that its party has stored; safe to call twice."""
-        path = self.folder / f"{batch}-{serial}" / str(party)
+        bundle = self.folder / f"{batch}-{serial}"
         with self.lock:
-            if path.exists():
-                wipe(path)
+            if (bundle / str(party)).exists():
+                wipe(bundle / str(party))
+            if bundle.is_dir() and not any(bundle.iterdir()):
+                self._retire(bundle)
 
     def waiting(self) -> int:
         """Count the bundles with at least one packet that is not fetched."""
+        return len(self._waiting())
+
+    def _waiting(self) -> list[Path]:
         if not self.folder.is_dir():
-            return 0
-        return sum(1 for bundle in self.folder.iterdir() if bundle.name[0] != "." and any(bundle.iterdir()))
+            return []
+        return [bundle for bundle in self.folder.iterdir() if bundle.name[0] != "." and any(bundle.iterdir())]
+
+    def _mark(self, bundle: Path) -> Path:
+        return self.folder / ".dealt" / bundle.name
+
+    def _retire(self, bundle: Path) -> None:
+        for packet in bundle.iterdir():
+            wipe(packet)
+        self._mark(bundle).parent.mkdir(mode=DIRECTORY_MODE, exist_ok=True)
+        bundle.rename(self._mark(bundle))
+        sync_folder(self._mark(bundle).parent)
+
+    def _make_room(self) -> None:
+        """Give up bundles that a party never came for, such as one that a client opened at others only."""
+        stale = time.time() - STALE_S
+        for bundle in self._waiting():
+            if bundle.stat().st_mtime < stale:
+                self._retire(bundle)
 
     def _put(self, bundle: Path, deal: Callable[[], Sequence[bytes]]) -> None:
+        if self.waiting() >= self.limit:
+            self._make_room()
         if self.waiting() >= self.limit:
             raise BusyError(
                 f"{self.limit} bundles wait to be fetched by their parties; retry when they have been"

@@ -1,12 +1,14 @@
+import os
 import stat
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from gridward.api.parties.dealt import Shelf, replace_durably
+from gridward.api.parties.dealt import STALE_S, Shelf, replace_durably
 from gridward.core.errors import BusyError, ConflictError
 
 
@@ -96,3 +98,28 @@ def test_secret_files_are_for_their_owner_only_and_replaced_whole(tmp_path: Path
     assert path.read_bytes() == b"second"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert [file.name for file in path.parent.iterdir()] == ["secret"]
+
+
+def test_bundles_that_a_party_never_came_for_make_room_in_time(tmp_path: Path) -> None:
+    deal, ours = CountingDealer(), shelf(tmp_path, limit=2)
+    kept = ours.fetch(1, 0, 0, deal)
+    ours.fetch(1, 1, 0, deal)
+    long_ago = time.time() - STALE_S - 1
+    os.utime(tmp_path / "bundles" / "1-1", (long_ago, long_ago))
+    assert ours.fetch(1, 2, 0, deal)
+    assert ours.fetch(1, 0, 0, deal) == kept
+    for party in range(3):
+        with pytest.raises(ConflictError):
+            ours.fetch(1, 1, party, deal)
+    assert deal.dealt == 3
+    with pytest.raises(BusyError):
+        ours.fetch(1, 3, 0, deal)
+
+
+def test_bundles_that_are_done_with_are_not_among_those_that_are_counted(tmp_path: Path) -> None:
+    deal, ours = CountingDealer(), shelf(tmp_path)
+    ours.fetch(1, 0, 0, deal)
+    for party in range(3):
+        ours.confirm(1, 0, party)
+    assert [path.name for path in (tmp_path / "bundles").iterdir()] == [".dealt"]
+    assert ours.waiting() == 0
