@@ -10,6 +10,7 @@ from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.pipe import AcceptedSocket
 from gridward.api.parties.records import Role
+from gridward.api.parties.room import PLACE_S
 from gridward.core.errors import AuthorizationError, GridError
 
 POLICY_VIOLATION: Final = 1008
@@ -40,7 +41,7 @@ async def accept_link(socket: WebSocket, deployment_id: str, session: str) -> No
         return
     try:
         await socket.accept()
-        await carry(socket, ours)
+        await carry(socket, ours, PLACE_S + node.settings.party_timeout_s)
     finally:
         node.room.switchboard.withdraw(meeting, peer, ours)
         ours.lost()
@@ -57,9 +58,13 @@ def _authenticate(node: Node, token: str, deployment_id: str, session: str) -> i
     return position
 
 
-async def carry(socket: WebSocket, ours: AcceptedSocket) -> None:
-    """Move messages both ways; ends when the peer leaves or everything queued before a close is sent."""
-    tasks = [asyncio.create_task(_receive(socket, ours)), asyncio.create_task(_send(socket, ours))]
+async def carry(socket: WebSocket, ours: AcceptedSocket, unclaimed_s: float) -> None:
+    """Move messages both ways; ends when the peer leaves or everything queued before a close is sent.
+
+    It ends, too, where nobody claims the socket within ``unclaimed_s``, or the peer sends more than its due.
+    """
+    work = (_receive(socket, ours), _send(socket, ours), _expire(ours, unclaimed_s))
+    tasks = [asyncio.create_task(part) for part in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -71,9 +76,16 @@ async def carry(socket: WebSocket, ours: AcceptedSocket) -> None:
 async def _receive(socket: WebSocket, ours: AcceptedSocket) -> None:
     try:
         while True:
-            ours.inbox.put(await socket.receive_bytes())
+            if not await ours.keep(await socket.receive_bytes()):
+                return
     except (WebSocketDisconnect, KeyError):
         return
+
+
+async def _expire(ours: AcceptedSocket, unclaimed_s: float) -> None:
+    await asyncio.sleep(unclaimed_s)
+    if ours.limit_bytes is not None:
+        await asyncio.Event().wait()  # claimed: its session ends it
 
 
 async def _send(socket: WebSocket, ours: AcceptedSocket) -> None:

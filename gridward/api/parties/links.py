@@ -22,22 +22,25 @@ def connect_parties(node: Node, record: Record, session: str, traffic_bytes: int
     or does not come.
     """
     sockets: dict[int, Socket] = {}
+    limit_bytes = traffic_bytes + HEADER_BYTES + ABORT_BYTES
+    meeting = meeting_of(record.id, session)
     try:
         for position, holder in enumerate(record.document.parties):
             if position > record.position:
                 sockets[position] = _dial(node, record, holder, session)
         for position in range(record.position):
-            meeting = meeting_of(record.id, session)
-            sockets[position] = node.room.switchboard.claim(meeting, position, node.settings.party_timeout_s)
+            sockets[position] = node.room.switchboard.claim(
+                meeting, position, node.settings.party_timeout_s, 2 * limit_bytes
+            )
     except ProtocolError:
         for socket in sockets.values():
             socket.close()
         raise
     return Link(
-        SocketTransport(sockets, traffic_bytes + HEADER_BYTES + ABORT_BYTES),
+        SocketTransport(sockets, limit_bytes),
         record.position,
         len(record.document.parties),
-        _session_name(meeting_of(record.id, session)),
+        _session_name(meeting),
         node.settings.party_timeout_s,
     )
 

@@ -20,6 +20,9 @@ from websockets.sync.client import ClientConnection, connect
 
 MESSAGE_BYTES: Final = 1 << 20
 LENGTH: Final = struct.Struct("<Q")
+EARLY_BYTES: Final = 16 * MESSAGE_BYTES
+"""What is read of a peer before anybody claimed its socket; the rest waits in the network."""
+PAUSE_S: Final = 0.05
 
 
 class Socket(Protocol):
@@ -79,12 +82,27 @@ class DialledSocket:
 
 @dataclass(slots=True)
 class AcceptedSocket:
-    """The accepting side: bridges the event loop's WebSocket to the compute thread."""
+    """The accepting side: bridges the event loop's WebSocket to the compute thread.
+
+    ``limit_bytes`` bounds what the peer may send in all; who claims the socket knows it and sets it.
+    """
 
     loop: asyncio.AbstractEventLoop
     outbox: asyncio.Queue[bytes | None]
     inbox: queue.SimpleQueue[bytes | None] = field(default_factory=queue.SimpleQueue)
     closed: threading.Event = field(default_factory=threading.Event)
+    limit_bytes: int | None = None
+    received_bytes: int = 0
+
+    async def keep(self, message: bytes) -> bool:
+        """Queue a message for the compute thread; false where the peer has sent too much."""
+        self.received_bytes += len(message)
+        while self.limit_bytes is None and self.received_bytes > EARLY_BYTES:
+            await asyncio.sleep(PAUSE_S)
+        if self.limit_bytes is not None and self.received_bytes > self.limit_bytes:
+            return False
+        self.inbox.put(message)
+        return len(message) <= MESSAGE_BYTES + LENGTH.size
 
     def send(self, message: bytes) -> None:
         """Queue one message for the event loop to send."""
@@ -145,6 +163,8 @@ class SocketTransport:
             raise OSError(f"announced a frame of {length} bytes where at most {self.limit_bytes} are due")
         frame = bytearray(memoryview(first)[LENGTH.size :])
         while len(frame) < length:
+            if time.monotonic() > deadline:
+                raise TimeoutError
             frame += socket.receive(deadline - time.monotonic())
         if len(frame) > length:
             raise OSError(f"sent {len(frame)} bytes in a frame of {length}")

@@ -27,8 +27,8 @@ class Switchboard:
             self._waiting[session, peer] = socket
             self._changed.notify_all()
 
-    def claim(self, session: str, peer: int, timeout_s: float) -> AcceptedSocket:
-        """Take the socket of a peer, waiting until it has dialled."""
+    def claim(self, session: str, peer: int, timeout_s: float, limit_bytes: int) -> AcceptedSocket:
+        """Take the socket of a peer, waiting until it has dialled. It may send ``limit_bytes`` in all."""
         deadline = time.monotonic() + timeout_s
         with self._changed:
             while (session, peer) not in self._waiting:
@@ -37,7 +37,9 @@ class Switchboard:
                     raise ProtocolError(
                         f"party {peer} did not join session {session} within {timeout_s:.0f} s"
                     )
-            return self._waiting.pop((session, peer))
+            socket = self._waiting.pop((session, peer))
+        socket.limit_bytes = limit_bytes
+        return socket
 
     def withdraw(self, session: str, peer: int, socket: AcceptedSocket) -> None:
         """Forget a socket whose connection ended before anybody claimed it."""

@@ -12,6 +12,7 @@ from starlette.websockets import WebSocket
 
 from gridward.api.parties.accept import carry
 from gridward.api.parties.pipe import (
+    EARLY_BYTES,
     LENGTH,
     MESSAGE_BYTES,
     AcceptedSocket,
@@ -24,6 +25,7 @@ from gridward.core.smpc.link import Transport
 from tests.unit.core.smpc.link_contract import LinkContract
 
 LIMIT_BYTES = 1 << 23
+UNCLAIMED_S = 1.0
 
 
 class Exchange:
@@ -44,12 +46,13 @@ class Exchange:
         ours = AcceptedSocket(asyncio.get_running_loop(), asyncio.Queue())
         self.switchboard.offer(ws.path_params["meeting"], int(ws.path_params["party"]), ours)
         await ws.accept()
-        await carry(ws, ours)
+        await carry(ws, ours, UNCLAIMED_S)
+        ours.lost()
 
-    def pair(self) -> tuple[Socket, Socket]:
+    def pair(self, limit_bytes: int = 4 * LIMIT_BYTES) -> tuple[Socket, Socket]:
         self.meetings += 1
         dialled = DialledSocket(f"{self.url}/{self.meetings}/0", "token", 5.0)
-        return dialled, self.switchboard.claim(str(self.meetings), 0, 5.0)
+        return dialled, self.switchboard.claim(str(self.meetings), 0, 5.0, limit_bytes)
 
     def close(self) -> None:
         self._server.should_exit = True
@@ -108,4 +111,48 @@ def test_a_trickled_frame_does_not_outlive_its_deadline(exchange: Exchange) -> N
     with pytest.raises(TimeoutError):
         SocketTransport({0: accepted}, LIMIT_BYTES).receive(0, began + 0.3)
     assert time.monotonic() - began < 3
+    dialled.close()
+
+
+def test_messages_that_never_stop_do_not_outlive_the_deadline(exchange: Exchange) -> None:
+    class Dripping:
+        def send(self, message: bytes) -> None:
+            raise AssertionError
+
+        def receive(self, timeout_s: float) -> bytes:
+            return next(self.messages)
+
+        def close(self) -> None:
+            raise AssertionError
+
+        def __init__(self) -> None:
+            self.messages = iter([LENGTH.pack(9), *[b""] * 10**6])
+
+    with pytest.raises(TimeoutError):
+        SocketTransport({0: Dripping()}, 64).receive(0, time.monotonic() + 0.05)
+
+
+def test_a_peer_that_sends_more_than_its_due_is_cut_off(exchange: Exchange) -> None:
+    dialled, accepted = exchange.pair(limit_bytes=3 * MESSAGE_BYTES)
+    with pytest.raises(OSError, match="closed"):
+        for _ in range(1000):
+            dialled.send(bytes(MESSAGE_BYTES))
+    received = 0
+    with pytest.raises(OSError, match="closed"):
+        while True:
+            received += len(accepted.receive(5.0))
+    assert received == 3 * MESSAGE_BYTES
+    dialled.close()
+
+
+def test_a_socket_that_nobody_claims_is_read_a_little_and_closed_in_time(exchange: Exchange) -> None:
+    dialled = DialledSocket(f"{exchange.url}/unclaimed/0", "token", 5.0)
+    began = time.monotonic()
+    with pytest.raises(OSError, match="closed"):
+        for _ in range(1000):
+            dialled.send(bytes(MESSAGE_BYTES))
+    assert time.monotonic() - began < 20
+    held = exchange.switchboard.claim("unclaimed", 0, 1.0, LIMIT_BYTES)
+    assert isinstance(held, AcceptedSocket)
+    assert (held.inbox.qsize() - 1) * MESSAGE_BYTES <= EARLY_BYTES  # the last says that it was lost
     dialled.close()

@@ -139,8 +139,8 @@ def test_a_party_of_one_deployment_cannot_join_a_session_of_another(holder: Role
     board = holder.node.room.switchboard
     with holder.http.websocket_connect(target, headers=headers):
         with pytest.raises(ProtocolError, match="did not join"):
-            board.claim(meeting_of(ours.id, session), 0, 0.2)
-        board.claim(meeting_of(theirs.id, session), 0, 2.0)
+            board.claim(meeting_of(ours.id, session), 0, 0.2, 1)
+        board.claim(meeting_of(theirs.id, session), 0, 2.0, 1)
     stranger = {"Authorization": f"Bearer {holder.signed(holder.cast.nodes['company'], f'GET {target}')}"}
     with pytest.raises(WebSocketDisconnect), holder.http.websocket_connect(target, headers=stranger):
         pass
