@@ -24,6 +24,7 @@ from gridward.api.routes import (
     objects,
     parties,
     provider,
+    secure_sums,
     trainings,
     uploads,
 )
@@ -59,6 +60,7 @@ ROUTERS: Final = (
     deployments.router,
     parties.router,
     provider.router,
+    secure_sums.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")

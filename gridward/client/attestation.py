@@ -1,6 +1,7 @@
 """Whether the gateway vouches for everybody that a host names: the asker checks, no host is believed."""
 
 from base64 import urlsafe_b64decode
+from collections.abc import Iterable
 from typing import Any, Final
 
 import jwt
@@ -23,13 +24,21 @@ def check_roles(document: DeploymentDocument, gateway: GatewayOut) -> None:
     """
     if document.gateway_id != gateway.id:
         raise DeploymentRefusedError(f"another gateway than {gateway.name} vouches for this model's parties")
+    check_attestations(document.roles(), gateway)
+    document.require_distinct_holders()
+
+
+def check_attestations(roles: Iterable[tuple[str, RoleHolder]], gateway: GatewayOut) -> None:
+    """Refuse role holders for whom this gateway does not vouch as stated, whenever it did.
+
+    Raises ``DeploymentRefusedError`` naming the role.
+    """
     key = Ed25519PublicKey.from_public_bytes(urlsafe_b64decode(gateway.sign_key + "="))
-    for role, holder in document.roles():
+    for role, holder in roles:
         claims = _claims(role, holder, gateway, key)
         wrong = [name for name in FIELDS if claims.get(name) != getattr(holder, name)]
         if claims.get("sub") != holder.node_id or wrong:
             raise DeploymentRefusedError(f"{gateway.name} does not vouch for {holder.name} as {role}")
-    document.require_distinct_holders()
 
 
 def _claims(role: str, holder: RoleHolder, gateway: GatewayOut, key: Ed25519PublicKey) -> dict[str, Any]:

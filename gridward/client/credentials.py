@@ -78,6 +78,11 @@ class GatewayIdentity:
         self._token = ""
         self._stale_at = float("-inf")
 
+    @property
+    def gateway(self) -> Transport:
+        """Calls to the gateway that says who is calling."""
+        return self._gateway
+
     def token(self) -> str:
         """Give a token for this node, fetched anew before it expires."""
         with self._lock:

@@ -32,6 +32,7 @@ class Kind(StrEnum):
     ATTESTATION = "gridward-attestation"
     REQUEST = "gridward-request"
     GRANT = "gridward-grant"
+    SUM_SHARE = "gridward-sum-share"
 
 
 ALGORITHM: Final[dict[Kind, str]] = {
@@ -40,6 +41,7 @@ ALGORITHM: Final[dict[Kind, str]] = {
     Kind.ATTESTATION: "EdDSA",
     Kind.REQUEST: "EdDSA",
     Kind.GRANT: "EdDSA",
+    Kind.SUM_SHARE: "EdDSA",
 }
 
 

@@ -50,18 +50,40 @@ def run(node: Node, caller: Principal, body: ComputationIn) -> ComputationOut:
         PlanRejectedError, PlanFailedError, PlanLimitError, InvalidInputError: the plan, or what feeds it.
         BusyError: too many plans wait.
     """
-    _require(caller, release=body.release)
-    job = _prepare(node, caller, body)
     if body.release:
-        _refuse_early(node, caller, job)
+        outputs = released(node, caller, body, action="release")
+        values = [tensors.encode(name, value) for name, value in outputs.items()]
+        return ComputationOut(answer=AnswerName.VALUE, values=values, objects=[])
+    _require(caller, release=False)
+    job = _prepare(node, caller, body)
+    return _keep(node, caller, job, *_compute(node, job))
+
+
+def released(node: Node, caller: Principal, body: ComputationIn, *, action: str) -> dict[str, torch.Tensor]:
+    """Compute what may leave the node, in output order; ``action`` names in the audit log how it leaves.
+
+    ``body.release`` is true. Raises as ``run``.
+    """
+    _require(caller, release=True)
+    job = _prepare(node, caller, body)
+    _refuse_early(node, caller, job, action)
+    outputs, counted = _compute(node, job)
+    finite = all(bool(torch.isfinite(value).all()) for value in outputs.values())
+    with node.database.read() as db:
+        # a right that was taken back while the plan ran is gone
+        granted = grants(caller, db, job.behind)
+    decision = decide(job.analysis.findings, granted, counted, finite=finite)
+    releases.settle(node, caller, decision, action=action, subjects=_subjects(job), plan_digest=job.digest)
+    return {output.name: outputs[output.name] for output in job.plan.outputs}
+
+
+def _compute(node: Node, job: Prepared) -> tuple[dict[str, torch.Tensor], list[Counted]]:
     outputs = node.workers.run(job.analysis.guarded, job.inputs)
     counted = [
         Counted(guard.table, guard.rows, tuple(int(n) for n in outputs.pop(guard.output).flatten().tolist()))
         for guard in job.analysis.guards
     ]
-    if body.release:
-        return _release(node, caller, job, outputs, counted)
-    return _keep(node, caller, job, outputs, counted)
+    return outputs, counted
 
 
 def _require(caller: Principal, *, release: bool) -> None:
@@ -108,12 +130,12 @@ def _find(node: Node, caller: Principal, db: Session, source: Source) -> feeding
     return feeding.of_dataset(node, dataset, source.tensor)
 
 
-def _refuse_early(node: Node, caller: Principal, job: Prepared) -> None:
+def _refuse_early(node: Node, caller: Principal, job: Prepared, action: str) -> None:
     """What is refused whatever the values are does not run."""
     decision = decide(job.analysis.findings, job.grants, [], finite=True)
     if decision.answer is not Answer.VALUE:
         releases.settle(
-            node, caller, decision, action="release", subjects=_subjects(job), plan_digest=job.digest
+            node, caller, decision, action=action, subjects=_subjects(job), plan_digest=job.digest
         )
 
 
@@ -133,23 +155,6 @@ def _refuse_keeping(
             plan_digest=codec.digest(plan),
             refused=AuthorizationError,
         )
-
-
-def _release(
-    node: Node,
-    caller: Principal,
-    job: Prepared,
-    outputs: Mapping[str, torch.Tensor],
-    counted: Sequence[Counted],
-) -> ComputationOut:
-    finite = all(bool(torch.isfinite(value).all()) for value in outputs.values())
-    with node.database.read() as db:
-        # a right that was taken back while the plan ran is gone
-        granted = grants(caller, db, job.behind)
-    decision = decide(job.analysis.findings, granted, counted, finite=finite)
-    values = [tensors.encode(output.name, outputs[output.name]) for output in job.plan.outputs]
-    releases.settle(node, caller, decision, action="release", subjects=_subjects(job), plan_digest=job.digest)
-    return ComputationOut(answer=AnswerName.VALUE, values=values, objects=[])
 
 
 def _keep(

@@ -24,3 +24,13 @@ def subkey(query_id: str, party: int) -> str:
 def answer(query_id: str, party: int) -> str:
     """A party's output share for the client."""
     return f"gridward/answer/{query_id}/{party}"
+
+
+def sum_share(document_digest: str, contributor_id: str, aggregator_id: str) -> str:
+    """A contributor's share of a secure sum for an aggregator; the digest covers session and contributors."""
+    return f"gridward/sum-share/{document_digest}/{contributor_id}/{aggregator_id}"
+
+
+def sum_answer(document_digest: str, aggregator_id: str) -> str:
+    """An aggregator's share of a total for the asker."""
+    return f"gridward/sum-answer/{document_digest}/{aggregator_id}"

@@ -147,18 +147,6 @@ def test_pointers_of_two_nodes_do_not_meet(hospital: RecordingPlace, clinic: Rec
         gw.stack([here, there])
 
 
-def test_rows_of_several_nodes_say_that_a_secure_sum_is_not_there_yet(
-    hospital: RecordingPlace, clinic: RecordingPlace
-) -> None:
-    rows = gw.cat([hospital.dataset()["weight"], clinic.dataset()["weight"]])
-    with pytest.raises(gw.NotAvailableYetError, match=r"mean over several nodes \(clinic, hospital\)"):
-        rows.mean()
-    with pytest.raises(gw.NotAvailableYetError, match="sum"):
-        rows.sum()
-    with pytest.raises(gw.InvalidInputError, match="dim=0"):
-        gw.cat([hospital.dataset(), clinic.dataset()], dim=1)
-
-
 def test_a_pointer_is_no_condition_no_list_and_no_array(hospital: RecordingPlace) -> None:
     weight = hospital.dataset()["weight"]
     with pytest.raises(TypeError, match="no truth value"):

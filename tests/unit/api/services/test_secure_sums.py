@@ -1,0 +1,331 @@
+"""Two nodes in a secure sum: the total is right, and whatever is not exactly agreed is refused."""
+
+import json
+import secrets
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from httpx2 import Response
+from sqlmodel import select
+
+from gridward.api.main import create_app
+from gridward.api.tables.accounts import AuditEntry
+from gridward.api.tables.memberships import Membership
+from gridward.core.plans.expression import Expression
+from gridward.core.schemas.deployments import RoleHolder
+from gridward.core.schemas.node import MembershipState
+from gridward.core.schemas.secure_sums import ContributionOut, OpeningIn, SumDocument, SumOutput, SumShare
+from gridward.core.smpc import purposes, secure_sum
+from gridward.core.smpc.ring import from_bytes
+from gridward.core.smpc.sealing import public_key, seal, unseal
+from gridward.server import tokens
+from gridward.server.ids import utc_now
+from gridward.server.keys import Keys, decode_key, make
+from gridward.server.settings import NodeSettings
+from tests.support.files import publish
+from tests.support.gateways import fresh_keys
+from tests.support.nodes import PASSWORD, NodeUnderTest
+from tests.support.questions import code, column, question
+
+NAMES = ("hospital", "public")
+WEIGHTS = {"hospital": np.linspace(2.0, 4.0, 30), "public": np.linspace(3.0, 3.5, 12)}
+ASKER = secrets.token_bytes(32)
+
+
+@dataclass
+class Sums:
+    """A gateway's key and two nodes that joined it, each both contributor and aggregator."""
+
+    gateway: Keys
+    nodes: dict[str, NodeUnderTest]
+    wards: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def caller(self, name: str, user: str = "dana") -> dict[str, str]:
+        """Headers of a user of the gateway at a node."""
+        token = tokens.issue(
+            tokens.Kind.IDENTITY,
+            self.gateway.sign_key,
+            issuer=self.gateway.id,
+            subject=user,
+            audience=self.nodes[name].node.keys.id,
+            now=utc_now(),
+            lifetime_s=300,
+        )
+        return {"Authorization": f"Bearer {token}"}
+
+    def holder(self, name: str, owner: str = "", *, signer: Keys | None = None) -> RoleHolder:
+        keys = self.nodes[name].node.keys
+        said = {
+            "name": name,
+            "url": f"http://{name}.example",
+            "owner": owner or f"owner of {name}",
+            "sign_key": keys.sign_key_text,
+            "seal_key": keys.seal_key_text,
+        }
+        token = tokens.issue(
+            tokens.Kind.ATTESTATION,
+            (signer or self.gateway).sign_key,
+            issuer=self.gateway.id,
+            subject=keys.id,
+            audience=self.gateway.id,
+            now=utc_now(),
+            lifetime_s=3600,
+            extra=said,
+        )
+        return RoleHolder(node_id=keys.id, attestation=token, **said)
+
+    def document(self, **changes: Any) -> SumDocument:
+        fields: dict[str, Any] = {
+            "id": secrets.token_hex(16),
+            "gateway_id": self.gateway.id,
+            "asker_key": urlsafe_b64encode(public_key(ASKER)).rstrip(b"=").decode(),
+            "fraction_bits": 24,
+            "outputs": [SumOutput(name="y0", dtype="float64", shape=[])],
+            "contributors": [self.holder(name) for name in NAMES],
+            "aggregators": [self.holder(name) for name in NAMES],
+        }
+        return SumDocument.model_validate(fields | changes)
+
+    def ask(
+        self,
+        name: str,
+        document: SumDocument,
+        value: Callable[[Expression], Expression] = lambda weight: weight.sum(),
+        user: str = "dana",
+    ) -> Response:
+        """Ask a node to contribute."""
+        asked = question(value(column(self.wards[name], "weight")))
+        body = {
+            "document": document.model_dump(mode="json"),
+            "plan": asked["plan"],
+            "sources": asked["sources"],
+        }
+        return self.nodes[name].client.post(
+            "/v1/secure-sums/contributions", json=body, headers=self.caller(name, user)
+        )
+
+    def shares(self, document: SumDocument) -> dict[str, list[SumShare]]:
+        """All contributions, as each aggregator is to get them."""
+        given = []
+        for name in NAMES:
+            answer = self.ask(name, document)
+            assert answer.status_code == 200, answer.text
+            given.append(ContributionOut.model_validate_json(answer.content).shares)
+        return {name: [shares[at] for shares in given] for at, name in enumerate(NAMES)}
+
+    def open(self, name: str, document: SumDocument, shares: list[SumShare], user: str = "dana") -> Response:
+        body = OpeningIn(document=document, shares=shares).model_dump(mode="json")
+        return self.nodes[name].client.post(
+            "/v1/secure-sums/openings", json=body, headers=self.caller(name, user)
+        )
+
+    def audited(self, name: str, action: str) -> list[AuditEntry]:
+        with self.nodes[name].node.database.read() as db:
+            return list(db.exec(select(AuditEntry).where(AuditEntry.action == action)).all())
+
+
+@pytest.fixture(scope="module")
+def sums(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sums]:
+    with ExitStack() as stack:
+        grid = Sums(fresh_keys(), {})
+        for name in NAMES:
+            grid.nodes[name] = _node(stack, tmp_path_factory, name)
+            _join(grid, name)
+            grid.wards[name] = publish(
+                grid.nodes[name],
+                grid.nodes[name].as_("bob"),
+                {"weight": WEIGHTS[name]},
+                name="ward",
+                access={"discover": ["@signed-in"], "compute": ["dana@grid"], "raw": ["rita@grid"]},
+            )
+        yield grid
+
+
+def _node(stack: ExitStack, folders: pytest.TempPathFactory, name: str) -> NodeUnderTest:
+    settings = NodeSettings(
+        data_dir=folders.mktemp(name) / "node",
+        name=name,
+        offer_party=True,
+        password_memory_kib=1024,
+        password_passes=1,
+        plan_workers=1,
+    )
+    token = make(settings.data_dir)
+    client = stack.enter_context(TestClient(create_app(settings)))
+    node = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
+    body = {"token": token, "username": "bob", "password": PASSWORD}
+    assert client.post("/v1/setup", json=body).status_code == 201
+    return node
+
+
+def _join(grid: Sums, name: str) -> None:
+    node = grid.nodes[name]
+    with node.node.database.write() as db:
+        db.add(
+            Membership(
+                gateway_id=grid.gateway.id,
+                gateway_name="grid",
+                gateway_url="http://grid.example",
+                sign_key=grid.gateway.sign_key_text,
+                state=MembershipState.JOINED.value,
+                created_at=utc_now(),
+            )
+        )
+    for user in ("dana@grid", "rita@grid"):
+        body = {"username": user, "role": "data_scientist"}
+        assert node.client.post("/v1/users", json=body, headers=node.as_("bob")).status_code == 201
+
+
+def test_the_asker_learns_the_total_and_both_nodes_write_it_down(sums: Sums) -> None:
+    document = sums.document()
+    shares = sums.shares(document)
+    opened = []
+    for name in NAMES:
+        answer = sums.open(name, document, shares[name])
+        assert answer.status_code == 200, answer.text
+        purpose = purposes.sum_answer(document.digest(), sums.nodes[name].node.keys.id)
+        sealed = SumShare(sealed=answer.json()["sealed"], token="").raw()
+        opened.append(from_bytes(unseal(ASKER, sealed, purpose), (1,)))
+    layouts = [secure_sum.Layout(integer=False, shape=())]
+    total = secure_sum.unpack(secure_sum.add_up(opened), layouts, document.fraction_bits)[0]
+    assert float(total) == pytest.approx(sum(float(rows.sum()) for rows in WEIGHTS.values()), abs=1e-6)
+    for name in NAMES:
+        last = sums.audited(name, "secure_sum")[-1]
+        assert last.decision == "value"
+        assert last.plan_digest
+        assert [row.subject for row in sums.audited(name, "secure_sum.open")][-1] == document.id
+
+
+@pytest.mark.parametrize(
+    ("user", "value", "outcome"),
+    [
+        ("eve", lambda weight: weight.sum(), "get_not_permitted"),
+        ("dana", lambda weight: weight[0], "get_not_permitted"),
+        ("dana", lambda weight: weight.max(), "get_not_permitted"),
+        ("dana", lambda weight: (weight > 3.4).sum(), "result_suppressed"),
+        ("dana", lambda weight: (weight * 0.0).log().sum(), "result_suppressed"),
+        ("dana", lambda weight: weight.sum() * 2.0**40, "out_of_range"),
+        ("dana", lambda weight: (weight > 0).sum(), "invalid_input"),
+        ("rita", lambda weight: weight, "invalid_input"),
+    ],
+)
+def test_what_a_node_would_not_release_it_does_not_contribute(
+    sums: Sums, user: str, value: Callable[[Expression], Expression], outcome: str
+) -> None:
+    answer = sums.ask("public", sums.document(), value, user)
+    assert code(answer) == outcome
+    assert str(float(WEIGHTS["public"].sum()))[:4] not in answer.text
+    if outcome in ("out_of_range", "invalid_input"):
+        assert "public" in answer.json()["detail"]
+
+
+def test_a_node_contributes_to_a_sum_once(sums: Sums) -> None:
+    document = sums.document()
+    assert sums.ask("public", document).status_code == 200
+    assert code(sums.ask("public", document)) == "conflict"
+
+
+Change = Callable[[Sums], dict[str, Any]]
+UNFAIR: dict[str, Change] = {
+    "one owner has two aggregators": lambda s: {
+        "aggregators": [s.holder("hospital", "St. Mary"), s.holder("public", "ST. MARY")]
+    },
+    "one owner has all contributors": lambda s: {
+        "contributors": [s.holder("hospital", "St. Mary"), s.holder("public", "St. mary")]
+    },
+    "a contributor is named twice": lambda s: {
+        "contributors": [s.holder("hospital"), s.holder("public"), s.holder("public", "another")]
+    },
+    "an aggregator is named twice": lambda s: {
+        "aggregators": [s.holder("hospital"), s.holder("public"), s.holder("public", "another")]
+    },
+    "an aggregator is not attested": lambda s: {
+        "aggregators": [s.holder("hospital", signer=s.nodes["public"].node.keys), s.holder("public")]
+    },
+    "a contributor is not attested": lambda s: {
+        "contributors": [s.holder("hospital", signer=s.nodes["public"].node.keys), s.holder("public")]
+    },
+    "an aggregator's key was exchanged": lambda s: {
+        "aggregators": [
+            s.holder("hospital").model_copy(update={"seal_key": s.gateway.seal_key_text}),
+            s.holder("public"),
+        ]
+    },
+    "the gateway is a stranger": lambda s: {"gateway_id": fresh_keys().id},
+}
+
+
+@pytest.mark.parametrize("why", UNFAIR)
+def test_a_sum_that_would_protect_nobody_gets_no_contribution_and_no_opening(sums: Sums, why: str) -> None:
+    document = sums.document(**UNFAIR[why](sums))
+    assert code(sums.ask("public", document)) == "deployment_refused"
+    dummy = [SumShare(sealed="AAAA", token="x")] * len(document.contributors)
+    assert code(sums.open("public", document, dummy)) == "deployment_refused"
+
+
+def test_a_node_whose_owner_does_not_offer_the_role_opens_nothing(
+    sums: Sums, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = sums.document()
+    shares = sums.shares(document)["public"]
+    node = sums.nodes["public"].node
+    monkeypatch.setattr(node, "settings", node.settings.model_copy(update={"offer_party": False}))
+    assert code(sums.open("public", document, shares)) == "deployment_refused"
+
+
+Forge = Callable[[Sums, SumDocument, list[SumShare]], list[SumShare]]
+
+
+def _resealed(sums: Sums, document: SumDocument, shares: list[SumShare]) -> list[SumShare]:
+    """The asker's own share in the place of the first contributor's, under that contributor's signature."""
+    hospital, public = (sums.nodes[name].node.keys for name in NAMES)
+    purpose = purposes.sum_share(document.digest(), hospital.id, public.id)
+    sealed = b64encode(seal(decode_key(public.seal_key_text), bytes(32), purpose)).decode()
+    return [SumShare(sealed=sealed, token=shares[0].token), shares[1]]
+
+
+def _of_another_sum(sums: Sums, document: SumDocument, shares: list[SumShare]) -> list[SumShare]:
+    return [sums.shares(sums.document())["public"][0], shares[1]]
+
+
+FORGED: dict[str, Forge] = {
+    "one is missing": lambda s, d, shares: shares[:1],
+    "there is one more": lambda s, d, shares: [*shares, shares[0]],
+    "one counts twice": lambda s, d, shares: [shares[0], shares[0]],
+    "they stand in another order": lambda s, d, shares: shares[::-1],
+    "one is the asker's own": _resealed,
+    "one is of another sum": _of_another_sum,
+    "one is not signed": lambda s, d, shares: [shares[0].model_copy(update={"token": "x"}), shares[1]],
+}
+
+
+@pytest.mark.parametrize("why", FORGED)
+def test_only_the_sum_of_exactly_the_listed_contributions_is_opened(sums: Sums, why: str) -> None:
+    document = sums.document()
+    shares = sums.shares(document)["public"]
+    answer = sums.open("public", document, FORGED[why](sums, document, shares))
+    assert code(answer) == "protocol_failed"
+    assert sums.open("public", document, shares).status_code == 200
+
+
+def test_a_sum_is_opened_once_for_its_asker_and_for_the_aggregator_meant(sums: Sums) -> None:
+    document = sums.document()
+    shares = sums.shares(document)
+    assert code(sums.open("public", document, shares["public"], user="eve")) == "protocol_failed"
+    assert code(sums.open("public", document, shares["hospital"])) == "protocol_failed"
+    changed = document.model_copy(update={"asker_key": fresh_keys().seal_key_text})
+    assert code(sums.open("public", changed, shares["public"])) == "protocol_failed"
+    assert sums.open("public", document, shares["public"]).status_code == 200
+    assert code(sums.open("public", document, shares["public"])) == "conflict"
+
+
+def test_nobody_without_an_identity_takes_part(sums: Sums) -> None:
+    document = sums.document()
+    body = json.loads(OpeningIn(document=document, shares=[]).model_dump_json())
+    assert code(sums.nodes["public"].client.post("/v1/secure-sums/openings", json=body)) == "not_signed_in"
