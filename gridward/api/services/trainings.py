@@ -83,7 +83,8 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
         begin = _begin(node, caller, db, plan, body)
         granted = grants(caller, db, begin.behind)
     hyper = _hyper(plan, body)
-    sizes = _batch_sizes(begin.dataset.rows, body.batch_size, max(grant.min_rows for grant in granted))
+    min_rows = max(grant.min_rows for grant in granted)
+    sizes = _batch_sizes(begin.dataset.rows, body.batch_size, min_rows)
     refusals = _refusals(plan, begin, hyper, sizes)
     fewest = min(body.batch_size, begin.dataset.rows)
     decision = decide_training(granted, fewest_rows=fewest, refusals=refusals)
@@ -97,9 +98,8 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     releases.settle(
         node, caller, decision, action="train", subjects=subjects, plan_digest=digest, refused=error
     )
-    own = next(grant for grant in granted if grant.table == _rows_of(begin.dataset).table)
     seed = _secret_seed(node, begin.dataset, body.seed)
-    schedule = Schedule(min(body.batch_size, begin.dataset.rows), body.epochs, seed, own.min_rows)
+    schedule = Schedule(min(body.batch_size, begin.dataset.rows), body.epochs, seed, min_rows)
     return _launch(
         node, caller, body, begin, Order(new_id("trn"), plan, begin.held, begin.rows, hyper, schedule)
     )

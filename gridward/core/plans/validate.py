@@ -344,6 +344,11 @@ def _view(args: Mapping[str, Argument]) -> Iterator[str]:
         yield "'size' infers more than one size"
 
 
+def _loss(args: Mapping[str, Argument]) -> Iterator[str]:
+    if args["reduction"] not in (0, 1, 2):
+        yield "'reduction' is none of 0 (none), 1 (mean) and 2 (sum)"
+
+
 EXTRA: Final[Mapping[Op, Callable[[Mapping[str, Argument]], Iterator[str]]]] = MappingProxyType(
     {
         Op.HISTC: _histogram,
@@ -352,6 +357,8 @@ EXTRA: Final[Mapping[Op, Callable[[Mapping[str, Argument]], Iterator[str]]]] = M
         Op.ARANGE_START_STEP: _range,
         Op.FULL: _full,
         Op.VIEW: _view,
+        Op.NLL_LOSS_FORWARD: _loss,
+        Op.NLL_LOSS_BACKWARD: _loss,
     }
 )
 

@@ -148,12 +148,12 @@ def within(flow: Known, over: frozenset[int], *, keepdim: bool, shape: Shape, mo
     return replace(kept, masks=masks) if isinstance(kept, Rows) else kept
 
 
-def contracted(left: Known, right: Known, letters: str, shape: Shape) -> Known:
+def contracted(left: Known, right: Known, letters: str, shape: Shape, mode: Mode) -> Known:
     """A sum of products, written as for einsum: ``ik,kj->ij``."""
     inputs, result = letters.split("->")
     names = inputs.split(",")
     operands = (left, right)
-    mixed = masks_of(operands, Mode.PRODUCT)
+    mixed = masks_of(operands, mode)
     carriers = [
         (flow, name[flow.axis]) for flow, name in zip(operands, names, strict=True) if isinstance(flow, Rows)
     ]

@@ -67,7 +67,8 @@ def squeeze(call: Call) -> Known:
     """Axes of one disappear."""
     flow = call.flow("self")
     rank = len(flow.shape)
-    gone = {axis for axis in (axis_of(dim, rank) for dim in call.integers("dim")) if flow.shape[axis] == 1}
+    named = {axis_of(dim, rank) for dim in call.integers("dim")}
+    gone = {axis for axis in named if rank and flow.shape[axis] == 1}
     return rearranged(flow, [axis for axis in range(-rank, 0) if axis not in gone], call.shape())
 
 

@@ -10,7 +10,7 @@ from types import MappingProxyType
 from typing import Final
 
 from gridward.core.plans.ops import Op
-from gridward.core.plans.plan import DType
+from gridward.core.plans.plan import DType, Ref
 from gridward.core.privacy import layers, layout
 from gridward.core.privacy.call import Call, Rule, axes_of, axis_of, free_only
 from gridward.core.privacy.flow import (
@@ -30,16 +30,20 @@ from gridward.core.privacy.flow import (
 )
 
 _FLOATS: Final = (DType.FLOAT32, DType.FLOAT64)
+_MASKS: Final = (DType.BOOL, DType.UINT8)
 
 
 def _mode(call: Call, mode: Mode) -> Mode:
     return Mode.DECISION if call.decides() else mode
 
 
+def _exact(mode: Mode, call: Call) -> Mode:
+    """Integers wrap and truncate, so that a sum or a product of them is any function."""
+    return mode if call.dtypes.get(call.step.out[0]) in _FLOATS else Mode.ANY
+
+
 def _each(mode: Mode, call: Call) -> Known:
-    """Integers wrap and truncate, so that a sum of them is any function."""
-    linear = mode is not Mode.LINEAR or call.dtypes.get(call.step.out[0]) in _FLOATS
-    return elementwise(call.operands(), call.shape(), _mode(call, mode if linear else Mode.ANY))
+    return elementwise(call.operands(), call.shape(), _mode(call, _exact(mode, call)))
 
 
 def _quotient(call: Call) -> Known:
@@ -51,7 +55,16 @@ def _quotient(call: Call) -> Known:
 def _reduce(mode: Mode, call: Call) -> Known:
     flow = call.flow("self")
     keepdim = call.argument("keepdim") is True
+    if not _counts(call):
+        mode = _exact(mode, call)
     return reduced(flow, axes_of(call, "dim", flow), keepdim=keepdim, shape=call.shape(), mode=mode)
+
+
+def _counts(call: Call) -> bool:
+    """Say whether it counts the True entries of masks: a sum that neither truncates nor wraps."""
+    given = call.argument("self")
+    kind = call.dtypes.get(given.name) if isinstance(given, Ref) else None
+    return kind is DType.BOOL and call.dtypes.get(call.step.out[0]) is DType.INT64
 
 
 def _within(call: Call) -> Known | tuple[Known, ...]:
@@ -91,12 +104,23 @@ def _histogram(call: Call) -> Known:
 
 
 def _product(letters: str, call: Call) -> Known:
-    return contracted(call.flow("self"), call.flow("mat2"), letters, call.shape())
+    mode = _exact(Mode.PRODUCT, call)
+    return contracted(call.flow("self"), call.flow("mat2"), letters, call.shape(), mode)
 
 
 def _affine(call: Call) -> Known:
-    product = contracted(call.flow("mat1"), call.flow("mat2"), "ik,kj->ij", call.shape())
-    return elementwise([call.flow("self"), product], call.shape(), Mode.LINEAR)
+    mode = _exact(Mode.PRODUCT, call)
+    product = contracted(call.flow("mat1"), call.flow("mat2"), "ik,kj->ij", call.shape(), mode)
+    return elementwise([call.flow("self"), product], call.shape(), _exact(Mode.LINEAR, call))
+
+
+def _indexed(call: Call) -> Known | tuple[Known, ...]:
+    """Numbers pick from values without rows; a mask would make sizes that this analysis cannot know."""
+    indices = call.argument("indices")
+    names = [item.name for item in indices if isinstance(item, Ref)] if isinstance(indices, tuple) else []
+    if any(call.dtypes.get(name) in _MASKS for name in names):
+        raise MixingError("how many values its mask keeps is known only when it runs; use where instead")
+    return _BY_NUMBER(call)
 
 
 def _embedding(call: Call) -> Known:
@@ -213,7 +237,7 @@ RULES: Final[Mapping[Op, Rule]] = MappingProxyType(
         Op.SELECT_INT: layout.select,
         Op.SLICE_TENSOR: layout.part,
         Op.INDEX_SELECT: layout.index_select,
-        Op.INDEX_TENSOR: _BY_NUMBER,
+        Op.INDEX_TENSOR: _indexed,
         Op.GATHER: _BY_NUMBER,
         Op.EMBEDDING: _embedding,
         Op.FULL: _full,

@@ -10,7 +10,7 @@ from gridward.core.errors import InvalidInputError, PlanFailedError, PlanLimitEr
 from gridward.core.plans.dtypes import DTYPES, NAMES
 from gridward.core.plans.executors.limits import Limits, admit
 from gridward.core.plans.executors.rules import apply, constant
-from gridward.core.plans.executors.shapes import estimate, last_uses
+from gridward.core.plans.executors.shapes import Propagation, last_uses, propagate
 from gridward.core.plans.plan import Dim, Input, Plan, Step
 from gridward.core.plans.validate import blame
 
@@ -25,7 +25,8 @@ def run(
 
     Results may share memory with inputs; nothing is changed in place. With limits, memory and operations are
     estimated and refused before the run; time is looked at between steps, so that one long step overruns:
-    ``executors.worker`` ends it.
+    ``executors.worker`` ends it. Then every value must also have the shape and dtype that were foreseen:
+    whoever judged the plan by them judged what ran.
 
     Raises:
         InvalidInputError: an input is missing, unknown, or of another dtype or shape than declared.
@@ -34,9 +35,11 @@ def run(
         PlanFailedError: a step failed on these values. The message names the step and never the values.
     """
     dims = bind(plan, inputs)
-    if limits:
-        admit(estimate(plan, dims), limits)
-    return execute(plan, inputs, dims, deadline=clock() + limits.time_s if limits else None, clock=clock)
+    if limits is None:
+        return execute(plan, inputs, dims, clock=clock)
+    foreseen = propagate(plan, dims)
+    admit(foreseen.estimate, limits)
+    return execute(plan, inputs, dims, deadline=clock() + limits.time_s, clock=clock, foreseen=foreseen)
 
 
 def bind(plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, int]:
@@ -67,12 +70,13 @@ def execute(
     dims: Mapping[str, int],
     deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
+    foreseen: Propagation | None = None,
 ) -> dict[str, Tensor]:
     """Compute a plan on inputs that ``bind`` has matched.
 
     Raises:
         PlanLimitError: the deadline passed between two steps.
-        PlanFailedError: a step failed on these values.
+        PlanFailedError: a step failed on these values, or made something else than was ``foreseen``.
     """
     values: dict[str, Tensor | None] = dict(inputs)
     values.update((fixed.name, constant(fixed)) for fixed in plan.constants)
@@ -84,6 +88,8 @@ def execute(
             if deadline is not None and clock() > deadline:
                 raise PlanLimitError(f"the time limit passed before {blame(at, step)}")
             values.update(zip(step.out, _compute(at, step, values, dims), strict=True))
+            if foreseen is not None:
+                _require_foreseen(at, step, values, foreseen)
             for name in dying.get(at, ()):
                 del values[name]
     return {output.name: _present(values[output.ref], output.name) for output in plan.outputs}
@@ -104,6 +110,17 @@ def _compute(
             f"{blame(at, step)} failed on these values ({type(why).__name__}); "
             "an index, a class label or a shape made by a mask does not fit"
         ) from None
+
+
+def _require_foreseen(
+    at: int, step: Step, values: Mapping[str, Tensor | None], foreseen: Propagation
+) -> None:
+    for name in step.out:
+        made, wanted = values[name], foreseen.values[name]
+        if name in foreseen.vague or (made is None and wanted is None):
+            continue
+        if made is None or wanted is None or made.shape != wanted.shape or made.dtype is not wanted.dtype:
+            raise PlanFailedError(f"{blame(at, step)} made a value of another shape or dtype than foreseen")
 
 
 def _mismatches(value: Input, tensor: Tensor, dims: dict[str, int]) -> list[str]:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from gridward.core.plans.dtypes import DTYPES
+from gridward.core.plans.executors.agreement import require_agreement
 from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Argument, Constant, Dim, DType, Ref, Step
 from gridward.core.plans.table import SPECS
@@ -65,9 +66,11 @@ def apply(
     """Compute one step; a result that the op leaves out (a masked gradient) is None.
 
     Raises:
-        Exception: whatever torch raises; the caller names the step.
+        Exception: whatever torch raises, or ``require_agreement``; the caller names the step.
     """
-    result = TABLE[step.op](*(_argument(argument, values, dims) for argument in step.args))
+    arguments = tuple(_argument(argument, values, dims) for argument in step.args)
+    require_agreement(step.op, arguments)
+    result = TABLE[step.op](*arguments)
     return tuple(result) if isinstance(result, tuple | list) else (result,)
 
 

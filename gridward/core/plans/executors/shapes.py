@@ -26,10 +26,14 @@ BEFORE: Final = -1
 
 @dataclass(frozen=True, slots=True)
 class Propagation:
-    """What is known of a run before it: every value's meta tensor, and what the run will use."""
+    """What is known of a run before it: every value's meta tensor, and what the run will use.
+
+    ``vague`` names values whose shapes follow from how many rows a mask is assumed to keep.
+    """
 
     values: Mapping[str, Tensor | None]
     estimate: Estimate
+    vague: frozenset[str]
 
     def shape(self, name: str) -> tuple[int, ...]:
         """Give the shape of a value."""
@@ -81,7 +85,7 @@ def propagate(plan: Plan, dims: Mapping[str, int], mask_rows: MaskRows = every_r
     if walk.problems:
         sizes = ", ".join(f"{name}={size}" for name, size in dims.items())
         raise PlanRejectedError(listing(walk.problems) + (f" (at {sizes})" if sizes else ""))
-    return Propagation(walk.values, Estimate(walk.memory.peak, walk.operations))
+    return Propagation(walk.values, Estimate(walk.memory.peak, walk.operations), frozenset(walk.vague))
 
 
 def sizes(shape: tuple[Size, ...], dims: Mapping[str, int]) -> list[int]:
@@ -135,6 +139,7 @@ class _Walk:
         self.masks: dict[str, int] = {}
         self.problems: list[str] = []
         self.unknown: set[str] = set()
+        self.vague: set[str] = set()
         self.operations = 0
         self.inputs = {value.name: value for value in plan.inputs}
         self.values: dict[str, Tensor | None] = {}
@@ -163,6 +168,8 @@ class _Walk:
 
     def _results(self, step: Step) -> tuple[Tensor | None, ...]:
         values: Mapping[str, Tensor | None] = self.values
+        if not self.vague.isdisjoint(references(step)):
+            self.vague.update(step.out)
         if step.op is Op.INDEX_TENSOR:
             step, values = self._without_masks(step)
         if SPECS[step.op].rows is RowRule.FACTORY:
@@ -197,6 +204,7 @@ class _Walk:
                 indices.append(Ref(name) if name else None)
                 continue
             _fits(mask, values, step, len(indices))
+            self.vague.update(step.out)
             number = self.masks.setdefault(name, len(self.masks))
             rows = self.mask_rows(number, mask.numel())
             kept = f"rows of {name}"

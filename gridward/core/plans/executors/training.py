@@ -11,7 +11,7 @@ from torch import Tensor
 from gridward.core.errors import InvalidInputError, PlanLimitError
 from gridward.core.plans.executors.limits import Estimate, Limits, admit
 from gridward.core.plans.executors.plain import bind, execute
-from gridward.core.plans.executors.shapes import estimate
+from gridward.core.plans.executors.shapes import Propagation, propagate
 from gridward.core.plans.plan import Kind, Plan, Role
 
 BYTES_OF_A_ROW_NUMBER: Final = 8
@@ -84,21 +84,26 @@ def run_epochs(
     held, settings = dict(parameters), dict(hyper or {})
     count = _count(plan, rows, schedule)
     lengths = [len(batch) for batch in _batches(torch.arange(count), schedule)]
-    dims = bind(plan, held | settings | {name: value[: max(lengths)] for name, value in rows.items()})
+    foreseen: dict[int, Propagation] = {}
     if limits:
-        admit(_whole(estimate(plan, dims), len(lengths) * schedule.epochs, count, rows), limits)
+        for length in sorted(set(lengths)):
+            batch = {name: value[:length] for name, value in rows.items()}
+            foreseen[length] = propagate(plan, bind(plan, held | settings | batch))
+        largest = foreseen[max(lengths)].estimate
+        admit(_whole(largest, len(lengths) * schedule.epochs, count, rows), limits)
     deadline = clock() + limits.time_s if limits else None
     generator = torch.Generator().manual_seed(schedule.seed)
     history: list[Epoch] = []
     for epoch in range(schedule.epochs):
         order = torch.randperm(count, generator=generator)
         loss, sums = 0.0, dict[str, float]()
-        for batch in _batches(order, schedule):
+        for picked in _batches(order, schedule):
             if deadline is not None and clock() > deadline:
                 raise PlanLimitError(f"the time limit passed in epoch {epoch + 1} of {schedule.epochs}")
-            fed = held | settings | {name: value[batch] for name, value in rows.items()}
-            results = execute(plan, fed, bind(plan, fed), deadline, clock)
-            loss += _take(plan, results, held, sums) * len(batch)
+            fed = held | settings | {name: value[picked] for name, value in rows.items()}
+            dims = bind(plan, fed)
+            results = execute(plan, fed, dims, deadline, clock, foreseen.get(len(picked)))
+            loss += _take(plan, results, held, sums) * len(picked)
         history.append(Epoch(epoch, count, loss / count, sums))
         if on_epoch:
             on_epoch(history[-1])

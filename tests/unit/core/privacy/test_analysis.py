@@ -300,6 +300,18 @@ def _layer_norm_over_rows(s: Sketch, x: Ref) -> Ref:
     return s(Op.NATIVE_LAYER_NORM, x, (B, 3), None, None, 1e-5, results=3)
 
 
+def _rows_merged_by_a_size_that_a_mask_makes(s: Sketch, x: Ref) -> Ref:
+    kept = s(Op.INDEX_TENSOR, s.public("w", B), (s.public("m", B, dtype=DType.BOOL),))
+    wide = s(Op.MUL_TENSOR, s(Op.UNSQUEEZE, s.rows("y"), 1), kept)
+    return total(s, s(Op.VIEW, wide, (-1, B)), 0)
+
+
+def _rows_merged_by_a_size_that_bytes_make(s: Sketch, x: Ref) -> Ref:
+    kept = s(Op.INDEX_TENSOR, s.public("w", B), (s.public("m", B, dtype=DType.UINT8),))
+    wide = s(Op.MUL_TENSOR, s(Op.UNSQUEEZE, s.rows("y"), 1), kept)
+    return total(s, s(Op.VIEW, wide, (-1, B)), 0)
+
+
 ATTACKS = [
     _selected,
     _sliced,
@@ -351,6 +363,8 @@ ATTACKS = [
     _rows_as_filter,
     _pooled_rows,
     _layer_norm_over_rows,
+    _rows_merged_by_a_size_that_a_mask_makes,
+    _rows_merged_by_a_size_that_bytes_make,
 ]
 
 
@@ -375,6 +389,11 @@ def test_any_and_all_over_rows_are_refused(sketch: Sketch) -> None:
     high = sketch(Op.GT_SCALAR, sketch.rows("x"), 3)
     for op in (Op.ANY_DIMS, Op.ALL_DIMS):
         assert sketch.find(sketch(op, high, None, False)).level is Level.OPAQUE
+
+
+def test_a_single_number_can_be_squeezed(sketch: Sketch) -> None:
+    x = total(sketch, sketch.rows("x"))
+    assert sketch.find(sketch(Op.SQUEEZE_DIMS, x, (-1,))).level is Level.AGGREGATE
 
 
 def test_gradients_by_category_are_refused(sketch: Sketch) -> None:
@@ -460,6 +479,22 @@ def _by_wrapping_bytes(s: Sketch) -> Ref:
     return s(Op.ADD_TENSOR, s(Op.MUL_SCALAR, one, 128), s(Op.MUL_SCALAR, two, 128), 1)
 
 
+def _by_truncating_sum(s: Sketch) -> Ref:
+    _, one, two = _masks(s)
+    half = s(Op.MUL_SCALAR, s(Op.ADD_TENSOR, one, two, 1), 0.5)
+    return s(Op.SUM_DIM_INTLIST, half, None, False, DType.INT64)
+
+
+def _by_wrapping_product(s: Sketch) -> Ref:
+    count = total(s, s(Op.GT_SCALAR, s.rows("x", 2), 4.0), 1)
+    return s(Op.TO_COPY, s(Op.MUL_TENSOR, count, s.public("w", dtype=DType.INT64)), F64)
+
+
+def _by_wrapping_matrix(s: Sketch) -> Ref:
+    count = s(Op.SUM_DIM_INTLIST, s(Op.GT_SCALAR, s.rows("x", 2), 4.0), (1,), True, None)
+    return s(Op.TO_COPY, s(Op.MM, count, s.public("w", 1, 1, dtype=DType.INT64)), F64)
+
+
 def _by_minimum(s: Sketch) -> Ref:
     _, one, two = _masks(s)
     return s(Op.MINIMUM, one, two)
@@ -484,6 +519,9 @@ def _by_columns(s: Sketch) -> Ref:
         _by_quotient,
         _by_truncation,
         _by_wrapping_bytes,
+        _by_truncating_sum,
+        _by_wrapping_product,
+        _by_wrapping_matrix,
         _by_minimum,
         _by_masked_object,
         _by_columns,
