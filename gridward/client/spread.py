@@ -1,7 +1,7 @@
 """``gw.cat``: rows of one node joined there; rows of several nodes stay where they are, and are summed."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Sequence
+from typing import Final, NoReturn
 
 import torch
 
@@ -17,13 +17,52 @@ FRACTION_BITS: Final = 24
 _TOTAL: Final = "total"
 _COUNT: Final = "count"
 _REFUSED: Final = METHODS | {"get", "materialize", "request", "shape", "dtype"}
-_OPERATORS: Final = (
-    "add radd sub rsub mul rmul truediv rtruediv floordiv mod pow rpow matmul rmatmul "
-    "lt le gt ge eq ne and or xor neg invert abs len iter bool"
-)
 
 
-class SpreadRows:
+class _NoOperators:
+    """Says what is supported where torch's operators are not: on rows and totals of several nodes."""
+
+    __hash__ = object.__hash__
+
+    def _refuse(self, *_: object) -> NoReturn:
+        raise _unavailable("an operator")
+
+    def __eq__(self, other: object) -> NoReturn:
+        self._refuse()
+
+    def __ne__(self, other: object) -> NoReturn:
+        self._refuse()
+
+    __add__ = _refuse
+    __radd__ = _refuse
+    __sub__ = _refuse
+    __rsub__ = _refuse
+    __mul__ = _refuse
+    __rmul__ = _refuse
+    __truediv__ = _refuse
+    __rtruediv__ = _refuse
+    __floordiv__ = _refuse
+    __mod__ = _refuse
+    __pow__ = _refuse
+    __rpow__ = _refuse
+    __matmul__ = _refuse
+    __rmatmul__ = _refuse
+    __lt__ = _refuse
+    __le__ = _refuse
+    __gt__ = _refuse
+    __ge__ = _refuse
+    __and__ = _refuse
+    __or__ = _refuse
+    __xor__ = _refuse
+    __neg__ = _refuse
+    __invert__ = _refuse
+    __abs__ = _refuse
+    __len__ = _refuse
+    __iter__ = _refuse
+    __bool__ = _refuse
+
+
+class SpreadRows(_NoOperators):
     """Rows that stay on several nodes. Only their total is ever known: ``sum``, ``mean``."""
 
     __hash__ = object.__hash__
@@ -79,7 +118,7 @@ class SpreadRows:
         return self._pointers
 
 
-class SecureTotal:
+class SecureTotal(_NoOperators):
     """A sum or mean over several nodes that is not computed yet."""
 
     def __init__(
@@ -168,15 +207,3 @@ def _unavailable(what: str) -> NotAvailableYetError:
         f"{what} over several nodes is not part of this version; gw.cat([…]) of several nodes has sum and "
         "mean over all rows (dim=0) or everything, also of one column by name, and their get()"
     )
-
-
-def _refusing(what: str) -> Callable[..., Any]:
-    def refuse(*_: object) -> NoReturn:
-        raise _unavailable(what)
-
-    return refuse
-
-
-for _name in _OPERATORS.split():
-    for _kind in (SpreadRows, SecureTotal):
-        setattr(_kind, f"__{_name}__", _refusing(f"the operator {_name}"))
