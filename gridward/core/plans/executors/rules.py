@@ -47,6 +47,15 @@ def _extreme(rule: Rule) -> Rule:
     return over
 
 
+def _normalised(*args: object) -> tuple[Tensor, ...]:
+    """Torch gives no statistics here on the CPU, and says on the meta device that it gives some."""
+    value, *_ = _BATCH_NORM(*args)
+    if not isinstance(value, Tensor):
+        raise TypeError("batch norm gives a tensor")
+    return value, value.new_empty(0), value.new_empty(0)
+
+
+_BATCH_NORM: Final = _overload(Op.BATCH_NORM_NO_TRAINING)
 TABLE: Final[Mapping[Op, Rule]] = MappingProxyType(
     {op: _overload(op) for op in Op}
     | {
@@ -54,6 +63,7 @@ TABLE: Final[Mapping[Op, Rule]] = MappingProxyType(
         Op.VIEW: torch.reshape,
         Op.FULL: _full,
         Op.ARANGE_START_STEP: _arange,
+        Op.BATCH_NORM_NO_TRAINING: _normalised,
         Op.AMAX: _extreme(_overload(Op.AMAX)),
         Op.AMIN: _extreme(_overload(Op.AMIN)),
     }

@@ -145,3 +145,11 @@ def test_a_loss_is_reduced_in_one_of_three_ways(reduction: int) -> None:
     plan, _ = plan_of(Op.NLL_LOSS_FORWARD, (ones(8, 3), whole(0, 8), None, reduction, -100))
     with pytest.raises(PlanRejectedError, match="reduction"):
         check(plan)
+
+
+def test_batch_norm_of_a_stranger_turns_out_as_foreseen() -> None:
+    given = torch.rand(2, 3, 4, dtype=torch.float64)
+    mean, var = torch.rand(3, dtype=torch.float64), torch.rand(3, dtype=torch.float64) + 1
+    plan, fed = plan_of(Op.BATCH_NORM_NO_TRAINING, (given, None, None, mean, var, 0.1, 1e-5))
+    wanted = torch.nn.functional.batch_norm(given, mean, var)
+    assert torch.allclose(run(plan, fed, Limits())["y"], wanted)
