@@ -2,11 +2,11 @@
 
 import re
 from dataclasses import dataclass
-from typing import IO, Annotated, TypeAlias
+from typing import IO, Annotated, Final, TypeAlias
 
 from fastapi import Depends, Request
 
-from gridward.api import queries
+from gridward.api import queries, queries_results
 from gridward.api.parties.calls import Calls
 from gridward.api.parties.room import Room
 from gridward.api.training_runs import TrainingRuns
@@ -21,6 +21,8 @@ from gridward.server.keys import read_sign_key
 from gridward.server.principals import Principal
 from gridward.server.settings import NodeSettings
 from gridward.server.state import Server
+
+PROPOSAL_BYTES: Final = 4 * 2**20
 
 
 @dataclass(kw_only=True)
@@ -42,6 +44,33 @@ class Node(Server):
         if kind == tokens.Kind.IDENTITY:
             return self._identity(token, issuer)
         return sessions.authenticate(self.accounts, token)
+
+    def vouch(self, token: str, most_bytes: int) -> int:
+        """Callers with rights here, and those whom the host of a deployment sends, get all the room.
+
+        A deployment's proposal carries its proof inside, so that it has to be read first: it gets some.
+        """
+        kind, issuer = tokens.peek(token)
+        if kind == tokens.Kind.REQUEST:
+            return min(PROPOSAL_BYTES, most_bytes)
+        if kind == tokens.Kind.GRANT:
+            self._require_host(token, issuer)
+            return most_bytes
+        return super().vouch(token, most_bytes)
+
+    def _require_host(self, token: str, issuer: str) -> None:
+        with self.database.read() as db:
+            key = queries_results.host_key(db, issuer)
+        if key is None:
+            raise NotSignedInError("this node takes part in no deployment of the host that signed the grant")
+        tokens.read(
+            tokens.Kind.GRANT,
+            token,
+            read_sign_key(key),
+            issuer=issuer,
+            audience=self.keys.id,
+            now=self.clock(),
+        )
 
     def _identity(self, token: str, issuer: str) -> Principal:
         with self.database.read() as db:

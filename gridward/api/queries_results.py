@@ -11,6 +11,7 @@ from gridward.api.tables.deployments import Deployment
 from gridward.api.tables.models import Model, ModelGrant, ModelSource
 from gridward.api.tables.objects import ObjectSource, StoredObject
 from gridward.api.tables.trainings import Training, TrainingSource
+from gridward.core.schemas.deployments import DeploymentDocument, DeploymentState
 from gridward.core.schemas.trainings import TrainingState
 from gridward.server.principals import Principal
 
@@ -89,6 +90,13 @@ def deployment_of(db: Session, model_id: str) -> str | None:
     """Return the encrypted deployment that this node hosts for a model; its id is public with the model."""
     hosted = select(Deployment.id).where(col(Deployment.model_id) == model_id, col(Deployment.role) == "host")
     return db.exec(hosted.order_by(col(Deployment.created_at).desc())).first()
+
+
+def host_key(db: Session, host_id: str) -> str | None:
+    """Return the signing key of a node whose deployments this node serves; for the node itself."""
+    served = col(Deployment.host_id) == host_id, col(Deployment.state) != DeploymentState.CLOSED.value
+    found = db.exec(select(Deployment).where(*served).limit(1)).first()
+    return DeploymentDocument.model_validate(found.document).host.sign_key if found is not None else None
 
 
 def own_training(caller: Principal, db: Session, training_id: str) -> Training | None:

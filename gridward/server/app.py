@@ -12,18 +12,18 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from gridward.core.errors import BusyError
+from gridward.core.errors import BusyError, GridError
 from gridward.core.schemas.examples import EXAMPLES
 from gridward.core.schemas.problem import Problem
 from gridward.server import problems
 from gridward.server.state import server_of
 
 _log: Final = logging.getLogger("gridward.access")
-_ANONYMOUS_BODY_BYTES: Final = 2**16
+_STRANGER_BODY_BYTES: Final = 2**16
 _SECURITY_HEADERS: Final = {
     "Cache-Control": "no-store",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
@@ -69,25 +69,33 @@ class _Frame:
             _write_line(scope, status, time.perf_counter() - started)
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
-        received = 0
-        headers = dict(scope["headers"])
-        announced = headers.get(b"content-length", b"0")
-        # The body is read before anyone looks at the token: strangers get little room.
-        limit = self._body_max_bytes if b"authorization" in headers else _ANONYMOUS_BODY_BYTES
-        too_large = HTTPException(413, f"this server takes bodies up to {limit} bytes here")
+        """Let little of a body through until its token has proven genuine: handlers run after the body."""
+        limit, proven, received = min(_STRANGER_BODY_BYTES, self._body_max_bytes), False, 0
+        announced = Headers(scope=scope).get("content-length", "")
 
         async def bounded_receive() -> Message:
-            nonlocal received
-            if announced.isdigit() and int(announced) > limit:
-                raise too_large
-            message = await receive()
-            if message["type"] == "http.request":
+            nonlocal limit, proven, received
+            wanted = int(announced) if announced.isdigit() else 0
+            message: Message = {}
+            if wanted <= limit:
+                message = await receive()
                 received += len(message.get("body", b""))
-                if received > limit:
-                    raise too_large
-            return message
+            if max(wanted, received) > limit and not proven:
+                limit, proven = max(limit, await self._room(scope)), True
+            if max(wanted, received) > limit:
+                raise HTTPException(413, f"this server takes bodies up to {limit} bytes here")
+            return message or await receive()
 
         return bounded_receive
+
+    async def _room(self, scope: Scope) -> int:
+        scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
+        if scheme.lower() != "bearer":
+            return 0
+        try:
+            return await run_in_threadpool(scope["app"].state.server.vouch, token, self._body_max_bytes)
+        except GridError as why:
+            raise HTTPException(401, why.detail) from why
 
 
 def set_headers(headers: MutableHeaders, scope: Scope) -> None:

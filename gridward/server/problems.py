@@ -17,6 +17,7 @@ from gridward.core.errors import (
     GridError,
     InternalError,
     InvalidInputError,
+    NotSignedInError,
     ObjectNotFoundError,
     TooLargeError,
 )
@@ -105,6 +106,7 @@ def _malformed(request: Request, error: Exception) -> Response:
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101 (as above)
     kinds: dict[int, GridError] = {
+        401: NotSignedInError(str(error.detail)),
         404: ObjectNotFoundError("there is nothing at this path"),
         413: TooLargeError(str(error.detail)),
     }

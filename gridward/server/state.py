@@ -32,6 +32,14 @@ class Server:
         """Return whose Bearer token this is, or raise `NotSignedInError`."""
         return sessions.authenticate(self.accounts, token)
 
+    def vouch(self, token: str, most_bytes: int) -> int:
+        """Say how large a body may be that comes with this token; asked before more than a little is read.
+
+        At most ``most_bytes``; 0 is no more than a stranger may send, as for an identity without rights here.
+        Raises a refusal if the token is not genuine.
+        """
+        return most_bytes if self.authenticate(token).user_id is not None else 0
+
 
 def server_of(request: Request) -> Server:
     """Return the server that handles this request."""

@@ -174,3 +174,20 @@ def test_strangers_leave_no_rows_behind(node: NodeUnderTest, gateway: Keys) -> N
     found(node, identity(node, gateway))
     with node.node.database.read() as db:
         assert [row.username for row in db.exec(select(User)).all()] == ["bob"]
+
+
+def test_large_bodies_are_for_callers_whose_token_is_genuine(
+    node: NodeUnderTest, gateway: Keys, tmp_path: Path
+) -> None:
+    large = b"x" * (2**16 + 1)
+
+    def status(headers: dict[str, str], content: bytes = large) -> int:
+        return node.client.post("/v1/computations", content=content, headers=headers).status_code
+
+    stranger = gateway_keys(tmp_path / "stranger")
+    assert status({"Authorization": "Bearer x"}) == 401
+    assert status(identity(node, gateway, key=stranger.sign_key)) == 401
+    assert status(identity(node, stranger, kind=tokens.Kind.GRANT)) == 401
+    assert status(identity(node, gateway)) == 413  # genuine, but admitted nowhere
+    proposal = identity(node, stranger, kind=tokens.Kind.REQUEST)
+    assert (status(proposal), status(proposal, b"x" * (4 * 2**20 + 1))) == (401, 413)  # read, not read

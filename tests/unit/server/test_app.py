@@ -11,6 +11,7 @@ import pytest
 from fastapi import APIRouter, FastAPI
 from fastapi.testclient import TestClient
 
+from gridward.core.errors import NotSignedInError
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.db import Database
@@ -21,6 +22,15 @@ from gridward.server.signing import ReplayGuard
 from gridward.server.state import RawBody, Server, WriteDb
 
 router = APIRouter()
+
+
+class Doorkeeper(Server):
+    """Knows one token."""
+
+    def vouch(self, token: str, most_bytes: int) -> int:
+        if token != "x":
+            raise NotSignedInError("the token is not valid here; sign in again")
+        return most_bytes
 
 
 @router.post("/echo")
@@ -45,7 +55,7 @@ def app(keys: Keys, tmp_path: Path) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(f"sqlite:///{tmp_path / 'a.db'}")
         accounts: Any = object.__new__(Accounts)
-        app.state.server = Server(
+        app.state.server = Doorkeeper(
             keys=keys, database=database, accounts=accounts, replays=ReplayGuard(), clock=utc_now
         )
         yield
@@ -96,6 +106,24 @@ def test_a_body_is_bounded_whether_or_not_it_announces_its_size(client: TestClie
 def test_a_stranger_gets_little_room_for_a_body(client: TestClient) -> None:
     assert client.post("/echo", content=b"x" * 2**16).status_code == 200
     assert client.post("/echo", content=b"x" * (2**16 + 1)).status_code == 413
+
+
+@pytest.mark.parametrize(
+    ("token", "refusal"),
+    [
+        ("Bearer y", (401, "not_signed_in")),
+        ("Bearer", (401, "not_signed_in")),
+        ("Basic x", (413, "too_large")),
+    ],
+)
+def test_a_token_that_proves_nothing_gets_no_more_room_than_none(
+    client: TestClient, token: str, refusal: tuple[int, str]
+) -> None:
+    forged = {"Authorization": token}
+    assert client.post("/echo", content=b"x" * 2**16, headers=forged).status_code == 200
+    for content in (b"x" * 90_000, iter([b"x" * 1000] * 90)):
+        answer = client.post("/echo", content=content, headers=forged)
+        assert (answer.status_code, answer.json()["code"]) == refusal
 
 
 def test_a_commit_that_fails_is_not_answered_with_success(
