@@ -85,6 +85,15 @@ def test_a_network_answers_as_in_the_clear_for_several_batch_sizes(
             assert torch.allclose(answer.output, net(x), atol=1e-3)
 
 
+def test_shares_and_inputs_larger_than_a_stranger_may_send_arrive(grid: Grid, dana: gw.GatewayClient) -> None:
+    torch.manual_seed(9)
+    model, x = nn.Linear(512, 20), torch.randn(20, 512)  # 80 KiB of shares, 80 KiB of masked input
+    serve(grid, model, "wide", x[:1])
+    eventually(lambda: found(dana, "wide"), "the wide model")
+    with torch.no_grad():
+        assert torch.allclose(dana.query_model("wide", x, mpc=True), model(x), atol=1e-2)
+
+
 def test_the_stated_costs_are_those_that_a_query_takes(dana: gw.GatewayClient, net: nn.Sequential) -> None:
     described = dana.describe_model("net")
     assert isinstance(described, gw.EncryptedModel)

@@ -172,6 +172,8 @@ class _Worker:
         self._requests, self._answers = requests, answers
         self._ready = False
         self._ready_lock = threading.Lock()
+        self._end_lock = threading.Lock()
+        self._ended = False
         self.usable = True
 
     def wait_ready(self) -> None:
@@ -211,7 +213,13 @@ class _Worker:
         return answer
 
     def end(self) -> None:
-        """Kill the process and take back all it held."""
+        """Kill the process and take back all it held; once, though closing and giving back may meet here."""
+        with self._end_lock:
+            if not self._ended:
+                self._ended = True
+                self._end()
+
+    def _end(self) -> None:
         self.usable = False
         self._process.kill()
         self._process.wait()
