@@ -162,6 +162,25 @@ class Pointer:
     def __bool__(self) -> NoReturn:
         raise TypeError("a pointer has no truth value here; combine conditions with & | ~ and gw.where")
 
+    @classmethod
+    def __torch_function__(
+        cls,
+        function: Callable[..., object],
+        _types: object,
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 (what the method gives)
+        """Let ``torch.mean(pointer)`` mean ``pointer.mean()``, where there is such a method."""
+        name = function.__name__
+        if name not in METHODS or not isinstance(args[0], Pointer):
+            raise TypeError(f"torch.{name} does not take pointers; dir(pointer) lists what they can do")
+        return getattr(args[0], name)(*args[1:], **(kwargs or {}))
+
+    def __float__(self) -> NoReturn:
+        raise TypeError("a pointer holds no values; get() asks its node for them")
+
+    __int__ = __float__
+
     def __array__(self, *_: object, **__: object) -> NoReturn:
         raise TypeError("a pointer holds no values; get() asks its node for them")
 

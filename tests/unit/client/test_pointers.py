@@ -234,3 +234,16 @@ def test_a_kept_result_is_a_pointer_that_still_fits_its_datasets_rows(hospital: 
 def test_a_request_says_that_it_is_not_there_yet(hospital: RecordingPlace) -> None:
     with pytest.raises(gw.NotAvailableYetError, match=r"request\(…\) is not part of this version"):
         hospital.dataset()["weight"].mean().request("ward report", wait=False)
+
+
+def test_functions_of_torch_are_the_methods_of_the_same_name(hospital: RecordingPlace) -> None:
+    weight = hospital.dataset()["weight"]
+    assert repr(torch.mean(weight)) == repr(weight.mean())
+    assert torch.sum(weight, dim=0).shape == weight.sum(dim=0).shape
+    with pytest.raises(TypeError, match=r"torch.fft_fft does not take pointers"):
+        torch.fft.fft(weight)
+
+
+def test_a_number_of_a_pointer_is_asked_for_with_get(hospital: RecordingPlace) -> None:
+    with pytest.raises(TypeError, match=r"get\(\) asks its node"):
+        float(hospital.dataset()["weight"].mean())
