@@ -12,7 +12,7 @@ from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.calls import Peer
 from gridward.api.parties.dealt import replace_durably
-from gridward.api.parties.records import Record, Role
+from gridward.api.parties.roles import Record, Role
 from gridward.core.errors import AlreadyExistsError, GridError
 from gridward.core.schemas.deployments import BundleIn, SealedOut
 from gridward.core.smpc import purposes

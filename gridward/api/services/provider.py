@@ -9,7 +9,7 @@ from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.dealt import Shelf, replace_durably, wipe_folder
 from gridward.api.parties.documents import compile_within
-from gridward.api.parties.records import Record, Role
+from gridward.api.parties.roles import Record, Role
 from gridward.core.errors import DeploymentRefusedError
 from gridward.core.schemas.deployments import (
     Acceptance,
