@@ -13,7 +13,7 @@ from gridward.bench.grid import RunningGrid, running_grid, wait_until
 from gridward.bench.measure import Line, Options, peak_rss_bytes_of, require, summary
 from gridward.bench.networks import Network
 from gridward.core.schemas.deployments import DeploymentOut
-from gridward.core.smpc.bundles import BundlePool
+from gridward.core.smpc.bundles import join_pool
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.program import Costs
 from gridward.server.keys import load
@@ -65,7 +65,7 @@ def _settings(parties: int, bundles_ahead: int) -> dict[str, dict[str, object]]:
     party = {"offer_party": True, "bundles_ahead": bundles_ahead}
     return {
         "host": {},
-        "provider": {"offer_provider": True, "bundles_waiting": 10_000},
+        "provider": {"offer_provider": True, "bundles_waiting": 10_000, "bundles_dealt_ahead": 0},
         **{_party(at): dict(party) for at in range(parties)},
     }
 
@@ -100,7 +100,7 @@ def _stock_up(grid: RunningGrid, network: Network, parties: int, count: int) -> 
     grid.scientist.ask_encrypted(MODEL, network.inputs(1, seed=0))
     servers = [grid.servers[_party(at)] for at in range(parties)]
     pools = [
-        BundlePool(folder)
+        join_pool(folder)
         for server in servers
         for folder in (server.folder / "data" / "parties").glob("*/bundles")
     ]
