@@ -9,25 +9,21 @@ from numpy.typing import NDArray
 
 from gridward.core.errors import InvalidInputError
 from gridward.core.smpc.comparison import Comparison, plan_comparison
-from gridward.core.smpc.prg import Prg
-from gridward.core.smpc.program import (
+from gridward.core.smpc.gate import (
     Convolution,
-    Form,
     Gate,
     Input,
     Matmul,
     Open,
     Output,
     PairMax,
-    Parameter,
-    Register,
     Relu,
     Shape,
-    Slot,
-    SlotKind,
     Truncate,
     TruncateFaithful,
 )
+from gridward.core.smpc.prg import Prg
+from gridward.core.smpc.program import Form, Parameter, Register, Slot, SlotKind
 from gridward.core.smpc.ring import packed_bytes
 
 SlotArray: TypeAlias = NDArray[np.unsignedinteger]

@@ -5,20 +5,8 @@ from math import prod
 
 from gridward.core.smpc import link, packets
 from gridward.core.smpc.correlations import compared, correction_bytes, pairs_shape
-from gridward.core.smpc.program import (
-    Convolution,
-    Costs,
-    Gate,
-    Matmul,
-    Open,
-    PairMax,
-    Parameter,
-    Register,
-    Relu,
-    Slot,
-    Truncate,
-    TruncateFaithful,
-)
+from gridward.core.smpc.gate import Convolution, Gate, Matmul, Open, PairMax, Relu, Truncate, TruncateFaithful
+from gridward.core.smpc.program import Costs, Parameter, Register, Slot
 from gridward.core.smpc.ring import WORD_BYTES, packed_bytes
 
 

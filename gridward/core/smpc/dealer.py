@@ -18,6 +18,21 @@ from gridward.core.smpc.correlations import (
     query_prgs,
     write_corrections,
 )
+from gridward.core.smpc.gate import (
+    Convolution,
+    Gate,
+    Input,
+    Matmul,
+    Open,
+    Output,
+    PairMax,
+    Permute,
+    Relu,
+    Truncate,
+    TruncateFaithful,
+    View,
+    Windows,
+)
 from gridward.core.smpc.gates.compare import mask_products, one_hot, top_bits
 from gridward.core.smpc.gates.linear import product
 from gridward.core.smpc.gates.local import moved_mask
@@ -27,24 +42,7 @@ from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.packets import NAME_BYTES, Packet, PacketKind, write_packet
 from gridward.core.smpc.prg import KEY_BYTES, Entropy, Prg
-from gridward.core.smpc.program import (
-    Convolution,
-    Gate,
-    Input,
-    Matmul,
-    Open,
-    Output,
-    PairMax,
-    Permute,
-    Program,
-    Relu,
-    Slot,
-    SlotKind,
-    Truncate,
-    TruncateFaithful,
-    View,
-    Windows,
-)
+from gridward.core.smpc.program import Program, Slot, SlotKind
 from gridward.core.smpc.ring import BitArray, RingArray, unpack_bits, word
 from gridward.core.smpc.session import Mask
 

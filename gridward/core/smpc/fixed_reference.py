@@ -13,13 +13,7 @@ from gridward.core.errors import OutOfRangeError
 from gridward.core.smpc.correlations import draw, query_prgs
 from gridward.core.smpc.deployment import encode_parameter
 from gridward.core.smpc.fixed_point import decode, encode
-from gridward.core.smpc.gates import local
-from gridward.core.smpc.gates.linear import product
-from gridward.core.smpc.gates.select import pairs
-from gridward.core.smpc.kernels import reference
-from gridward.core.smpc.kernels.seam import Kernels
-from gridward.core.smpc.packets import parse_packet
-from gridward.core.smpc.program import (
+from gridward.core.smpc.gate import (
     Add,
     AddConstant,
     AddParameter,
@@ -31,7 +25,6 @@ from gridward.core.smpc.program import (
     Output,
     PairMax,
     Permute,
-    Program,
     Relu,
     Scale,
     SumPool,
@@ -40,6 +33,13 @@ from gridward.core.smpc.program import (
     View,
     Windows,
 )
+from gridward.core.smpc.gates import local
+from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates.select import pairs
+from gridward.core.smpc.kernels import reference
+from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.packets import parse_packet
+from gridward.core.smpc.program import Program
 from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, RingArray, signed, unsigned, word
 
 

@@ -13,17 +13,8 @@ from numpy.typing import NDArray
 
 from gridward.core.plans.plan import Dim, Ref, Step
 from gridward.core.plans.table import SPECS
-from gridward.core.smpc.program import (
-    Form,
-    Gate,
-    Open,
-    Parameter,
-    Register,
-    Relu,
-    Shape,
-    Truncate,
-    TruncateFaithful,
-)
+from gridward.core.smpc.gate import Gate, Open, Relu, Shape, Truncate, TruncateFaithful
+from gridward.core.smpc.program import Form, Parameter, Register
 
 SLACK_BITS = 8
 """A wire may have so many fraction bits too many (from averages) before it is truncated."""

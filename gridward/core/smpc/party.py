@@ -7,19 +7,11 @@ import numpy as np
 from gridward.core.errors import GridError, InvalidInputError
 from gridward.core.smpc.correlations import Key, SlotArray, expand, input_gates, query_prgs
 from gridward.core.smpc.deployment import DeployedModel
-from gridward.core.smpc.gates import local, select, truncate
-from gridward.core.smpc.gates.linear import product
-from gridward.core.smpc.kernels import cpu
-from gridward.core.smpc.kernels.seam import Kernels
-from gridward.core.smpc.link import Link
-from gridward.core.smpc.packets import PacketKind, read_packet
-from gridward.core.smpc.prg import Prg
-from gridward.core.smpc.program import (
+from gridward.core.smpc.gate import (
     Add,
     AddConstant,
     AddParameter,
     Convolution,
-    Form,
     Gate,
     Input,
     Matmul,
@@ -27,16 +19,22 @@ from gridward.core.smpc.program import (
     Output,
     PairMax,
     Permute,
-    Program,
     Relu,
     Scale,
-    SlotKind,
     SumPool,
     Truncate,
     TruncateFaithful,
     View,
     Windows,
 )
+from gridward.core.smpc.gates import local, select, truncate
+from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.kernels import cpu
+from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.link import Link
+from gridward.core.smpc.packets import PacketKind, read_packet
+from gridward.core.smpc.prg import Prg
+from gridward.core.smpc.program import Form, Program, SlotKind
 from gridward.core.smpc.ring import RingArray, to_bytes
 from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps, run_gates
 

@@ -4,8 +4,9 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
+from gridward.core.smpc.gate import Add, AddConstant, Permute, Scale, SumPool, View, Windows
 from gridward.core.smpc.geometry import sum_pool, windows
-from gridward.core.smpc.program import Add, AddConstant, Permute, Register, Scale, SumPool, View, Windows
+from gridward.core.smpc.program import Register
 from gridward.core.smpc.ring import RingArray, from_bytes, word
 from gridward.core.smpc.session import Mask
 

@@ -6,6 +6,7 @@ from math import frexp, isfinite
 
 from gridward.core.errors import OutOfRangeError
 from gridward.core.smpc.fixed_point import encode
+from gridward.core.smpc.gate import Add, AddConstant, AddParameter, Gate, Scale, Shape
 from gridward.core.smpc.lowering import (
     Arguments,
     Lowering,
@@ -15,7 +16,7 @@ from gridward.core.smpc.lowering import (
     Value,
     Weight,
 )
-from gridward.core.smpc.program import Add, AddConstant, AddParameter, Form, Gate, Register, Scale, Shape
+from gridward.core.smpc.program import Form, Register
 from gridward.core.smpc.ring import to_bytes
 
 

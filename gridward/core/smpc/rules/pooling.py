@@ -3,9 +3,10 @@
 from math import prod
 from typing import Final
 
+from gridward.core.smpc.gate import PairMax, SumPool, Windows
 from gridward.core.smpc.geometry import every_window_has_a_value, window_count
 from gridward.core.smpc.lowering import Arguments, Lowering, Missing, Secret, UnsupportedError, Value
-from gridward.core.smpc.program import Form, PairMax, Register, SumPool, Windows
+from gridward.core.smpc.program import Form, Register
 from gridward.core.smpc.rules.arithmetic import new_share, scaled, shape_of
 from gridward.core.smpc.rules.products import check_positive
 from gridward.core.smpc.rules.shapes import viewed

@@ -1,8 +1,8 @@
 """Rules of products with parameters: matrices and convolutions."""
 
+from gridward.core.smpc.gate import Convolution, Matmul, Shape
 from gridward.core.smpc.geometry import window_count
 from gridward.core.smpc.lowering import Arguments, Lowering, Secret, UnsupportedError, Value, Weight
-from gridward.core.smpc.program import Convolution, Matmul, Shape
 from gridward.core.smpc.rules.arithmetic import new_share, plus, plus_parameter, shape_of
 
 

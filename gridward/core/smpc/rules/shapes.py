@@ -2,8 +2,9 @@
 
 from math import prod
 
+from gridward.core.smpc.gate import Permute, View
 from gridward.core.smpc.lowering import Arguments, Lowering, Secret, UnsupportedError, Value, Weight
-from gridward.core.smpc.program import Permute, Register, View
+from gridward.core.smpc.program import Register
 from gridward.core.smpc.rules.arithmetic import shape_of
 
 

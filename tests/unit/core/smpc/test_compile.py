@@ -10,18 +10,18 @@ from gridward.core.errors import PlanRejectedError
 from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Constant, Dim, DType, Input, Output, Plan, Ref, Role, Step
 from gridward.core.smpc.compile import compile_plan
-from gridward.core.smpc.program import (
+from gridward.core.smpc.gate import (
     Add,
     Matmul,
     Open,
     PairMax,
-    Program,
     Relu,
     Scale,
     SumPool,
     Truncate,
     TruncateFaithful,
 )
+from gridward.core.smpc.program import Program
 from gridward.core.smpc.rules.table import RULES
 from tests.support.parties import BATCH, linear_plan, linear_steps, mlp_plan, plan_of, step
 
