@@ -14,11 +14,15 @@ from gridward.core.smpc.gate import (
     Gate,
     Input,
     Matmul,
+    Multiply,
+    MultiplyMatrices,
+    MultiplyParameter,
     Open,
     Output,
     PairMax,
     Relu,
     Shape,
+    Square,
     Truncate,
     TruncateFaithful,
 )
@@ -97,7 +101,7 @@ def needs(gate: Gate, registers: Sequence[Register]) -> list[Need]:
     match gate:
         case Input() | Open():
             return [_words("mask", shape, False)]
-        case Matmul() | Convolution():
+        case Matmul() | Convolution() | MultiplyParameter() | Multiply() | Square() | MultiplyMatrices():
             return [_words("product", shape, True)]
         case Truncate():
             return _truncate(gate.shift, shape)

@@ -5,7 +5,20 @@ from math import prod
 
 from gridward.core.smpc import link, packets
 from gridward.core.smpc.correlations import compared, correction_bytes, pairs_shape
-from gridward.core.smpc.gate import Convolution, Gate, Matmul, Open, PairMax, Relu, Truncate, TruncateFaithful
+from gridward.core.smpc.gate import (
+    Convolution,
+    Gate,
+    Matmul,
+    Multiply,
+    MultiplyMatrices,
+    MultiplyParameter,
+    Open,
+    PairMax,
+    Relu,
+    Square,
+    Truncate,
+    TruncateFaithful,
+)
 from gridward.core.smpc.program import Costs, Parameter, Register, Slot
 from gridward.core.smpc.ring import WORD_BYTES, packed_bytes
 
@@ -58,6 +71,12 @@ def macs(gate: Gate, registers: Sequence[Register], parameters: Sequence[Paramet
             return prod(registers[gate.out].shape) * registers[gate.sources[0]].shape[1]
         case Convolution():
             return prod(registers[gate.out].shape) * prod(parameters[gate.weight].shape[1:])
+        case MultiplyParameter() | Square():
+            return prod(registers[gate.out].shape)
+        case Multiply():
+            return 2 * prod(registers[gate.out].shape)
+        case MultiplyMatrices():
+            return 2 * prod(registers[gate.out].shape) * registers[gate.sources[0]].shape[-1]
         case _:
             return 0
 

@@ -17,16 +17,25 @@ from gridward.core.smpc.gate import (
     Add,
     AddConstant,
     AddParameter,
+    Concatenate,
     Convolution,
+    Expand,
     Gate,
     Input,
     Matmul,
+    Multiply,
+    MultiplyConstant,
+    MultiplyMatrices,
+    MultiplyParameter,
     Open,
     Output,
     PairMax,
     Permute,
     Relu,
     Scale,
+    Slice,
+    Square,
+    Sum,
     SumPool,
     Truncate,
     TruncateFaithful,
@@ -35,6 +44,7 @@ from gridward.core.smpc.gate import (
 )
 from gridward.core.smpc.gates import local
 from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates.products import by_parameter, multiplied
 from gridward.core.smpc.gates.select import pairs
 from gridward.core.smpc.kernels import reference
 from gridward.core.smpc.kernels.seam import Kernels
@@ -96,10 +106,18 @@ class _Clear:
             return self.registers[gate.out]
         words = self.registers[gate.sources[0]]
         match gate:
-            case View() | Permute() | Windows():
+            case View() | Permute() | Expand() | Slice() | Windows():
                 return local.move(gate, words, result)
+            case Concatenate():
+                return np.concatenate([self.registers[at] for at in gate.sources], axis=gate.axis)
             case Matmul() | Convolution():
                 return product(gate, words, self.weights[gate.weight], result, self.kernels)
+            case MultiplyParameter():
+                return by_parameter(gate, words, self.weights[gate.weight])
+            case Multiply() | MultiplyMatrices():
+                return multiplied(gate, words, self.registers[gate.sources[1]], self.kernels)
+            case Square():
+                return words * words
             case AddParameter():
                 return words + self.weights[gate.parameter].reshape(gate.shape) * word(gate.sign)
             case AddConstant():
@@ -108,6 +126,10 @@ class _Clear:
                 return local.add(gate, words, self.registers[gate.sources[1]])
             case Scale():
                 return local.scale(gate, words)
+            case MultiplyConstant():
+                return words * local.constant(gate)
+            case Sum():
+                return local.summed(gate, words)
             case SumPool():
                 return local.pooled(gate, words, result)
             case Truncate() | TruncateFaithful():

@@ -43,6 +43,40 @@ class Convolution:
 
 
 @dataclass(frozen=True, slots=True)
+class MultiplyParameter:
+    """Wire times a weight, viewed as ``shape``, element by element, broadcast."""
+
+    sources: tuple[int]
+    out: int
+    weight: int
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Multiply:
+    """Product of two wires, element by element, broadcast."""
+
+    sources: tuple[int, int]
+    out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Square:
+    """A wire times itself."""
+
+    sources: tuple[int]
+    out: int
+
+
+@dataclass(frozen=True, slots=True)
+class MultiplyMatrices:
+    """Product of two wires as matrices: (rows, k) by (k, columns), or as many of each on a first axis."""
+
+    sources: tuple[int, int]
+    out: int
+
+
+@dataclass(frozen=True, slots=True)
 class AddParameter:
     """Add ``sign`` times a shared parameter, viewed as ``shape`` and broadcast."""
 
@@ -82,6 +116,25 @@ class Scale:
 
 
 @dataclass(frozen=True, slots=True)
+class MultiplyConstant:
+    """Multiply by public integers, little-endian words of ``shape``, broadcast."""
+
+    sources: tuple[int]
+    out: int
+    words: bytes
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Sum:
+    """Sums over some axes, which are gone."""
+
+    sources: tuple[int]
+    out: int
+    axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class View:
     """The same words under the shape of ``out``."""
 
@@ -96,6 +149,34 @@ class Permute:
     sources: tuple[int]
     out: int
     axes: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Expand:
+    """Repeat axes of one, and the whole on new first axes, to the shape of ``out``."""
+
+    sources: tuple[int]
+    out: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slice:
+    """Every ``step``-th place of one axis from ``start`` on, as many as ``out`` has."""
+
+    sources: tuple[int]
+    out: int
+    axis: int
+    start: int
+    step: int
+
+
+@dataclass(frozen=True, slots=True)
+class Concatenate:
+    """Values one after another along an axis."""
+
+    sources: tuple[int, ...]
+    out: int
+    axis: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,12 +265,21 @@ Gate: TypeAlias = (
     Input
     | Matmul
     | Convolution
+    | MultiplyParameter
+    | Multiply
+    | Square
+    | MultiplyMatrices
     | AddParameter
     | AddConstant
     | Add
     | Scale
+    | MultiplyConstant
+    | Sum
     | View
     | Permute
+    | Expand
+    | Slice
+    | Concatenate
     | SumPool
     | Windows
     | Truncate

@@ -84,18 +84,6 @@ def adaptive_avg_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Va
     return (_averaged(low, value, kernel, kernel, (0, 0), float(prod(kernel)), exposed),)
 
 
-def mean(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
-    """Compile the mean over the last two axes of an image."""
-    value = args.secret("self")
-    image = shape_of(low, value)
-    if len(image) != 4 or {axis % 4 for axis in args.sizes("dim")} != {2, 3}:
-        raise UnsupportedError("only means over the last two axes of images are supported")
-    kernel = image[2], image[3]
-    average = _averaged(low, value, kernel, kernel, (0, 0), float(prod(kernel)), exposed)
-    keep = (1, 1) if args.flag("keepdim", False) else ()
-    return (viewed(low, average, (*image[:2], *keep), exposed),)
-
-
 def _averaged(
     low: Lowering,
     value: Secret,
