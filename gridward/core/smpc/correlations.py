@@ -13,6 +13,7 @@ from gridward.core.smpc.gate import (
     Convolution,
     Gate,
     Input,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyMatrices,
@@ -20,6 +21,7 @@ from gridward.core.smpc.gate import (
     Open,
     Output,
     PairMax,
+    Piecewise,
     Relu,
     Shape,
     Square,
@@ -29,6 +31,7 @@ from gridward.core.smpc.gate import (
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Form, Parameter, Register, Slot, SlotKind
 from gridward.core.smpc.ring import packed_bytes
+from gridward.core.smpc.tabulation import tabulate
 
 SlotArray: TypeAlias = NDArray[np.unsignedinteger]
 Key: TypeAlias = tuple[int, str]
@@ -45,7 +48,7 @@ def holder(bits: int) -> str:
     return f"uint{max(8, 1 << (bits - 1).bit_length())}"
 
 
-def compared(gate: Relu | PairMax | TruncateFaithful) -> Comparison:
+def compared(gate: Relu | PairMax | Piecewise | TruncateFaithful) -> Comparison:
     """Give the layout of the comparison inside a gate: on the bits below the sign, or on those cut off."""
     bits = gate.shift if isinstance(gate, TruncateFaithful) else gate.bits - 1
     return plan_comparison(bits, gate.levels)
@@ -59,7 +62,10 @@ def _bits(name: str, rows: int, count: int, corrected: bool) -> Need:
     return name, (rows, packed_bytes(count)), "uint8", SlotKind.XOR, corrected
 
 
-def _comparison(gate: Relu | PairMax | TruncateFaithful, count: int) -> list[Need]:
+def _comparison(
+    gate: Relu | PairMax | Piecewise | TruncateFaithful, count: int, times: int = 1
+) -> list[Need]:
+    """List the tables of ``count`` masks, and what ``times`` as many comparisons with them take."""
     plan = compared(gate)
     tables: list[Need] = [
         (f"block{at}", (count,), holder(1 << bits), SlotKind.XOR, True)
@@ -68,9 +74,45 @@ def _comparison(gate: Relu | PairMax | TruncateFaithful, count: int) -> list[Nee
     merges: list[Need] = []
     for depth, level in enumerate(plan.levels):
         for at, merge in enumerate(level):
-            merges.append(_bits(f"merge{depth}.{at}", merge.variables, count, False))
-            merges.append(_bits(f"products{depth}.{at}", len(merge.products), count, True))
-    return [*tables, *merges, _bits("flip", 1, count, False)]
+            merges.append(_bits(f"merge{depth}.{at}", merge.variables, count * times, False))
+            merges.append(_bits(f"products{depth}.{at}", len(merge.products), count * times, True))
+    return [*tables, *merges, _bits("flip", 1, count * times, False)]
+
+
+def bends(gate: Piecewise) -> tuple[int, ...]:
+    """List the thresholds at which the slope of some row changes."""
+    places = range(len(gate.thresholds))
+    return tuple(at for at in places if any(row[at][1] != row[at + 1][1] for row in gate.rows))
+
+
+def _piecewise(gate: Piecewise, source: Register) -> list[Need]:
+    count, places = prod(source.shape), len(bends(gate))
+    needs = [
+        *_comparison(gate, count, len(gate.thresholds)),
+        _words("beta", (len(gate.thresholds), count), True),
+    ]
+    if places:
+        needs.append(_words("beta_mask", (places, count), True))
+        if source.form is Form.TRUNCATED:
+            needs.append(("beta_carry", (places, count), holder(source.carry_bits), SlotKind.SUM, True))
+    return needs
+
+
+def _look_up(gate: LookUp, shape: Shape) -> list[Need]:
+    wanted, table, count = gate.tabulation, tabulate(gate.tabulation), prod(shape)
+    bits = len(table.columns)
+    apart = len(gate.sources) == 2
+    needs: list[Need] = [
+        ("mask", (2, *shape), "uint64", SlotKind.SUM, False)
+        if apart
+        else ("mask", shape, holder(wanted.argument_bits), SlotKind.SUM, False),
+        ("hot", (count, wanted.words), "uint64", SlotKind.XOR, True),
+        _bits("flips", bits, count, False),
+        _words("beta", (bits, count), True),
+    ]
+    if table.slope_bits:
+        needs += [_words("low", (count,), True), _words("beta_low", (table.slope_bits, count), True)]
+    return needs
 
 
 def _select(gate: Relu | PairMax, source: Register, shape: Shape) -> list[Need]:
@@ -113,6 +155,10 @@ def needs(gate: Gate, registers: Sequence[Register]) -> list[Need]:
         case PairMax():
             source = registers[gate.sources[0]]
             return _select(gate, source, pairs_shape(source.shape))
+        case Piecewise():
+            return _piecewise(gate, registers[gate.sources[0]])
+        case LookUp():
+            return _look_up(gate, shape)
         case Output():
             return [_words("zero", shape, True)]
         case _:

@@ -3,17 +3,21 @@
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
+
 from gridward.core.smpc import link, packets
-from gridward.core.smpc.correlations import compared, correction_bytes, pairs_shape
+from gridward.core.smpc.correlations import compared, correction_bytes, needs, pairs_shape
 from gridward.core.smpc.gate import (
     Convolution,
     Gate,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyMatrices,
     MultiplyParameter,
     Open,
     PairMax,
+    Piecewise,
     Relu,
     Square,
     Truncate,
@@ -35,11 +39,19 @@ def openings(gate: Gate, registers: Sequence[Register]) -> list[int]:
             return _compare(gate, count)
         case PairMax():
             return _compare(gate, prod(pairs_shape(registers[gate.sources[0]].shape)))
+        case Piecewise():
+            return _compare(gate, prod(registers[gate.sources[0]].shape) * len(gate.thresholds))
+        case LookUp():
+            sizes = {
+                name: prod(shape) * np.dtype(dtype).itemsize
+                for name, shape, dtype, *_ in needs(gate, registers)
+            }
+            return [sizes["mask"], sizes["flips"]]
         case _:
             return []
 
 
-def _compare(gate: Relu | PairMax | TruncateFaithful, count: int) -> list[int]:
+def _compare(gate: Relu | PairMax | Piecewise | TruncateFaithful, count: int) -> list[int]:
     levels = compared(gate).levels
     bits = [sum(merge.variables for merge in level) for level in levels]
     return [rows * packed_bytes(count) for rows in (*bits, 1)]

@@ -24,6 +24,7 @@ from gridward.core.smpc.gate import (
     Expand,
     Gate,
     Input,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyMatrices,
@@ -32,6 +33,7 @@ from gridward.core.smpc.gate import (
     Output,
     PairMax,
     Permute,
+    Piecewise,
     Relu,
     Slice,
     Square,
@@ -40,6 +42,7 @@ from gridward.core.smpc.gate import (
     View,
     Windows,
 )
+from gridward.core.smpc.gates import look_up, piecewise
 from gridward.core.smpc.gates.compare import mask_products, one_hot, top_bits
 from gridward.core.smpc.gates.linear import product
 from gridward.core.smpc.gates.local import joined_mask, moved_mask
@@ -182,6 +185,12 @@ class Dealing:
                 self._truncate(at, gate)
             case Relu() | PairMax():
                 self._select(at, gate)
+            case Piecewise():
+                self._piecewise(at, gate)
+            case LookUp():
+                flips = self.sums[at, "flips"].astype(np.uint8, copy=False)
+                for name, value in look_up.corrections(gate, self._sum(at, "mask"), flips).items():
+                    self._correct(at, name, value)
             case Output():
                 self._correct(at, "zero", np.zeros_like(self._sum(at, "zero")))
             case _:
@@ -215,6 +224,14 @@ class Dealing:
             for group, merge in enumerate(level):
                 masks: BitArray = self.sums[at, f"merge{depth}.{group}"].astype(np.uint8, copy=False)
                 self._correct(at, f"products{depth}.{group}", mask_products(masks, merge))
+
+    def _piecewise(self, at: int, gate: Piecewise) -> None:
+        mask = self.masks[gate.sources[0]]
+        flat = np.ascontiguousarray(mask.words).reshape(-1)
+        self._compare(at, flat & word((1 << (gate.bits - 1)) - 1), compared(gate))
+        flips = self.sums[at, "flip"][0].astype(np.uint8, copy=False)
+        for name, value in piecewise.corrections(gate, mask, flips).items():
+            self._correct(at, name, value)
 
     def _flip(self, at: int, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         return unpack_bits(self.sums[at, "flip"][0].astype(np.uint8, copy=False), count)

@@ -22,6 +22,7 @@ from gridward.core.smpc.gate import (
     Expand,
     Gate,
     Input,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyConstant,
@@ -31,6 +32,7 @@ from gridward.core.smpc.gate import (
     Output,
     PairMax,
     Permute,
+    Piecewise,
     Relu,
     Scale,
     Slice,
@@ -42,7 +44,7 @@ from gridward.core.smpc.gate import (
     View,
     Windows,
 )
-from gridward.core.smpc.gates import local
+from gridward.core.smpc.gates import local, look_up, piecewise
 from gridward.core.smpc.gates.linear import product
 from gridward.core.smpc.gates.products import by_parameter, multiplied
 from gridward.core.smpc.gates.select import pairs
@@ -62,10 +64,10 @@ def evaluate(
 ) -> NDArray[np.float64]:
     """Compute a program in the clear: reals of ``program.output.shape``.
 
-    ``masks`` maps gate numbers to the masks R of public-coin truncations, see ``truncation_masks``; without
-    them every truncation goes to the floor.
-    Raises ``OutOfRangeError`` naming the gate where a value leaves the program's width, which in the protocol
-    gives a wrong answer and no error.
+    ``masks`` maps gate numbers to the masks R of truncations and look-ups with a public coin, see
+    ``truncation_masks``; without them every truncation goes to the floor, and look-ups read the argument's
+    own cell. Raises ``OutOfRangeError`` naming the gate where a value leaves the program's width, which in
+    the protocol gives a wrong answer and no error.
     """
     weights = [encode_parameter(program, item, parameters[item.name]) for item in program.parameters]
     first = encode(np.asarray(values, dtype=np.float64), program.input.scale, program.width)
@@ -76,12 +78,12 @@ def evaluate(
 
 
 def truncation_masks(program: Program, packets: Sequence[bytes]) -> dict[int, RingArray]:
-    """Add up the masks R of public-coin truncations from all parties' query packets (tests have them all)."""
+    """Add up the masks R of gates with a public coin from all parties' packets (tests have them all)."""
     prgs = [query_prgs(parse_packet(packet).seed)[0] for packet in packets]
     return {
-        slot.gate: np.sum([draw(prg, slot) for prg in prgs], axis=0, dtype=np.uint64)
+        slot.gate: np.sum([draw(prg, slot) for prg in prgs], axis=0, dtype=slot.dtype).astype(np.uint64)
         for slot in program.manifest
-        if slot.name == "mask" and isinstance(program.gates[slot.gate], Truncate)
+        if slot.name == "mask" and isinstance(program.gates[slot.gate], (Truncate, LookUp))
     }
 
 
@@ -136,6 +138,10 @@ class _Clear:
                 return self._truncated(at, gate, words)
             case Relu() | PairMax():
                 return self._larger(at, gate, words)
+            case Piecewise():
+                return piecewise.in_clear(gate, words)
+            case LookUp():
+                return self._read(at, gate)
             case Open() | Output():
                 return words
 
@@ -148,6 +154,12 @@ class _Clear:
             return floor
         low = word((1 << gate.shift) - 1)
         return floor + ((words + mask) & low < mask & low).astype(np.uint64)
+
+    def _read(self, at: int, gate: LookUp) -> RingArray:
+        values = [self.registers[source] for source in gate.sources]
+        if len(values) == 1 and not look_up.covers(gate.tabulation, values[0]):
+            raise OutOfRangeError(f"gate {at} (LookUp): a value lies outside the table")
+        return look_up.in_clear(gate, values, self.masks.get(at))
 
     def _larger(self, at: int, gate: Relu | PairMax, words: RingArray) -> RingArray:
         if isinstance(gate, Relu):

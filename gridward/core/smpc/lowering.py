@@ -259,6 +259,11 @@ class Arguments:
             return float(raw)
         raise UnsupportedError(f"argument {name!r} is no number")
 
+    def text(self, name: str, default: str) -> str:
+        """Read one of an argument's words."""
+        raw = self._raw(name)
+        return default if raw is None else str(raw)
+
     def flag(self, name: str, default: bool) -> bool:
         """Read a truth value."""
         raw = self._raw(name)

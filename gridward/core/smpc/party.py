@@ -16,6 +16,7 @@ from gridward.core.smpc.gate import (
     Expand,
     Gate,
     Input,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyConstant,
@@ -25,6 +26,7 @@ from gridward.core.smpc.gate import (
     Output,
     PairMax,
     Permute,
+    Piecewise,
     Relu,
     Scale,
     Slice,
@@ -36,7 +38,7 @@ from gridward.core.smpc.gate import (
     View,
     Windows,
 )
-from gridward.core.smpc.gates import local, products, select, truncate
+from gridward.core.smpc.gates import local, look_up, piecewise, products, select, truncate
 from gridward.core.smpc.gates.linear import product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
@@ -183,6 +185,10 @@ def _start(at: int, gate: Gate, session: Session) -> Steps:
             return select.relu(at, gate, session)
         case PairMax():
             return select.pair_max(at, gate, session)
+        case Piecewise():
+            return piecewise.piecewise(at, gate, session)
+        case LookUp():
+            return look_up.look_up(at, gate, session)
         case _:
             return _alone(at, gate, session)
 

@@ -6,7 +6,17 @@ from typing import Final, TypeAlias
 
 from gridward.core.plans.ops import Op
 from gridward.core.smpc.lowering import Arguments, Lowering, Value
-from gridward.core.smpc.rules import arithmetic, factors, pooling, products, reductions, selection, shapes
+from gridward.core.smpc.rules import (
+    arithmetic,
+    factors,
+    pooling,
+    products,
+    reductions,
+    scales,
+    selection,
+    shapes,
+    smooth,
+)
 
 Rule: TypeAlias = Callable[[Arguments, Lowering, bool], tuple[Value, ...]]
 """From a step's arguments, the state so far and whether the results are exposed, to its results."""
@@ -23,7 +33,7 @@ RULES: Final[Mapping[Op, Rule]] = MappingProxyType(
         Op.RSUB_SCALAR: arithmetic.rsub,
         Op.MUL_TENSOR: factors.mul,
         Op.MUL_SCALAR: factors.mul,
-        Op.DIV_TENSOR: factors.div,
+        Op.DIV_TENSOR: scales.div,
         Op.DIV_SCALAR: factors.div,
         Op.POW_TENSOR_SCALAR: factors.power,
         Op.NEG: arithmetic.neg,
@@ -32,6 +42,16 @@ RULES: Final[Mapping[Op, Rule]] = MappingProxyType(
         Op.BMM: products.bmm,
         Op.CONVOLUTION: products.convolution,
         Op.RELU: pooling.relu,
+        Op.SIGMOID: smooth.sigmoid,
+        Op.TANH: smooth.tanh,
+        Op.ERF: smooth.erf,
+        Op.GELU: smooth.gelu,
+        Op.EXP: scales.exp,
+        Op.LOG: scales.log,
+        Op.LOG1P: scales.log1p,
+        Op.SQRT: scales.sqrt,
+        Op.RSQRT: scales.rsqrt,
+        Op.RECIPROCAL: scales.reciprocal,
         Op.VIEW: shapes.view,
         Op.UNSQUEEZE: shapes.unsqueeze,
         Op.SQUEEZE_DIMS: shapes.squeeze,
