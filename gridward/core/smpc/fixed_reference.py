@@ -148,7 +148,8 @@ class _Clear:
     def _truncated(self, at: int, gate: Truncate | TruncateFaithful, words: RingArray) -> RingArray:
         self._check(at, words, RING_BITS - HEADROOM_BITS + 1)
         floor = unsigned(signed(words) >> gate.shift)
-        self._check(at, floor, self.program.width)
+        finer = self.program.registers[gate.out].scale - self.program.fraction_bits
+        self._check(at, floor, self.program.width + finer)
         mask = self.masks.get(at)
         if mask is None:
             return floor

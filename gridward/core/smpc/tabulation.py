@@ -26,8 +26,8 @@ LEAST_INDEX_BITS: Final = 6
 class Tabulation:
     """A curve over 2^index_bits cells of 2^shift units of an argument with ``scale`` fraction bits.
 
-    The table holds the curve at ratio[0] / ratio[1] times the argument. Intercepts have ``precision``
-    fraction bits. The lowest ``drop`` bits of the argument are not looked at.
+    ``low`` is the start of a cell. The table holds the curve at ratio[0] / ratio[1] times the argument.
+    Intercepts have ``precision`` fraction bits. The lowest ``drop`` bits of the argument are not looked at.
     """
 
     curve: Curve
@@ -85,7 +85,7 @@ def tabulate(wanted: Tabulation) -> Table:
     if wanted.shift == 0:
         slopes = np.zeros_like(slopes)
     least = int(intercepts.min()), int(slopes.min())
-    intercepts, slopes = intercepts - least[0], slopes - least[1]
+    intercepts, slopes = _narrowed(intercepts - least[0]), _narrowed(slopes - least[1])
     counts = int(intercepts.max()).bit_length(), int(slopes.max()).bit_length()
     columns = np.concatenate([_columns(intercepts, counts[0]), _columns(slopes, counts[1])])
     for array in (intercepts, slopes, columns):
@@ -106,7 +106,13 @@ def _line(wanted: Tabulation, cell: int) -> tuple[int, int]:
         return round(intercept), round(slope)
 
 
+def _narrowed(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Lower the largest by one where only it takes another bit, which every element would pay for."""
+    most = int(values.max())
+    return np.minimum(values, most - 1) if most & (most - 1) == 0 < most else values
+
+
 def _columns(values: NDArray[np.int64], count: int) -> RingArray:
     bits = (values[None, :] >> np.arange(count)[:, None]) & 1
     packed = np.packbits(bits.astype(np.uint8), axis=-1, bitorder="little")
-    return np.ascontiguousarray(packed).view("<u8").astype(np.uint64).reshape(count, -1)
+    return np.ascontiguousarray(packed).view("<u8").astype(np.uint64).reshape(count, values.size // RING_BITS)

@@ -49,18 +49,19 @@ def look_up(at: int, gate: LookUp, session: Session) -> Steps:
     return Held(share.reshape(shape))
 
 
-def mask_dtype(gate: LookUp) -> str:
-    """Name the words that travel first: no wider than the argument needs."""
-    return "uint64" if len(gate.sources) == 2 else holder(gate.tabulation.argument_bits)
-
-
 def _argument(gate: LookUp, session: Session) -> SlotArray:
-    shares = [session.share(source) for source in gate.sources]
-    if len(shares) == 2:
-        return np.stack(shares)
-    start = word(gate.tabulation.low if session.first else 0)
-    moved: SlotArray = (shares[0] - start).astype(mask_dtype(gate))
-    return moved
+    share = session.share(gate.sources[0])
+    if session.first:
+        share = share - _start(gate)
+    if len(gate.sources) == 2:
+        return np.stack([share, session.share(gate.sources[1])])
+    return share.astype(holder(gate.tabulation.argument_bits))
+
+
+def _start(gate: LookUp) -> np.uint64:
+    """Give the first argument of the table, or the number of its first cell."""
+    wanted = gate.tabulation
+    return word(wanted.low if len(gate.sources) == 1 else wanted.low >> wanted.shift)
 
 
 def _hot(at: int, session: Session) -> RingArray:
@@ -101,11 +102,11 @@ def covers(wanted: Tabulation, words: RingArray) -> bool:
 def in_clear(gate: LookUp, values: list[RingArray], mask: SlotArray | None) -> RingArray:
     """Read the curve of plain arguments in the lines that a mask chooses: without one, each in its own."""
     wanted, table = gate.tabulation, tabulate(gate.tabulation)
+    moved = values[0] - _start(gate)
     if len(values) == 2:
-        cells, inner = values
+        cells, inner = moved, values[1]
     else:
         keep = word((1 << wanted.argument_bits) - 1)
-        moved = values[0] - word(wanted.low)
         hidden = np.zeros_like(moved) if mask is None else mask.astype(np.uint64).reshape(moved.shape)
         (there, inner), (theirs, low) = (_parts(gate, part) for part in ((moved + hidden) & keep, hidden))
         cells = (there - theirs) & word((1 << wanted.index_bits) - 1)

@@ -2,12 +2,9 @@
 
 from typing import Final, TypeAlias
 
-import numpy as np
-
 from gridward.core.smpc.curve import Curve
 from gridward.core.smpc.gate import (
     Add,
-    AddConstant,
     LookUp,
     Multiply,
     Piece,
@@ -19,7 +16,7 @@ from gridward.core.smpc.gate import (
 )
 from gridward.core.smpc.lowering import Lowering, Secret
 from gridward.core.smpc.program import Form, Register
-from gridward.core.smpc.ring import RING_BITS, to_bytes, word
+from gridward.core.smpc.ring import RING_BITS
 from gridward.core.smpc.rules.arithmetic import broadcast, new_share
 from gridward.core.smpc.tabulation import LEAST_INDEX_BITS, Tabulation
 
@@ -28,6 +25,9 @@ Row: TypeAlias = tuple[tuple[Piece, ...], int]
 
 INDEX_BITS: Final = 10
 """A table has so many cells, as a power of two; its one-hot takes 128 dealer bytes an element."""
+
+GUARD_BITS: Final = 2
+"""Intercepts of bounded functions have so many fraction bits more than values."""
 
 
 def masked(low: Lowering, value: Secret) -> int:
@@ -74,11 +74,7 @@ def read(low: Lowering, source: int, wanted: Tabulation, exposed: bool) -> int:
     made = Register(shape, wanted.out_scale, Form.SHARE)
     if not exposed:
         return low.emit(made, lambda out: LookUp((source,), out, wanted))
-    start = to_bytes(np.array(word(-wanted.low)))
-    moved = low.emit(
-        Register(shape, wanted.scale, Form.SHARE), lambda out: AddConstant((source,), out, start, ())
-    )
-    fine = floored(low, moved, wanted.drop)
+    fine = floored(low, source, wanted.drop)
     width = wanted.shift - wanted.drop
     cell = floored(low, fine, width)
     inner = low.emit(

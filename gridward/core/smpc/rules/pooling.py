@@ -45,11 +45,12 @@ def max_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]
         Register(shape, held.scale, held.form, held.carry_bits),
         lambda out: Windows((source,), out, kernel, stride, padding, dilation),
     )
-    winner = viewed(low, Secret(_tournament(low, current), value.relu, exposed), shape[1:], exposed)
+    winner = viewed(low, Secret(tournament(low, current), value.relu, exposed), shape[1:], exposed)
     return winner, Missing("places of maxima are not computed")
 
 
-def _tournament(low: Lowering, current: int) -> int:
+def tournament(low: Lowering, current: int) -> int:
+    """Give the largest on the first axis."""
     while low.registers[current].shape[0] > 1:
         current = _play(low, current)
     return current
