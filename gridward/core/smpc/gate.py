@@ -253,6 +253,20 @@ class PairMax:
 
 
 @dataclass(frozen=True, slots=True)
+class PairsMax:
+    """The largest on the first axis, which is gone, and with ``floor`` of 0: all pairs are compared at once.
+
+    Differences of two candidates take at most ``bits`` bits.
+    """
+
+    sources: tuple[int]
+    out: int
+    bits: int
+    levels: int
+    floor: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """Shares that go to the client, made fresh by a sharing of zero."""
 
@@ -287,5 +301,6 @@ Gate: TypeAlias = (
     | Open
     | Relu
     | PairMax
+    | PairsMax
     | Output
 )

@@ -6,7 +6,17 @@ from typing import Final, TypeAlias
 
 from gridward.core.plans.ops import Op
 from gridward.core.smpc.lowering import Arguments, Lowering, Value
-from gridward.core.smpc.rules import arithmetic, factors, pooling, products, reductions, selection, shapes
+from gridward.core.smpc.rules import (
+    arithmetic,
+    clamps,
+    factors,
+    maxima,
+    pooling,
+    products,
+    reductions,
+    selection,
+    shapes,
+)
 
 Rule: TypeAlias = Callable[[Arguments, Lowering, bool], tuple[Value, ...]]
 """From a step's arguments, the state so far and whether the results are exposed, to its results."""
@@ -31,7 +41,13 @@ RULES: Final[Mapping[Op, Rule]] = MappingProxyType(
         Op.ADDMM: products.addmm,
         Op.BMM: products.bmm,
         Op.CONVOLUTION: products.convolution,
-        Op.RELU: pooling.relu,
+        Op.RELU: clamps.relu,
+        Op.LEAKY_RELU: clamps.leaky_relu,
+        Op.HARDTANH: clamps.hardtanh,
+        Op.CLAMP: clamps.clamp,
+        Op.ABS: clamps.absolute,
+        Op.MAXIMUM: clamps.maximum,
+        Op.MINIMUM: clamps.minimum,
         Op.VIEW: shapes.view,
         Op.UNSQUEEZE: shapes.unsqueeze,
         Op.SQUEEZE_DIMS: shapes.squeeze,
@@ -42,7 +58,9 @@ RULES: Final[Mapping[Op, Rule]] = MappingProxyType(
         Op.CAT: selection.cat,
         Op.SUM_DIM_INTLIST: reductions.sum_over,
         Op.MEAN_DIM: reductions.mean,
-        Op.MAX_POOL2D_WITH_INDICES: pooling.max_pool,
+        Op.MAX_POOL2D_WITH_INDICES: maxima.max_pool,
+        Op.AMAX: maxima.amax,
+        Op.AMIN: maxima.amin,
         Op.AVG_POOL2D: pooling.avg_pool,
         Op.ADAPTIVE_AVG_POOL2D: pooling.adaptive_avg_pool,
     }
