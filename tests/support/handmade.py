@@ -5,7 +5,7 @@ from collections.abc import Callable
 from gridward.core.smpc.correlations import manifest
 from gridward.core.smpc.costs import count_costs
 from gridward.core.smpc.gate import Input, Output
-from gridward.core.smpc.lowering import Lowering
+from gridward.core.smpc.lowering import Lowering, MaxForm
 from gridward.core.smpc.program import Form, Port, Program, Register
 
 
@@ -18,7 +18,7 @@ def handmade(
     levels: int = 2,
 ) -> Program:
     """Compile what ``emit`` makes of an input of ``count`` values; the input is gate 0."""
-    low = Lowering(count, fraction_bits, width, levels, {}, frozenset())
+    low = Lowering(count, fraction_bits, width, levels, {}, MaxForm.TREE, frozenset(), {})
     source = low.emit(Register((count,), fraction_bits, Form.WIRE), lambda out: Input((), out))
     made = emit(low, source)
     held = low.registers[made]

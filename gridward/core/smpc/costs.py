@@ -6,7 +6,7 @@ from math import prod
 import numpy as np
 
 from gridward.core.smpc import link, packets
-from gridward.core.smpc.correlations import compared, correction_bytes, needs, pairs_shape
+from gridward.core.smpc.correlations import compared, correction_bytes, needs, pairing_of, pairs_shape
 from gridward.core.smpc.gate import (
     Convolution,
     Gate,
@@ -17,6 +17,7 @@ from gridward.core.smpc.gate import (
     MultiplyParameter,
     Open,
     PairMax,
+    PairsMax,
     Piecewise,
     Relu,
     Square,
@@ -47,14 +48,26 @@ def openings(gate: Gate, registers: Sequence[Register]) -> list[int]:
                 for name, shape, dtype, *_ in needs(gate, registers)
             }
             return [sizes["mask"], sizes["flips"]]
+        case PairsMax():
+            return _pairs_max(gate, registers[gate.sources[0]])
         case _:
             return []
 
 
 def _compare(gate: Relu | PairMax | Piecewise | TruncateFaithful, count: int) -> list[int]:
+    return [*_merges(gate, count), packed_bytes(count)]
+
+
+def _merges(gate: Relu | PairMax | PairsMax | Piecewise | TruncateFaithful, count: int) -> list[int]:
     levels = compared(gate).levels
-    bits = [sum(merge.variables for merge in level) for level in levels]
-    return [rows * packed_bytes(count) for rows in (*bits, 1)]
+    return [sum(merge.variables for merge in level) * packed_bytes(count) for level in levels]
+
+
+def _pairs_max(gate: PairsMax, source: Register) -> list[int]:
+    plan, rest = pairing_of(gate, source), prod(source.shape[1:])
+    factors = [plan.winners * sum(merge.variables for merge in level) for level in plan.levels[1:]]
+    opened = [rows * packed_bytes(rest) for rows in (len(plan.pairs), *factors)]
+    return [*_merges(gate, len(plan.pairs) * rest), *opened, packed_bytes(plan.winners * rest)]
 
 
 def schedule(gates: Sequence[Gate], registers: Sequence[Register]) -> list[int]:

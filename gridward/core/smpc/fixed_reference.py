@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gridward.core.errors import OutOfRangeError
-from gridward.core.smpc.correlations import draw, query_prgs
+from gridward.core.smpc.correlations import draw, pairing_of, query_prgs
 from gridward.core.smpc.deployment import encode_parameter
 from gridward.core.smpc.fixed_point import decode, encode
 from gridward.core.smpc.gate import (
@@ -31,6 +31,7 @@ from gridward.core.smpc.gate import (
     Open,
     Output,
     PairMax,
+    PairsMax,
     Permute,
     Piecewise,
     Relu,
@@ -46,6 +47,7 @@ from gridward.core.smpc.gate import (
 )
 from gridward.core.smpc.gates import local, look_up, piecewise
 from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates.maximum import differences, with_floor
 from gridward.core.smpc.gates.products import by_parameter, multiplied
 from gridward.core.smpc.gates.select import pairs
 from gridward.core.smpc.kernels import reference
@@ -136,6 +138,8 @@ class _Clear:
                 return local.pooled(gate, words, result)
             case Truncate() | TruncateFaithful():
                 return self._truncated(at, gate, words)
+            case PairsMax():
+                return self._largest(at, gate, words)
             case Relu() | PairMax():
                 return self._larger(at, gate, words)
             case Piecewise():
@@ -170,6 +174,12 @@ class _Clear:
         self._check(at, left - right, gate.bits)
         larger = unsigned(np.maximum(signed(left), signed(right)))
         return np.concatenate([larger, words[2 * len(larger) :]])
+
+    def _largest(self, at: int, gate: PairsMax, words: RingArray) -> RingArray:
+        candidates = with_floor(gate, words)
+        plan = pairing_of(gate, self.program.registers[gate.sources[0]])
+        self._check(at, differences(plan, candidates), gate.bits)
+        return unsigned(signed(candidates).max(axis=0))
 
     def _check(self, at: int, words: RingArray, bits: int) -> None:
         reach = 1 << (bits - 1)

@@ -257,6 +257,20 @@ class PairMax:
 
 
 @dataclass(frozen=True, slots=True)
+class PairsMax:
+    """The largest on the first axis, which is gone, and with ``floor`` of 0: all pairs are compared at once.
+
+    Differences of two candidates take at most ``bits`` bits.
+    """
+
+    sources: tuple[int]
+    out: int
+    bits: int
+    levels: int
+    floor: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Piecewise:
     """Functions of straight pieces, one a row, on a new first axis: exact, integers in and out.
 
@@ -321,5 +335,6 @@ Gate: TypeAlias = (
     | PairMax
     | Piecewise
     | LookUp
+    | PairsMax
     | Output
 )

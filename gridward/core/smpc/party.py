@@ -25,6 +25,7 @@ from gridward.core.smpc.gate import (
     Open,
     Output,
     PairMax,
+    PairsMax,
     Permute,
     Piecewise,
     Relu,
@@ -38,7 +39,7 @@ from gridward.core.smpc.gate import (
     View,
     Windows,
 )
-from gridward.core.smpc.gates import local, look_up, piecewise, products, select, truncate
+from gridward.core.smpc.gates import local, look_up, maximum, piecewise, products, select, truncate
 from gridward.core.smpc.gates.linear import product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
@@ -116,6 +117,9 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
         case View() | Permute() | Expand() | Slice() | Windows():
             if (mask := masks.get(gate.sources[0])) is not None:
                 masks[gate.out] = local.moved_mask(gate, mask, session.program.registers[gate.out])
+        case AddConstant():
+            if session.form(gate.out) is not Form.SHARE:
+                masks[gate.out] = masks[gate.sources[0]]
         case Concatenate():
             if session.form(gate.out) is not Form.SHARE:
                 masks[gate.out] = local.joined_mask(gate, [masks[source] for source in gate.sources])
@@ -189,6 +193,8 @@ def _start(at: int, gate: Gate, session: Session) -> Steps:
             return piecewise.piecewise(at, gate, session)
         case LookUp():
             return look_up.look_up(at, gate, session)
+        case PairsMax():
+            return maximum.pairs_max(at, gate, session)
         case _:
             return _alone(at, gate, session)
 
@@ -239,6 +245,8 @@ def _local(at: int, gate: Local, session: Session) -> Held:
             return _moved(gate, session)
         case Concatenate():
             return _joined(gate, session)
+        case AddConstant():
+            return _plus_constant(gate, session)
         case Matmul() | Convolution() | MultiplyParameter():
             public = session.public(gate.sources[0])
             y = _by_weight(gate, public, session.parameters[gate.weight], session)
@@ -263,7 +271,7 @@ def _by_weight(
 
 def _single(
     at: int,
-    gate: AddParameter | AddConstant | Scale | MultiplyConstant | Sum | SumPool | Output,
+    gate: AddParameter | Scale | MultiplyConstant | Sum | SumPool | Output,
     session: Session,
     share: RingArray,
 ) -> RingArray:
@@ -272,9 +280,6 @@ def _single(
         case AddParameter():
             addend = session.parameters[gate.parameter].reshape(gate.shape)
             return share + addend if gate.sign > 0 else share - addend
-        case AddConstant():
-            constant = local.constant(gate)
-            return share + (constant if session.first else np.zeros_like(constant))
         case Scale():
             return local.scale(gate, share)
         case MultiplyConstant():
@@ -286,6 +291,14 @@ def _single(
         case Output():
             # fresh for the client whatever gates came before: its shares are uniform but for their sum
             return share + session.part(at, "zero").astype(np.uint64, copy=False)
+
+
+def _plus_constant(gate: AddConstant, session: Session) -> Held:
+    held, constant = session.values[gate.sources[0]], local.constant(gate)
+    share = held.share + (constant if session.first else np.zeros_like(constant))
+    if session.form(gate.out) is Form.SHARE:
+        return Held(share)
+    return Held(share, session.public(gate.sources[0]) + constant, held.coefficient)
 
 
 def _joined(gate: Concatenate, session: Session) -> Held:

@@ -21,6 +21,7 @@ from gridward.core.smpc.gate import (
     Truncate,
     TruncateFaithful,
 )
+from gridward.core.smpc.lowering import MaxForm
 from gridward.core.smpc.program import Program
 from gridward.core.smpc.rules.table import RULES
 from tests.support.parties import BATCH, linear_plan, linear_steps, mlp_plan, plan_of, step
@@ -215,7 +216,7 @@ def test_a_pool_comes_before_the_relu_it_commutes_with() -> None:
         step(Op.MAX_POOL2D_WITH_INDICES, Ref("r"), *POOL, out=("p", "i")),
         output="p",
     )
-    program = compile_plan(plan, batch=1, parties=2)
+    program = compile_plan(plan, batch=1, parties=2, maxima=MaxForm.TREE)
     assert kinds(program, Relu, PairMax) == ["PairMax", "PairMax", "Relu"]
     (relu,) = [gate for gate in program.gates if isinstance(gate, Relu)]
     assert program.registers[relu.out].shape == (1, 1, 2, 2)
