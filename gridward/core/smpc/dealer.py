@@ -15,37 +15,50 @@ from gridward.core.smpc.correlations import (
     draw,
     input_gates,
     join,
+    pairing_of,
     query_prgs,
     write_corrections,
 )
+from gridward.core.smpc.gate import (
+    AddConstant,
+    Concatenate,
+    Convolution,
+    Expand,
+    Gate,
+    Input,
+    LookUp,
+    Matmul,
+    Multiply,
+    MultiplyMatrices,
+    MultiplyParameter,
+    Open,
+    Output,
+    PairMax,
+    PairsMax,
+    Permute,
+    Piecewise,
+    Relu,
+    Slice,
+    Square,
+    Truncate,
+    TruncateFaithful,
+    View,
+    Windows,
+)
+from gridward.core.smpc.gates import look_up, piecewise
 from gridward.core.smpc.gates.compare import mask_products, one_hot, top_bits
 from gridward.core.smpc.gates.linear import product
-from gridward.core.smpc.gates.local import moved_mask
+from gridward.core.smpc.gates.local import joined_mask, moved_mask
+from gridward.core.smpc.gates.maximum import beyond_last, differences, win_products, with_floor
+from gridward.core.smpc.gates.products import by_parameter, multiplied
 from gridward.core.smpc.gates.select import pairs
 from gridward.core.smpc.gates.truncate import upper_bits
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.packets import NAME_BYTES, Packet, PacketKind, write_packet
 from gridward.core.smpc.prg import KEY_BYTES, Entropy, Prg
-from gridward.core.smpc.program import (
-    Convolution,
-    Gate,
-    Input,
-    Matmul,
-    Open,
-    Output,
-    PairMax,
-    Permute,
-    Program,
-    Relu,
-    Slot,
-    SlotKind,
-    Truncate,
-    TruncateFaithful,
-    View,
-    Windows,
-)
-from gridward.core.smpc.ring import BitArray, RingArray, unpack_bits, word
+from gridward.core.smpc.program import Form, Program, Slot, SlotKind
+from gridward.core.smpc.ring import BitArray, RingArray, pack_bits, unpack_bits, word
 from gridward.core.smpc.session import Mask
 
 
@@ -160,18 +173,40 @@ class Dealing:
         match gate:
             case Input() | Open():
                 self.masks[gate.out] = Mask(self._sum(at, "mask"))
-            case View() | Permute() | Windows():
+            case View() | Permute() | Expand() | Slice() | Windows():
                 if (mask := self.masks.get(gate.sources[0])) is not None:
                     self.masks[gate.out] = moved_mask(gate, mask, registers[gate.out])
+            case AddConstant():
+                if registers[gate.out].form is not Form.SHARE:
+                    self.masks[gate.out] = self.masks[gate.sources[0]]
+            case Concatenate():
+                if registers[gate.out].form is not Form.SHARE:
+                    self.masks[gate.out] = joined_mask(gate, [self.masks[at] for at in gate.sources])
             case Matmul() | Convolution():
                 words = self.masks[gate.sources[0]].words
                 weight = self.weights[gate.weight]
                 c = product(gate, words, weight, registers[gate.out], self.kernels)
                 self._correct(at, "product", c)
+            case MultiplyParameter():
+                words = self.masks[gate.sources[0]].words
+                self._correct(at, "product", by_parameter(gate, words, self.weights[gate.weight]))
+            case Multiply() | MultiplyMatrices():
+                left, right = (self.masks[source].words for source in gate.sources)
+                self._correct(at, "product", multiplied(gate, left, right, self.kernels))
+            case Square():
+                self._correct(at, "product", self.masks[gate.sources[0]].words ** np.uint64(2))
             case Truncate() | TruncateFaithful():
                 self._truncate(at, gate)
             case Relu() | PairMax():
                 self._select(at, gate)
+            case Piecewise():
+                self._piecewise(at, gate)
+            case LookUp():
+                flips = self.sums[at, "flips"].astype(np.uint8, copy=False)
+                for name, value in look_up.corrections(gate, self._sum(at, "mask"), flips).items():
+                    self._correct(at, name, value)
+            case PairsMax():
+                self._pairs_max(at, gate)
             case Output():
                 self._correct(at, "zero", np.zeros_like(self._sum(at, "zero")))
             case _:
@@ -206,6 +241,14 @@ class Dealing:
                 masks: BitArray = self.sums[at, f"merge{depth}.{group}"].astype(np.uint8, copy=False)
                 self._correct(at, f"products{depth}.{group}", mask_products(masks, merge))
 
+    def _piecewise(self, at: int, gate: Piecewise) -> None:
+        mask = self.masks[gate.sources[0]]
+        flat = np.ascontiguousarray(mask.words).reshape(-1)
+        self._compare(at, flat & word((1 << (gate.bits - 1)) - 1), compared(gate))
+        flips = self.sums[at, "flip"][0].astype(np.uint8, copy=False)
+        for name, value in piecewise.corrections(gate, mask, flips).items():
+            self._correct(at, name, value)
+
     def _flip(self, at: int, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
         return unpack_bits(self.sums[at, "flip"][0].astype(np.uint8, copy=False), count)
 
@@ -224,8 +267,29 @@ class Dealing:
         flat = np.ascontiguousarray(rho).reshape(-1)
         self._compare(at, flat & word((1 << (gate.bits - 1)) - 1), compared(gate))
         sign = unpack_bits(top_bits(flat, gate.bits), flat.size)
-        beta = (self._flip(at, flat.size) ^ sign).astype(np.uint64)
+        self._choose(at, (self._flip(at, flat.size) ^ sign).astype(np.uint64), flat, carries)
+
+    def _choose(self, at: int, beta: RingArray, rho: RingArray, carries: dict[str, RingArray]) -> None:
         self._correct(at, "beta", beta)
-        self._correct(at, "beta_mask", beta * flat)
+        self._correct(at, "beta_mask", beta * rho.reshape(-1))
         for name, carry in carries.items():
             self._correct(at, name, beta * np.ascontiguousarray(carry).reshape(-1))
+
+    def _pairs_max(self, at: int, gate: PairsMax) -> None:
+        mask = self.masks[gate.sources[0]]
+        plan = pairing_of(gate, self.program.registers[gate.sources[0]])
+        rho = differences(plan, with_floor(gate, mask.words))
+        self._compare(at, rho & word((1 << (gate.bits - 1)) - 1), compared(gate))
+        top = unpack_bits(top_bits(rho, gate.bits), rho.size)
+        self._correct(at, "top", pack_bits(top.reshape(len(plan.pairs), -1)))
+        names = ["pair", *(f"factor{depth}" for depth in range(1, len(plan.levels)))]
+        pairs, *factors = (self.sums[at, name].astype(np.uint8, copy=False) for name in names)
+        for depth, products in enumerate(win_products(plan, pairs, factors)):
+            self._correct(at, f"wins{depth}", products)
+        chosen = np.ascontiguousarray(beyond_last(gate, mask.words))
+        carries: dict[str, RingArray] = {}
+        if mask.carry is not None:
+            carries["beta_carry0"] = mask.carry if gate.floor else mask.carry[:-1]
+            if not gate.floor:
+                carries["beta_carry1"] = np.broadcast_to(mask.carry[-1], chosen.shape)
+        self._choose(at, self._flip(at, chosen.size).astype(np.uint64), chosen, carries)

@@ -4,8 +4,9 @@ Scales are fraction bits. Products have twice as many as their operands; they ar
 them back in range, never earlier, so that biases, residual sums and averages come before the truncation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypeAlias
 
 import numpy as np
@@ -13,20 +14,23 @@ from numpy.typing import NDArray
 
 from gridward.core.plans.plan import Dim, Ref, Step
 from gridward.core.plans.table import SPECS
-from gridward.core.smpc.program import (
-    Form,
-    Gate,
-    Open,
-    Parameter,
-    Register,
-    Relu,
-    Shape,
-    Truncate,
-    TruncateFaithful,
-)
+from gridward.core.smpc.gate import Gate, Open, Relu, Shape, Truncate, TruncateFaithful
+from gridward.core.smpc.program import Form, Parameter, Register
 
 SLACK_BITS = 8
 """A wire may have so many fraction bits too many (from averages) before it is truncated."""
+
+
+class MaxForm(StrEnum):
+    """How the largest of several values is found.
+
+    TREE: rounds of neighbours, fewest comparisons. PAIRS: all pairs at once, fewest rounds. FITTING: pairs
+    where there are few candidates and few maxima, as the program's shapes say.
+    """
+
+    TREE = "tree"
+    PAIRS = "pairs"
+    FITTING = "fitting"
 
 
 class UnsupportedError(Exception):
@@ -73,18 +77,25 @@ Value: TypeAlias = Secret | Weight | Public | Missing
 
 @dataclass(slots=True)
 class Lowering:
-    """What has been compiled so far."""
+    """What has been compiled so far.
+
+    ``readers`` names the steps that read a value, None for the client; ``floored`` the registers that hold no
+    negative value.
+    """
 
     batch: int
     fraction_bits: int
     width: int
     levels: int
     weight_shapes: dict[str, Shape]
+    maxima: MaxForm
     exposed_names: frozenset[str]
+    readers: Mapping[str, Sequence[Step | None]]
     values: dict[str, Value] = field(default_factory=dict)
     registers: list[Register] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     parameters: list[Parameter] = field(default_factory=list)
+    floored: set[int] = field(default_factory=set)
     _made: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @property
@@ -116,37 +127,47 @@ class Lowering:
         """Give a register of the value that counts as a share: a pending ReLU is done."""
         return self.relu(value) if value.relu else value.register
 
-    def in_range(self, value: Secret) -> int:
-        """Give the share truncated where it has too many fraction bits."""
+    def in_range(self, value: Secret, most: int | None = None) -> int:
+        """Give the share truncated where it has more fraction bits than ``most``, or than a wire may have."""
         register = self.share(value)
-        if self.registers[register].scale <= self.wire_scale:
+        if self.registers[register].scale <= (self.wire_scale if most is None else most):
             return register
         # apart by exposure: one register may serve a value whose rounding shows and one whose does not
         kind = "truncate faithfully" if value.exposed else "truncate"
         return self._once(kind, register, lambda: self._truncate(register, value.exposed))
 
-    def wire(self, value: Secret) -> int:
+    def wire(self, value: Secret, most: int | None = None) -> int:
         """Give the value as an operand of a product: a wire with a mask of its own."""
-        register = self.in_range(value)
+        register = self.in_range(value, most)
         return register if self.registers[register].form is Form.WIRE else self._open(register)
+
+    def wires(self, left: Secret, right: Secret) -> tuple[int, int]:
+        """Give two values as wires whose product still leaves room for its truncation."""
+        a, b = self.wire(left), self.wire(right)
+        if self.registers[a].scale + self.registers[b].scale <= self.max_scale:
+            return a, b
+        return self.wire(left, self.fraction_bits), self.wire(right, self.fraction_bits)
 
     def comparable(self, value: Secret) -> int:
         """Give the value, without its pending ReLU, as public words less a mask."""
         register = self.in_range(Secret(value.register, False, value.exposed))
         return self._open(register) if self.registers[register].form is Form.SHARE else register
 
-    def relu(self, value: Secret) -> int:
-        """Emit the ReLU of the value's register."""
+    def relu(self, value: Secret, spare: int = 0) -> int:
+        """Emit the ReLU of the value's register, which may take ``spare`` bits more than others."""
         source = self.comparable(value)
         held = self.registers[source]
-        return self._once(
-            "relu",
+        bits = self.bits(held) + spare
+        out = self._once(
+            f"relu of {bits} bits",
             source,
             lambda: self.emit(
                 Register(held.shape, held.scale, Form.SHARE),
-                lambda out: Relu((source,), out, self.bits(held), self.levels),
+                lambda out: Relu((source,), out, bits, self.levels),
             ),
         )
+        self.floored.add(out)
+        return out
 
     def bits(self, register: Register) -> int:
         """Say how many bits a value takes, sign included."""
@@ -184,6 +205,11 @@ class Arguments:
         if at is None:
             raise UnsupportedError(f"has no argument {name!r}")
         return self.step.args[at] if at < len(self.step.args) else None
+
+    def only_reader(self) -> Step | None:
+        """Give the one step that reads this step's first result, if nothing else does, nor the client."""
+        readers = self.lowering.readers.get(self.step.out[0], ())
+        return readers[0] if len(readers) == 1 else None
 
     def value(self, name: str) -> Value | None:
         """Read a tensor, or a number as a public value; None where it is absent."""
@@ -227,6 +253,31 @@ class Arguments:
             raise UnsupportedError(f"argument {name!r} must be one or two integers from {least} up")
         return sizes[0], sizes[-1]
 
+    def axis(self, name: str, rank: int) -> int:
+        """Read one axis out of ``rank``."""
+        axis = int(self.number(name, 0.0))
+        if not -rank <= axis < rank:
+            raise UnsupportedError(f"argument {name!r} is {axis}, of {rank} axes")
+        return axis % rank
+
+    def places(self, name: str, rank: int) -> tuple[int, ...]:
+        """Read a list of axes out of ``rank``, in order; all of them where it is absent."""
+        raw = self._raw(name)
+        axes = range(rank) if raw is None else [axis % max(rank, 1) for axis in self.sizes(name)]
+        if len(set(axes)) != len(axes) or (rank == 0 and axes):
+            raise UnsupportedError(f"argument {name!r} names an axis twice")
+        return tuple(sorted(axes))
+
+    def secrets(self, name: str) -> tuple[Secret, ...]:
+        """Read a list of tensors that must be encrypted."""
+        raw = self._raw(name)
+        items = raw if isinstance(raw, tuple) else ()
+        values = [self.lowering.values[item.name] for item in items if isinstance(item, Ref)]
+        held = tuple(value for value in values if isinstance(value, Secret))
+        if not held or len(held) != len(items):
+            raise UnsupportedError(f"every tensor of {name!r} must depend on the query")
+        return held
+
     def number(self, name: str, default: float) -> float:
         """Read a number."""
         raw = self._raw(name)
@@ -235,6 +286,11 @@ class Arguments:
         if isinstance(raw, (int, float)):
             return float(raw)
         raise UnsupportedError(f"argument {name!r} is no number")
+
+    def text(self, name: str, default: str) -> str:
+        """Read one of an argument's words."""
+        raw = self._raw(name)
+        return default if raw is None else str(raw)
 
     def flag(self, name: str, default: bool) -> bool:
         """Read a truth value."""

@@ -39,14 +39,16 @@ def top_bits(words: RingArray, bits: int) -> BitArray:
 
 
 def less_than(
-    session: Session, gate: int, words: RingArray, plan: Comparison
+    session: Session, gate: int, words: RingArray, plan: Comparison, times: int = 1
 ) -> Generator[Opening, SlotArray, BitArray]:
     """Share [P < rho] for public ``words`` (n,): gives XOR shares, (bytes of n bits,).
+
+    The masks rho serve ``times`` runs of n / ``times`` words, one after another.
 
     Security: opens bits masked by dealer bits. Cost: one round a level of ``plan``; its variables' bits.
     """
     lows, sizes = zip(*plan.blocks, strict=True)
-    tables = [session.part(gate, f"block{at}") for at in range(len(plan.blocks))]
+    tables = [np.tile(session.part(gate, f"block{at}"), times) for at in range(len(plan.blocks))]
     less, equal = session.kernels.look_up(words, tables, lows, sizes)
     for depth, level in enumerate(plan.levels):
         groups = _split(level, less, equal)

@@ -103,6 +103,33 @@ def _select(
         out[i] = product if (flips[i >> 3] >> (i & 7)) & 1 else share[i] - product
 
 
+@nb.njit("void(u8[:,::1], u8[::1], u8[:,::1], u1[:,::1])", cache=True, nogil=True)
+def _read_table(hot: RingArray, places: RingArray, columns: RingArray, out: BitArray) -> None:
+    words = hot.shape[1]
+    turned = np.empty(words, dtype=np.uint64)
+    for i in range(places.size):
+        far, near = np.int64(places[i] >> np.uint64(6)), places[i] & np.uint64(63)
+        for at in range(words):
+            upper, lower = hot[i, (at - far) & (words - 1)], hot[i, (at - far - 1) & (words - 1)]
+            turned[at] = (upper << near) | ((lower >> np.uint64(1)) >> (np.uint64(63) - near))
+        for column in range(columns.shape[0]):
+            held = np.uint64(0)
+            for at in range(words):
+                held ^= turned[at] & columns[column, at]
+            for fold in (32, 16, 8, 4, 2, 1):
+                held ^= held >> np.uint64(fold)
+            out[column, i >> 3] |= np.uint8((held & np.uint64(1)) << np.uint64(i & 7))
+
+
+@nb.njit("void(u1[:,::1], u8[:,::1], u8[::1], u8[::1])", cache=True, nogil=True)
+def _weigh_bits(opened: BitArray, shares: RingArray, value: RingArray, out: RingArray) -> None:
+    for at in range(shares.shape[0]):
+        for i in range(out.size):
+            share = shares[at, i]
+            chosen = value[i] - share if (opened[at, i >> 3] >> (i & 7)) & 1 else share
+            out[i] += chosen << np.uint64(at)
+
+
 def matmul(a: RingArray, b: RingArray) -> RingArray:
     """Multiply two matrices; see ``Kernels.matmul``."""
     if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
@@ -149,3 +176,22 @@ def select(
     out = np.empty_like(share)
     _select(share, public, beta, hidden, flips, out)
     return out
+
+
+def read_table(hot: RingArray, places: RingArray, columns: RingArray) -> BitArray:
+    """Read tables at shared places; see ``Kernels.read_table``."""
+    out = np.zeros((len(columns), packed_bytes(places.size)), dtype=np.uint8)
+    _read_table(np.ascontiguousarray(hot), places, _own(columns), out)
+    return out
+
+
+def weigh_bits(opened: BitArray, shares: RingArray, value: RingArray) -> RingArray:
+    """Turn masked bits into words; see ``Kernels.weigh_bits``."""
+    out = np.zeros_like(value)
+    _weigh_bits(np.ascontiguousarray(opened), np.ascontiguousarray(shares), value, out)
+    return out
+
+
+def _own(array: RingArray) -> RingArray:
+    """Copy what is read-only: the kernels' signatures take arrays that may be written."""
+    return array if array.flags.writeable else array.copy()

@@ -64,3 +64,23 @@ def select(
     """Select by a masked bit; see ``Kernels.select``."""
     product = beta * public - hidden
     return np.where(unpack_bits(flips, share.size), product, share - product)
+
+
+def read_table(hot: RingArray, places: RingArray, columns: RingArray) -> BitArray:
+    """Read tables at shared places; see ``Kernels.read_table``."""
+    count, words = hot.shape
+    rows, far, near = np.arange(count), (places >> np.uint64(6)).astype(np.int64), places & np.uint64(63)
+    held = np.zeros((len(columns), count), dtype=np.uint64)
+    for at in range(words):
+        upper, lower = hot[rows, (at - far) % words], hot[rows, (at - far - 1) % words]
+        turned = (upper << near) | ((lower >> np.uint64(1)) >> (np.uint64(63) - near))
+        held ^= turned & columns[:, at, None]
+    return pack_bits((np.bitwise_count(held) & 1).astype(np.bool_))
+
+
+def weigh_bits(opened: BitArray, shares: RingArray, value: RingArray) -> RingArray:
+    """Turn masked bits into words; see ``Kernels.weigh_bits``."""
+    total = np.zeros_like(value)
+    for at, bits in enumerate(unpack_bits(opened, value.size)):
+        total += np.where(bits, value - shares[at], shares[at]) << np.uint64(at)
+    return total

@@ -57,3 +57,13 @@ class Kernels(Protocol):
         The bit is shared as ``beta``, the product of mask and bit as ``hidden``: bit * value is
         beta * public - hidden; where the public flip is 0 the value less that, else that.
         """
+
+    def read_table(self, hot: RingArray, places: RingArray, columns: RingArray) -> BitArray:
+        """Read tables at shared places: XOR shares (columns, bytes of n bits).
+
+        ``hot`` (n, words) are XOR shares of 1 << v over 64 * words bits, words a power of two; the place read
+        is v + ``places`` (n,), modulo the bits. ``columns`` (columns, words) are public.
+        """
+
+    def weigh_bits(self, opened: BitArray, shares: RingArray, value: RingArray) -> RingArray:
+        """Add up 2^k (value - shares[k] where bit k of ``opened`` is set, else shares[k]): rows of (n,)."""
