@@ -19,12 +19,13 @@ from gridward.core.smpc.correlations import (
     write_corrections,
 )
 from gridward.core.smpc.gates.compare import mask_products, one_hot, top_bits
-from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates.linear import add_product
 from gridward.core.smpc.gates.local import moved_mask
 from gridward.core.smpc.gates.select import pairs
 from gridward.core.smpc.gates.truncate import upper_bits
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.operands import FixedWeights, Side
 from gridward.core.smpc.packets import NAME_BYTES, Packet, PacketKind, write_packet
 from gridward.core.smpc.prg import KEY_BYTES, Entropy, Prg
 from gridward.core.smpc.program import (
@@ -65,6 +66,7 @@ class Dealer:
     def __init__(self, program: Program, secret: bytes, kernels: Kernels = cpu) -> None:
         self._program = program
         self._kernels = kernels
+        self._fixed = FixedWeights()
         self._name = deployment_name(secret)
         label = f"setup seed {program.setup_digest}"
         self._seeds = [Prg(secret).subkey(f"{label} {party}") for party in range(program.parties)]
@@ -91,7 +93,7 @@ class Dealer:
         serial = entropy(NAME_BYTES)
         seeds = [entropy(KEY_BYTES) for _ in range(self._program.parties)]
         sums = sums_of_draws(self._program, seeds)
-        dealing = Dealing(self._program, self._kernels, self._weights, sums)
+        dealing = Dealing(self._program, self._kernels, self._weights, sums, self._fixed)
         dealing.deal_all()
         corrections = write_corrections(self._program.manifest, dealing.corrections)
         return [
@@ -135,6 +137,7 @@ class Dealing:
     kernels: Kernels
     weights: dict[int, RingArray]
     sums: dict[Key, SlotArray]
+    fixed: FixedWeights = field(default_factory=FixedWeights)
     corrections: dict[Key, SlotArray] = field(default_factory=dict)
     masks: dict[int, Mask] = field(default_factory=dict)
     _kinds: dict[Key, SlotKind] = field(init=False)
@@ -157,9 +160,9 @@ class Dealing:
                 if (mask := self.masks.get(gate.sources[0])) is not None:
                     self.masks[gate.out] = moved_mask(gate, mask, registers[gate.out])
             case Matmul() | Convolution():
-                words = self.masks[gate.sources[0]].words
-                weight = self.weights[gate.weight]
-                c = product(gate, words, weight, registers[gate.out], self.kernels)
+                weight = self.fixed.get(Side.MASK, gate, self.weights[gate.weight], self.kernels)
+                c = np.zeros(registers[gate.out].shape, dtype=np.uint64)
+                add_product(gate, self.masks[gate.sources[0]].words, weight, c, self.kernels)
                 self._correct(at, "product", c)
             case Truncate() | TruncateFaithful():
                 self._truncate(at, gate)

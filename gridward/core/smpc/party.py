@@ -8,10 +8,11 @@ from gridward.core.errors import GridError, InvalidInputError
 from gridward.core.smpc.correlations import Key, SlotArray, expand, input_gates, query_prgs
 from gridward.core.smpc.deployment import DeployedModel
 from gridward.core.smpc.gates import local, select, truncate
-from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates.linear import add_product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
+from gridward.core.smpc.operands import Side
 from gridward.core.smpc.packets import PacketKind, read_packet
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import (
@@ -93,7 +94,9 @@ def load(
     kernels: Kernels = cpu,
 ) -> Session:
     """Make a session of a party's expanded parts; ``agreed`` is what the parties must have in common."""
-    session = Session(program, deployed.party, kernels, agreed, parts, {}, {}, deployed.shares)
+    session = Session(
+        program, deployed.party, kernels, agreed, parts, {}, {}, deployed.shares, deployed.fixed
+    )
     for at, gate in enumerate(program.gates):
         _prepare_gate(session, deployed, at, gate)
     return session
@@ -114,10 +117,11 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
             weight = deployed.opened[gate.weight]
             if weight is None:
                 raise InvalidInputError("a weight of this program was not opened")
-            words = masks[gate.sources[0]].words
+            product = np.zeros(session.program.registers[gate.out].shape, dtype=np.uint64)
+            opened = session.fixed.get(Side.OPENED, gate, weight, session.kernels)
+            add_product(gate, masks[gate.sources[0]].words, opened, product, session.kernels)
             c = session.part(at, "product").astype(np.uint64, copy=False)
-            result = session.program.registers[gate.out]
-            session.offline[at] = c - product(gate, words, weight, result, session.kernels)
+            session.offline[at] = np.subtract(c, product, out=product)
         case _:
             return
 
@@ -208,17 +212,17 @@ def _alone(at: int, gate: Local, session: Session) -> Steps:
 
 
 def _local(at: int, gate: Local, session: Session) -> Held:
-    result = session.program.registers[gate.out]
     match gate:
         case Input():
             return session.values[gate.out]
         case View() | Permute() | Windows():
             return _moved(gate, session)
         case Matmul() | Convolution():
-            public = session.public(gate.sources[0])
-            weight = session.parameters[gate.weight]
-            y = product(gate, public, weight, result, session.kernels)
-            return Held(y + session.offline.pop(at))
+            share = session.parameters[gate.weight]
+            weight = session.fixed.get(Side.SHARE, gate, share, session.kernels)
+            y = session.offline.pop(at)
+            add_product(gate, session.public(gate.sources[0]), weight, y, session.kernels)
+            return Held(y)
         case Add():
             return Held(local.add(gate, session.share(gate.sources[0]), session.share(gate.sources[1])))
         case _:

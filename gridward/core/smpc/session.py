@@ -10,6 +10,7 @@ from gridward.core.errors import ProtocolError
 from gridward.core.smpc.correlations import Key, SlotArray, join
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
+from gridward.core.smpc.operands import FixedWeights
 from gridward.core.smpc.program import Form, Gate, Program, SlotKind
 from gridward.core.smpc.ring import RingArray
 
@@ -59,6 +60,7 @@ class Session:
     masks: dict[int, Mask]
     offline: dict[int, RingArray]
     parameters: tuple[RingArray, ...]
+    fixed: FixedWeights
     values: dict[int, Held] = field(default_factory=dict)
 
     @property

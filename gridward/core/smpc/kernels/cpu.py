@@ -6,38 +6,15 @@ services call these from several.
 
 from collections.abc import Sequence
 
-import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from gridward.core.smpc.kernels import gemm
+from gridward.core.smpc.kernels.target import compiled
 from gridward.core.smpc.ring import HEADROOM_BITS, BitArray, RingArray, packed_bytes
 
 
-@nb.njit("void(u8[:,::1], u8[:,::1], u8[:,::1])", cache=True, nogil=True)
-def _matmul(a: RingArray, b: RingArray, out: RingArray) -> None:
-    blocked = a.shape[1] - a.shape[1] % 8
-    for i in range(a.shape[0]):
-        row = out[i]
-        for k in range(0, blocked, 8):
-            a0, a1, a2, a3 = a[i, k], a[i, k + 1], a[i, k + 2], a[i, k + 3]
-            a4, a5, a6, a7 = a[i, k + 4], a[i, k + 5], a[i, k + 6], a[i, k + 7]
-            for j in range(b.shape[1]):
-                row[j] += (
-                    a0 * b[k, j]
-                    + a1 * b[k + 1, j]
-                    + a2 * b[k + 2, j]
-                    + a3 * b[k + 3, j]
-                    + a4 * b[k + 4, j]
-                    + a5 * b[k + 5, j]
-                    + a6 * b[k + 6, j]
-                    + a7 * b[k + 7, j]
-                )
-        for k in range(blocked, a.shape[1]):
-            for j in range(b.shape[1]):
-                row[j] += a[i, k] * b[k, j]
-
-
-@nb.njit("void(u8[::1], u8[::1], u8[::1], u8, u8, b1, u8, u8[::1], u8[::1], u8[::1])", cache=True, nogil=True)
+@compiled("void(u8[::1], u8[::1], u8[::1], u8, u8, b1, u8, u8[::1], u8[::1], u8[::1])")
 def _truncate(
     opened: RingArray,
     high: RingArray,
@@ -61,7 +38,7 @@ def _truncate(
         share[i] = coefficient[i] * carry[i] - high[i] + (public[i] if first else np.uint64(0))
 
 
-@nb.njit("void(u8[::1], u8[::1], u8, u8, u1[::1], u1[::1])", cache=True, nogil=True)
+@compiled("void(u8[::1], u8[::1], u8, u8, u1[::1], u1[::1])")
 def _look_up(
     words: RingArray, table: RingArray, low: int, size: int, less: BitArray, equal: BitArray
 ) -> None:
@@ -77,7 +54,7 @@ def _look_up(
         less[i >> 3] |= np.uint8((above & one) << np.uint64(i & 7))
 
 
-@nb.njit("void(u1[:,::1], u1[:,::1], i8[::1], i8[::1], u1[::1])", cache=True, nogil=True)
+@compiled("void(u1[:,::1], u1[:,::1], i8[::1], i8[::1], u1[::1])")
 def _expand(
     opened: BitArray,
     basis: BitArray,
@@ -94,7 +71,7 @@ def _expand(
             out[i] ^= product
 
 
-@nb.njit("void(u8[::1], u8[::1], u8[::1], u8[::1], u1[::1], u8[::1])", cache=True, nogil=True)
+@compiled("void(u8[::1], u8[::1], u8[::1], u8[::1], u1[::1], u8[::1])")
 def _select(
     share: RingArray, public: RingArray, beta: RingArray, hidden: RingArray, flips: BitArray, out: RingArray
 ) -> None:
@@ -103,13 +80,9 @@ def _select(
         out[i] = product if (flips[i >> 3] >> (i & 7)) & 1 else share[i] - product
 
 
-def matmul(a: RingArray, b: RingArray) -> RingArray:
-    """Multiply two matrices; see ``Kernels.matmul``."""
-    if a.ndim != 2 or b.ndim != 2 or a.shape[1] != b.shape[0]:
-        raise ValueError(f"cannot multiply {a.shape} by {b.shape}")
-    out = np.zeros((a.shape[0], b.shape[1]), dtype=np.uint64)
-    _matmul(np.ascontiguousarray(a), np.ascontiguousarray(b), out)
-    return out
+matmul = gemm.matmul
+multiply = gemm.multiply
+fix = gemm.Fixed
 
 
 def truncate(

@@ -1,10 +1,12 @@
 """The kernels in plain NumPy: what every other implementation must equal, word for word."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gridward.core.smpc.kernels.seam import Gather, Operand
 from gridward.core.smpc.ring import (
     HEADROOM_BITS,
     BitArray,
@@ -18,6 +20,26 @@ from gridward.core.smpc.ring import (
 def matmul(a: RingArray, b: RingArray) -> RingArray:
     """Multiply two matrices; see ``Kernels.matmul``."""
     return a @ b
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Words:
+    """A fixed operand as it is."""
+
+    rows: RingArray
+
+
+def fix(rows: RingArray) -> Words:
+    """Prepare a fixed operand; see ``Kernels.fix``."""
+    return Words(rows)
+
+
+def multiply(operand: Operand, words: RingArray, gather: Gather, out: RingArray) -> None:
+    """Add a product of gathered columns; see ``Kernels.multiply``."""
+    columns = gather.taps[:, None] + gather.places[None, :]
+    for group, rows in enumerate(operand.rows):
+        lines = np.arange(len(rows))[:, None] * gather.row_stride + gather.targets[None, :]
+        out[gather.outs[group] + lines] += rows @ words[gather.starts[group] + columns]
 
 
 def truncate(

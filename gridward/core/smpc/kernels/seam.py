@@ -5,12 +5,41 @@ Callers pass contiguous arrays of the stated shapes; kernels do not check and ne
 """
 
 from collections.abc import Sequence
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridward.core.smpc.ring import BitArray, RingArray
+
+Places: TypeAlias = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Gather:
+    """Where a product finds its moving operand and leaves its results: index tables, for a number of groups.
+
+    The word at row k and column p of group g is words[starts[g] + taps[k] + places[p]], the result of row r
+    and column p goes to out[outs[g] + r * row_stride + targets[p]]. ``places`` and ``targets`` rise strictly.
+    ``along``: taps count up from 0, as in the product of a matrix's rows.
+    """
+
+    starts: Places
+    taps: Places
+    places: Places
+    outs: Places
+    row_stride: int
+    targets: Places
+    along: bool = False
+
+
+class Operand(Protocol):
+    """A fixed operand (groups, r, k), prepared by one set of kernels for any number of its products."""
+
+    @property
+    def rows(self) -> RingArray:
+        """Give the words themselves."""
 
 
 class Kernels(Protocol):
@@ -18,6 +47,16 @@ class Kernels(Protocol):
 
     def matmul(self, a: RingArray, b: RingArray) -> RingArray:
         """Multiply (m, k) by (k, n) modulo 2^64."""
+
+    def fix(self, rows: RingArray) -> Operand:
+        """Prepare the fixed operand (groups, r, k) of many products."""
+
+    def multiply(self, operand: Operand, words: RingArray, gather: Gather, out: RingArray) -> None:
+        """Add a product modulo 2^64 to ``out`` in place, both (n,): fixed rows times gathered columns.
+
+        Row r and column p of group g get the sum over k of rows[g, r, k] times the word that ``gather``
+        names.
+        """
 
     def truncate(
         self, opened: RingArray, high: RingArray, carry: RingArray, shift: int, first: bool, ring_bits: int
