@@ -18,9 +18,32 @@ from gridward.core.smpc.correlations import (
     query_prgs,
     write_corrections,
 )
+from gridward.core.smpc.gate import (
+    Concatenate,
+    Convolution,
+    Expand,
+    Gate,
+    Input,
+    Matmul,
+    Multiply,
+    MultiplyMatrices,
+    MultiplyParameter,
+    Open,
+    Output,
+    PairMax,
+    Permute,
+    Relu,
+    Slice,
+    Square,
+    Truncate,
+    TruncateFaithful,
+    View,
+    Windows,
+)
 from gridward.core.smpc.gates.compare import mask_products, one_hot, top_bits
 from gridward.core.smpc.gates.linear import add_product
-from gridward.core.smpc.gates.local import moved_mask
+from gridward.core.smpc.gates.local import joined_mask, moved_mask
+from gridward.core.smpc.gates.products import by_parameter, multiplied
 from gridward.core.smpc.gates.select import pairs
 from gridward.core.smpc.gates.truncate import upper_bits
 from gridward.core.smpc.kernels import cpu
@@ -28,24 +51,7 @@ from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.operands import FixedWeights, Side
 from gridward.core.smpc.packets import NAME_BYTES, Packet, PacketKind, write_packet
 from gridward.core.smpc.prg import KEY_BYTES, Entropy, Prg
-from gridward.core.smpc.program import (
-    Convolution,
-    Gate,
-    Input,
-    Matmul,
-    Open,
-    Output,
-    PairMax,
-    Permute,
-    Program,
-    Relu,
-    Slot,
-    SlotKind,
-    Truncate,
-    TruncateFaithful,
-    View,
-    Windows,
-)
+from gridward.core.smpc.program import Form, Program, Slot, SlotKind
 from gridward.core.smpc.ring import BitArray, RingArray, unpack_bits, word
 from gridward.core.smpc.session import Mask
 
@@ -156,14 +162,25 @@ class Dealing:
         match gate:
             case Input() | Open():
                 self.masks[gate.out] = Mask(self._sum(at, "mask"))
-            case View() | Permute() | Windows():
+            case View() | Permute() | Expand() | Slice() | Windows():
                 if (mask := self.masks.get(gate.sources[0])) is not None:
                     self.masks[gate.out] = moved_mask(gate, mask, registers[gate.out])
+            case Concatenate():
+                if registers[gate.out].form is not Form.SHARE:
+                    self.masks[gate.out] = joined_mask(gate, [self.masks[at] for at in gate.sources])
             case Matmul() | Convolution():
                 weight = self.fixed.get(Side.MASK, gate, self.weights[gate.weight], self.kernels)
                 c = np.zeros(registers[gate.out].shape, dtype=np.uint64)
                 add_product(gate, self.masks[gate.sources[0]].words, weight, c, self.kernels)
                 self._correct(at, "product", c)
+            case MultiplyParameter():
+                words = self.masks[gate.sources[0]].words
+                self._correct(at, "product", by_parameter(gate, words, self.weights[gate.weight]))
+            case Multiply() | MultiplyMatrices():
+                left, right = (self.masks[source].words for source in gate.sources)
+                self._correct(at, "product", multiplied(gate, left, right, self.kernels))
+            case Square():
+                self._correct(at, "product", self.masks[gate.sources[0]].words ** np.uint64(2))
             case Truncate() | TruncateFaithful():
                 self._truncate(at, gate)
             case Relu() | PairMax():

@@ -7,8 +7,8 @@ from typing import TypeAlias
 
 import numpy as np
 
+from gridward.core.smpc.gate import Convolution, Matmul, Shape
 from gridward.core.smpc.kernels.seam import Kernels, Operand
-from gridward.core.smpc.program import Convolution, Matmul, Shape
 from gridward.core.smpc.ring import RingArray
 
 Product: TypeAlias = Matmul | Convolution

@@ -7,7 +7,36 @@ import numpy as np
 from gridward.core.errors import GridError, InvalidInputError
 from gridward.core.smpc.correlations import Key, SlotArray, expand, input_gates, query_prgs
 from gridward.core.smpc.deployment import DeployedModel
-from gridward.core.smpc.gates import local, select, truncate
+from gridward.core.smpc.gate import (
+    Add,
+    AddConstant,
+    AddParameter,
+    Concatenate,
+    Convolution,
+    Expand,
+    Gate,
+    Input,
+    Matmul,
+    Multiply,
+    MultiplyConstant,
+    MultiplyMatrices,
+    MultiplyParameter,
+    Open,
+    Output,
+    PairMax,
+    Permute,
+    Relu,
+    Scale,
+    Slice,
+    Square,
+    Sum,
+    SumPool,
+    Truncate,
+    TruncateFaithful,
+    View,
+    Windows,
+)
+from gridward.core.smpc.gates import local, products, select, truncate
 from gridward.core.smpc.gates.linear import add_product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
@@ -15,29 +44,7 @@ from gridward.core.smpc.link import Link
 from gridward.core.smpc.operands import Side
 from gridward.core.smpc.packets import PacketKind, read_packet
 from gridward.core.smpc.prg import Prg
-from gridward.core.smpc.program import (
-    Add,
-    AddConstant,
-    AddParameter,
-    Convolution,
-    Form,
-    Gate,
-    Input,
-    Matmul,
-    Open,
-    Output,
-    PairMax,
-    Permute,
-    Program,
-    Relu,
-    Scale,
-    SlotKind,
-    SumPool,
-    Truncate,
-    TruncateFaithful,
-    View,
-    Windows,
-)
+from gridward.core.smpc.program import Form, Program, SlotKind
 from gridward.core.smpc.ring import RingArray, to_bytes
 from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps, run_gates
 
@@ -107,19 +114,21 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
     match gate:
         case Input() | Open():
             masks[gate.out] = Mask(session.part(at, "mask").astype(np.uint64, copy=False))
-        case View() | Permute() | Windows():
+        case View() | Permute() | Expand() | Slice() | Windows():
             if (mask := masks.get(gate.sources[0])) is not None:
                 masks[gate.out] = local.moved_mask(gate, mask, session.program.registers[gate.out])
+        case Concatenate():
+            if session.form(gate.out) is not Form.SHARE:
+                masks[gate.out] = local.joined_mask(gate, [masks[source] for source in gate.sources])
         case Truncate() | TruncateFaithful():
             carry = session.part(at, "carry").astype(np.uint64, copy=False)
             masks[gate.out] = Mask(session.part(at, "high").astype(np.uint64, copy=False), carry)
-        case Matmul() | Convolution():
+        case Matmul() | Convolution() | MultiplyParameter():
             weight = deployed.opened[gate.weight]
             if weight is None:
                 raise InvalidInputError("a weight of this program was not opened")
             product = np.zeros(session.program.registers[gate.out].shape, dtype=np.uint64)
-            opened = session.fixed.get(Side.OPENED, gate, weight, session.kernels)
-            add_product(gate, masks[gate.sources[0]].words, opened, product, session.kernels)
+            _add_product(Side.OPENED, gate, masks[gate.sources[0]].words, weight, product, session)
             c = session.part(at, "product").astype(np.uint64, copy=False)
             session.offline[at] = np.subtract(c, product, out=product)
         case _:
@@ -193,12 +202,21 @@ Local = (
     Input
     | Matmul
     | Convolution
+    | MultiplyParameter
+    | Multiply
+    | Square
+    | MultiplyMatrices
     | AddParameter
     | AddConstant
     | Add
     | Scale
+    | MultiplyConstant
+    | Sum
     | View
     | Permute
+    | Expand
+    | Slice
+    | Concatenate
     | SumPool
     | Windows
     | Output
@@ -215,22 +233,45 @@ def _local(at: int, gate: Local, session: Session) -> Held:
     match gate:
         case Input():
             return session.values[gate.out]
-        case View() | Permute() | Windows():
+        case View() | Permute() | Expand() | Slice() | Windows():
             return _moved(gate, session)
-        case Matmul() | Convolution():
-            share = session.parameters[gate.weight]
-            weight = session.fixed.get(Side.SHARE, gate, share, session.kernels)
+        case Concatenate():
+            return _joined(gate, session)
+        case Matmul() | Convolution() | MultiplyParameter():
             y = session.offline.pop(at)
-            add_product(gate, session.public(gate.sources[0]), weight, y, session.kernels)
+            weight = session.parameters[gate.weight]
+            _add_product(Side.SHARE, gate, session.public(gate.sources[0]), weight, y, session)
             return Held(y)
+        case Multiply() | MultiplyMatrices():
+            return products.multiply(at, gate, session)
+        case Square():
+            return products.square(at, gate, session)
         case Add():
             return Held(local.add(gate, session.share(gate.sources[0]), session.share(gate.sources[1])))
         case _:
             return Held(_single(at, gate, session, session.share(gate.sources[0])))
 
 
+def _add_product(
+    side: Side,
+    gate: Matmul | Convolution | MultiplyParameter,
+    words: RingArray,
+    weight: RingArray,
+    out: RingArray,
+    session: Session,
+) -> None:
+    """Add the product of words with one side of a weight to ``out`` in place."""
+    if isinstance(gate, MultiplyParameter):
+        out += products.by_parameter(gate, words, weight)
+    else:
+        add_product(gate, words, session.fixed.get(side, gate, weight, session.kernels), out, session.kernels)
+
+
 def _single(
-    at: int, gate: AddParameter | AddConstant | Scale | SumPool | Output, session: Session, share: RingArray
+    at: int,
+    gate: AddParameter | AddConstant | Scale | MultiplyConstant | Sum | SumPool | Output,
+    session: Session,
+    share: RingArray,
 ) -> RingArray:
     result = session.program.registers[gate.out]
     match gate:
@@ -242,6 +283,10 @@ def _single(
             return share + (constant if session.first else np.zeros_like(constant))
         case Scale():
             return local.scale(gate, share)
+        case MultiplyConstant():
+            return share * local.constant(gate)
+        case Sum():
+            return local.summed(gate, share)
         case SumPool():
             return local.pooled(gate, share, result)
         case Output():
@@ -249,7 +294,17 @@ def _single(
             return share + session.part(at, "zero").astype(np.uint64, copy=False)
 
 
-def _moved(gate: View | Permute | Windows, session: Session) -> Held:
+def _joined(gate: Concatenate, session: Session) -> Held:
+    parts = [session.values[source] for source in gate.sources]
+    share = np.concatenate([part.share for part in parts], axis=gate.axis)
+    if session.form(gate.out) is Form.SHARE:
+        return Held(share)
+    public = np.concatenate([session.public(source) for source in gate.sources], axis=gate.axis)
+    carried = [part.coefficient for part in parts if part.coefficient is not None]
+    return Held(share, public, np.concatenate(carried, axis=gate.axis) if carried else None)
+
+
+def _moved(gate: local.Move, session: Session) -> Held:
     result = session.program.registers[gate.out]
     held = session.values[gate.sources[0]]
     share = local.move(gate, held.share, result)

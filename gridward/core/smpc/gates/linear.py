@@ -9,11 +9,12 @@ from typing import cast
 
 import numpy as np
 
+from gridward.core.smpc.gate import Matmul
 from gridward.core.smpc.geometry import convolution_gather, padded
 from gridward.core.smpc.kernels import gathers
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.operands import FixedWeight, Product, fix
-from gridward.core.smpc.program import Matmul, Register
+from gridward.core.smpc.program import Register
 from gridward.core.smpc.ring import RingArray
 
 

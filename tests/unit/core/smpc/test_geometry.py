@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridward.core.smpc.gate import Convolution, SumPool, Windows
 from gridward.core.smpc.geometry import (
     convolution_gather,
     every_window_has_a_value,
@@ -14,7 +15,6 @@ from gridward.core.smpc.geometry import (
 )
 from gridward.core.smpc.kernels import cpu, reference
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.core.smpc.program import Convolution, SumPool, Windows
 from gridward.core.smpc.ring import RingArray
 
 sizes = st.integers(1, 9)
