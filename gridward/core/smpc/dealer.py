@@ -40,19 +40,18 @@ from gridward.core.smpc.gate import (
     View,
     Windows,
 )
-from gridward.core.smpc.gates.compare import mask_products, one_hot, top_bits
+from gridward.core.smpc.gates.compare import blocks, subsets
 from gridward.core.smpc.gates.linear import add_product
 from gridward.core.smpc.gates.local import joined_mask, moved_mask
 from gridward.core.smpc.gates.products import by_parameter, multiplied
 from gridward.core.smpc.gates.select import pairs
-from gridward.core.smpc.gates.truncate import upper_bits
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.operands import FixedWeights, Side
 from gridward.core.smpc.packets import NAME_BYTES, Packet, PacketKind, write_packet
 from gridward.core.smpc.prg import KEY_BYTES, Entropy, Prg
 from gridward.core.smpc.program import Form, Program, Slot, SlotKind
-from gridward.core.smpc.ring import BitArray, RingArray, unpack_bits, word
+from gridward.core.smpc.ring import RingArray, unpack_bits
 from gridward.core.smpc.session import Mask
 
 
@@ -198,47 +197,48 @@ class Dealing:
         shaped = value.astype(drawn.dtype, copy=False).reshape(drawn.shape)
         self.corrections[at, name] = cut(self._kinds[at, name], shaped, drawn)
 
+    def _corrected(self, at: int, name: str) -> SlotArray:
+        """Give what was drawn of a slot, to be turned into its correction in place."""
+        drawn = self.sums[at, name]
+        self.corrections[at, name] = drawn
+        return drawn
+
+    def _corrected_words(self, at: int, name: str) -> RingArray:
+        return self._corrected(at, name).astype(np.uint64, copy=False).reshape(-1)
+
     def _truncate(self, at: int, gate: Truncate | TruncateFaithful) -> None:
         mask = self._sum(at, "mask")
-        upper = upper_bits(mask, gate.shift)
-        self._correct(at, "high", upper.words)
-        if upper.carry is not None:
-            self._correct(at, "carry", upper.carry)
+        high, carry = self._corrected_words(at, "high"), self._corrected(at, "carry").reshape(-1)
+        upper, top = self.kernels.set_truncation(mask.reshape(-1), gate.shift, high, carry)
         if isinstance(gate, Truncate):
-            self.masks[gate.out] = upper
+            self.masks[gate.out] = Mask(upper.reshape(mask.shape), top.reshape(mask.shape))
             return
-        self._compare(at, mask.reshape(-1) & word((1 << gate.shift) - 1), compared(gate))
-        self._correct(at, "beta", self._flip(at, mask.size).astype(np.uint64))
+        self._compare(at, mask.reshape(-1), compared(gate))
+        flips = unpack_bits(self.sums[at, "flip"][0].astype(np.uint8, copy=False), mask.size)
+        self._correct(at, "beta", flips.astype(np.uint64))
 
     def _compare(self, at: int, rho: RingArray, plan: Comparison) -> None:
-        for block in range(len(plan.blocks)):
-            dtype = str(self.sums[at, f"block{block}"].dtype)
-            self._correct(at, f"block{block}", one_hot(rho, plan, block, dtype))
+        tables = [self._corrected(at, f"block{block}") for block in range(len(plan.blocks))]
+        self.kernels.set_blocks(rho, *blocks(plan), tables)
         for depth, level in enumerate(plan.levels):
             for group, merge in enumerate(level):
-                masks: BitArray = self.sums[at, f"merge{depth}.{group}"].astype(np.uint8, copy=False)
-                self._correct(at, f"products{depth}.{group}", mask_products(masks, merge))
-
-    def _flip(self, at: int, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        return unpack_bits(self.sums[at, "flip"][0].astype(np.uint8, copy=False), count)
+                masks = self.sums[at, f"merge{depth}.{group}"].astype(np.uint8, copy=False)
+                products = self._corrected(at, f"products{depth}.{group}").astype(np.uint8, copy=False)
+                self.kernels.set_products(masks, subsets(merge), products)
 
     def _select(self, at: int, gate: Relu | PairMax) -> None:
         mask = self.masks[gate.sources[0]]
-        carries: dict[str, RingArray] = {}
-        if isinstance(gate, Relu):
-            rho = mask.words
-            if mask.carry is not None:
-                carries["beta_carry"] = mask.carry
-        else:
+        rho, carries = mask.words, {} if mask.carry is None else {"beta_carry": mask.carry}
+        if isinstance(gate, PairMax):
             left, right = pairs(mask.words)
             rho = left - right
             if mask.carry is not None:
-                carries["beta_carry0"], carries["beta_carry1"] = pairs(mask.carry)
+                carries = dict(zip(("beta_carry0", "beta_carry1"), pairs(mask.carry), strict=True))
         flat = np.ascontiguousarray(rho).reshape(-1)
-        self._compare(at, flat & word((1 << (gate.bits - 1)) - 1), compared(gate))
-        sign = unpack_bits(top_bits(flat, gate.bits), flat.size)
-        beta = (self._flip(at, flat.size) ^ sign).astype(np.uint64)
-        self._correct(at, "beta", beta)
-        self._correct(at, "beta_mask", beta * flat)
+        self._compare(at, flat, compared(gate))
+        flips = self.sums[at, "flip"][0].astype(np.uint8, copy=False)
+        beta, beta_mask = self._corrected_words(at, "beta"), self._corrected_words(at, "beta_mask")
+        signs = self.kernels.set_selection(flat, gate.bits - 1, flips, beta, beta_mask)
         for name, carry in carries.items():
-            self._correct(at, name, beta * np.ascontiguousarray(carry).reshape(-1))
+            bits = np.ascontiguousarray(carry.astype(np.uint8, copy=False)).reshape(-1)
+            self.kernels.set_carry(signs, bits, self._corrected(at, name).reshape(-1))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gridward.core.errors import GridError, InvalidInputError
-from gridward.core.smpc.correlations import Key, SlotArray, expand, input_gates, query_prgs
+from gridward.core.smpc.correlations import Key, SlotArray, compared, expand, input_gates, query_prgs
 from gridward.core.smpc.deployment import DeployedModel
 from gridward.core.smpc.gate import (
     Add,
@@ -37,6 +37,7 @@ from gridward.core.smpc.gate import (
     Windows,
 )
 from gridward.core.smpc.gates import local, products, select, truncate
+from gridward.core.smpc.gates.compare import prepare_comparison
 from gridward.core.smpc.gates.linear import add_product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
@@ -113,7 +114,7 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
     masks = session.masks
     match gate:
         case Input() | Open():
-            masks[gate.out] = Mask(session.part(at, "mask").astype(np.uint64, copy=False))
+            masks[gate.out] = Mask(session.whole(at, "mask"))
         case View() | Permute() | Expand() | Slice() | Windows():
             if (mask := masks.get(gate.sources[0])) is not None:
                 masks[gate.out] = local.moved_mask(gate, mask, session.program.registers[gate.out])
@@ -121,8 +122,11 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
             if session.form(gate.out) is not Form.SHARE:
                 masks[gate.out] = local.joined_mask(gate, [masks[source] for source in gate.sources])
         case Truncate() | TruncateFaithful():
-            carry = session.part(at, "carry").astype(np.uint64, copy=False)
-            masks[gate.out] = Mask(session.part(at, "high").astype(np.uint64, copy=False), carry)
+            masks[gate.out] = Mask(session.whole(at, "high"), session.part(at, "carry"))
+            if isinstance(gate, TruncateFaithful):
+                prepare_comparison(session, at, compared(gate))
+        case Relu() | PairMax():
+            prepare_comparison(session, at, compared(gate))
         case Matmul() | Convolution() | MultiplyParameter():
             weight = deployed.opened[gate.weight]
             if weight is None:

@@ -51,6 +51,11 @@ def compiled(signature: str) -> Callable[[Function], Function]:
     return cast(Callable[[Function], Function], nb.njit(signature, cache=True, nogil=True))
 
 
+def compiled_for(*signatures: str) -> Callable[[Function], Function]:
+    """Compile a function as ``compiled`` does, for several signatures; a call takes the first that fits."""
+    return cast(Callable[[Function], Function], nb.njit(list(signatures), cache=True, nogil=True))
+
+
 def compiled_late(function: Function) -> Function:
     """Compile a function when it is first called, or where it is called from one that is."""
     return cast(Function, nb.njit(cache=True, nogil=True)(function))

@@ -4,14 +4,13 @@ Addresses are words; tiles lie at multiples of 64 bytes, where a load is seven t
 A block is the eight digits of 16 x 64 words, one tile after the other, lowest digit first.
 """
 
-from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from llvmlite import ir
-from numba.core import types
-from numba.extending import intrinsic
 from numpy.typing import NDArray
+
+from gridward.core.smpc.kernels.emit import of_five, of_none, of_one, of_two
 
 ROWS: Final = 16
 DEPTH: Final = 64
@@ -24,8 +23,6 @@ _BYTES, _WORDS = ir.VectorType(_BYTE, DEPTH), ir.VectorType(_WORD, DIGITS)
 _NOTHING = ir.Constant(_BYTES, None)
 _FIXED, _MOVING = HALF, HALF + 1
 """Tile registers: 0 to 3 add up digits of the product, these hold digits of the operands."""
-
-Emit = Callable[[Any, list[Any]], None]
 
 
 def configuration() -> NDArray[np.uint8]:
@@ -50,52 +47,6 @@ def _at(builder: Any, address: Any, offset: int) -> Any:  # noqa: ANN401
 def _load(builder: Any, tile: int, address: Any, offset: int) -> None:  # noqa: ANN401
     stride = ir.Constant(_WORD, DEPTH)
     _tile(builder, "tileloadd64", ir.Constant(_BYTE, tile), _at(builder, address, offset), stride)
-
-
-def _generator(emit: Emit) -> Any:  # noqa: ANN401
-    def generate(context: Any, builder: Any, _signature: object, values: list[Any]) -> Any:  # noqa: ANN401
-        emit(builder, values)
-        return context.get_dummy_value()
-
-    return generate
-
-
-def _of_none(emit: Emit) -> Any:  # noqa: ANN401
-    """Make a function that Numba compiles to what ``emit`` writes."""
-
-    def typed(_context: object) -> tuple[Any, Any]:
-        return types.void(), _generator(emit)
-
-    return intrinsic(typed)
-
-
-def _of_one(emit: Emit) -> Any:  # noqa: ANN401
-    """Make a function of an address."""
-
-    def typed(_context: object, _first: object) -> tuple[Any, Any]:
-        return types.void(types.uint64), _generator(emit)
-
-    return intrinsic(typed)
-
-
-def _of_two(emit: Emit) -> Any:  # noqa: ANN401
-    """Make a function of two addresses."""
-
-    def typed(_context: object, _first: object, _second: object) -> tuple[Any, Any]:
-        return types.void(types.uint64, types.uint64), _generator(emit)
-
-    return intrinsic(typed)
-
-
-def _of_five(emit: Emit) -> Any:  # noqa: ANN401
-    """Make a function of five addresses."""
-
-    def typed(
-        _context: object, _a: object, _b: object, _c: object, _d: object, _e: object
-    ) -> tuple[Any, Any]:
-        return types.void(*[types.uint64] * 5), _generator(emit)
-
-    return intrinsic(typed)
 
 
 def _configure(builder: Any, values: list[Any]) -> None:  # noqa: ANN401
@@ -189,26 +140,26 @@ def _cut_turned(builder: Any, values: list[Any]) -> None:  # noqa: ANN401
     _keep(builder, rows, values[4])
 
 
-configure = _of_one(_configure)
+configure = of_one(_configure)
 """Take the eight tiles in use as ``configuration`` lays them out; give them back by ``release``."""
 
-release = _of_none(_release)
+release = of_none(_release)
 """End the use of tiles on this thread."""
 
-clear = _of_none(_clear)
+clear = of_none(_clear)
 """Begin four sums."""
 
-low_products = _of_two(_low_products)
+low_products = of_two(_low_products)
 """Add the products of two blocks (rows, columns) to the sums of digits 0 to 3."""
 
-high_products = _of_two(_high_products)
+high_products = of_two(_high_products)
 """Add the products of two blocks (rows, columns) to the sums of digits 4 to 7."""
 
-store = _of_one(_store)
+store = of_one(_store)
 """Write the four sums one after the other, each (16, 16) of 32 bits."""
 
-cut = _of_two(_cut)
+cut = of_two(_cut)
 """Cut 64 words along k into one row of a block; the second address is that row's in the lowest tile."""
 
-cut_turned = _of_five(_cut_turned)
+cut_turned = of_five(_cut_turned)
 """Cut four times 16 words, four places along k of 16 columns, into one row of a block of columns."""
