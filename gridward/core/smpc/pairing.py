@@ -9,7 +9,7 @@ from functools import lru_cache
 from itertools import combinations
 from typing import TypeAlias
 
-from gridward.core.smpc.comparison import Merge, conjunction
+from gridward.core.smpc.comparison import Comparison, Merge, conjunction
 
 Rows: TypeAlias = tuple[int, ...]
 
@@ -18,13 +18,18 @@ Rows: TypeAlias = tuple[int, ...]
 class Pairing:
     """``pairs`` (i, j) with i < j, compared as [c_i < c_j]; for each winner the pairs that decide, in order.
 
-    ``flips`` says of each of those whether the bit counts negated; ``levels`` how the bits are multiplied.
+    ``flips`` says of each of those whether the bit counts negated; ``layout`` how the bits are multiplied.
     """
 
     pairs: tuple[tuple[int, int], ...]
     deciding: tuple[Rows, ...]
     flips: tuple[tuple[bool, ...], ...]
-    levels: tuple[tuple[Merge, ...], ...]
+    layout: Comparison
+
+    @property
+    def levels(self) -> tuple[tuple[Merge, ...], ...]:
+        """Give the levels of products."""
+        return self.layout.levels
 
     @property
     def winners(self) -> int:
@@ -40,4 +45,4 @@ def plan_pairing(candidates: int) -> Pairing:
         tuple(at for at, pair in enumerate(pairs) if winner in pair) for winner in range(candidates - 1)
     ]
     flips = [tuple(pairs[at][0] == winner for at in rows) for winner, rows in enumerate(deciding)]
-    return Pairing(pairs, tuple(deciding), tuple(flips), conjunction(candidates - 1))
+    return Pairing(pairs, tuple(deciding), tuple(flips), Comparison((), conjunction(candidates - 1)))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gridward.core.errors import GridError, InvalidInputError
-from gridward.core.smpc.correlations import Key, SlotArray, expand, input_gates, query_prgs
+from gridward.core.smpc.correlations import Key, SlotArray, compared, expand, input_gates, query_prgs
 from gridward.core.smpc.deployment import DeployedModel
 from gridward.core.smpc.gate import (
     Add,
@@ -40,10 +40,12 @@ from gridward.core.smpc.gate import (
     Windows,
 )
 from gridward.core.smpc.gates import local, look_up, maximum, piecewise, products, select, truncate
-from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates.compare import prepare_comparison
+from gridward.core.smpc.gates.linear import add_product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
+from gridward.core.smpc.operands import Side
 from gridward.core.smpc.packets import PacketKind, read_packet
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Form, Program, SlotKind
@@ -103,7 +105,9 @@ def load(
     kernels: Kernels = cpu,
 ) -> Session:
     """Make a session of a party's expanded parts; ``agreed`` is what the parties must have in common."""
-    session = Session(program, deployed.party, kernels, agreed, parts, {}, {}, deployed.shares)
+    session = Session(
+        program, deployed.party, kernels, agreed, parts, {}, {}, deployed.shares, deployed.fixed
+    )
     for at, gate in enumerate(program.gates):
         _prepare_gate(session, deployed, at, gate)
     return session
@@ -113,7 +117,7 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
     masks = session.masks
     match gate:
         case Input() | Open():
-            masks[gate.out] = Mask(session.part(at, "mask").astype(np.uint64, copy=False))
+            masks[gate.out] = Mask(session.whole(at, "mask"))
         case View() | Permute() | Expand() | Slice() | Windows():
             if (mask := masks.get(gate.sources[0])) is not None:
                 masks[gate.out] = local.moved_mask(gate, mask, session.program.registers[gate.out])
@@ -124,15 +128,19 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
             if session.form(gate.out) is not Form.SHARE:
                 masks[gate.out] = local.joined_mask(gate, [masks[source] for source in gate.sources])
         case Truncate() | TruncateFaithful():
-            carry = session.part(at, "carry").astype(np.uint64, copy=False)
-            masks[gate.out] = Mask(session.part(at, "high").astype(np.uint64, copy=False), carry)
+            masks[gate.out] = Mask(session.whole(at, "high"), session.part(at, "carry"))
+            if isinstance(gate, TruncateFaithful):
+                prepare_comparison(session, at, compared(gate))
+        case Relu() | PairMax() | PairsMax() | Piecewise():
+            prepare_comparison(session, at, compared(gate))
         case Matmul() | Convolution() | MultiplyParameter():
             weight = deployed.opened[gate.weight]
             if weight is None:
                 raise InvalidInputError("a weight of this program was not opened")
-            words = masks[gate.sources[0]].words
+            product = np.zeros(session.program.registers[gate.out].shape, dtype=np.uint64)
+            _add_product(Side.OPENED, gate, masks[gate.sources[0]].words, weight, product, session)
             c = session.part(at, "product").astype(np.uint64, copy=False)
-            session.offline[at] = c - _by_weight(gate, words, weight, session)
+            session.offline[at] = np.subtract(c, product, out=product)
         case _:
             return
 
@@ -248,9 +256,10 @@ def _local(at: int, gate: Local, session: Session) -> Held:
         case AddConstant():
             return _plus_constant(gate, session)
         case Matmul() | Convolution() | MultiplyParameter():
-            public = session.public(gate.sources[0])
-            y = _by_weight(gate, public, session.parameters[gate.weight], session)
-            return Held(y + session.offline.pop(at))
+            y = session.offline.pop(at)
+            weight = session.parameters[gate.weight]
+            _add_product(Side.SHARE, gate, session.public(gate.sources[0]), weight, y, session)
+            return Held(y)
         case Multiply() | MultiplyMatrices():
             return products.multiply(at, gate, session)
         case Square():
@@ -261,12 +270,19 @@ def _local(at: int, gate: Local, session: Session) -> Held:
             return Held(_single(at, gate, session, session.share(gate.sources[0])))
 
 
-def _by_weight(
-    gate: Matmul | Convolution | MultiplyParameter, words: RingArray, weight: RingArray, session: Session
-) -> RingArray:
+def _add_product(
+    side: Side,
+    gate: Matmul | Convolution | MultiplyParameter,
+    words: RingArray,
+    weight: RingArray,
+    out: RingArray,
+    session: Session,
+) -> None:
+    """Add the product of words with one side of a weight to ``out`` in place."""
     if isinstance(gate, MultiplyParameter):
-        return products.by_parameter(gate, words, weight)
-    return product(gate, words, weight, session.program.registers[gate.out], session.kernels)
+        out += products.by_parameter(gate, words, weight)
+    else:
+        add_product(gate, words, session.fixed.get(side, gate, weight, session.kernels), out, session.kernels)
 
 
 def _single(

@@ -9,12 +9,12 @@ from collections.abc import Generator, Sequence
 import numpy as np
 
 from gridward.core.smpc.comparison import Merge
-from gridward.core.smpc.correlations import SlotArray, compared, pairing_of
+from gridward.core.smpc.correlations import SIDES, SlotArray, compared, pairing_of
 from gridward.core.smpc.gate import PairsMax
-from gridward.core.smpc.gates.compare import entries, less_than, mask_products, top_bits
+from gridward.core.smpc.gates.compare import less_than, merging
 from gridward.core.smpc.pairing import Pairing
 from gridward.core.smpc.program import SlotKind
-from gridward.core.smpc.ring import BitArray, RingArray, pack_bits, unpack_bits, word
+from gridward.core.smpc.ring import BitArray, RingArray, pack_bits, unpack_bits
 from gridward.core.smpc.session import Held, Opening, Session, Steps
 
 
@@ -37,8 +37,9 @@ def pairs_max(at: int, gate: PairsMax, session: Session) -> Steps:
         np.ascontiguousarray(beyond_last(gate, held.share)).reshape(-1),
         np.ascontiguousarray(beyond_last(gate, public)).reshape(-1),
         session.words(at, "beta"),
-        session.words(at, "beta_mask") - _carried(at, gate, session, held),
+        session.words(at, "beta_mask"),
         flips[0].astype(np.uint8, copy=False),
+        _carried(at, gate, session, held),
     )
     total = np.zeros_like(public[0]) if gate.floor else held.share[-1].copy()
     for part in chosen.reshape(plan.winners, *public.shape[1:]):
@@ -62,6 +63,13 @@ def beyond_last(gate: PairsMax, words: RingArray) -> RingArray:
     return words if gate.floor else words[:-1] - words[-1]
 
 
+def sides(gate: PairsMax, words: SlotArray) -> list[SlotArray]:
+    """Give what belongs to each winner and, where the last candidate is one, what belongs to that."""
+    if gate.floor:
+        return [words]
+    return [words[:-1], np.broadcast_to(words[-1], words[:-1].shape)]
+
+
 def win_products(plan: Pairing, pairs: BitArray, factors: Sequence[BitArray]) -> list[BitArray]:
     """Give each level's products of masks: ``pairs`` masks the comparisons, ``factors`` what follows."""
     rows = [pairs[list(deciding)] for deciding in plan.deciding]
@@ -70,7 +78,12 @@ def win_products(plan: Pairing, pairs: BitArray, factors: Sequence[BitArray]) ->
         if depth:
             rows = list(factors[depth - 1].reshape(plan.winners, -1, pairs.shape[1]))
         groups = [group for own in rows for group in zip(_cut(own, level), level, strict=True)]
-        levels.append(np.concatenate([mask_products(masks, merge) for masks, merge in groups]))
+        products = [
+            np.bitwise_and.reduce(masks[list(subset)], axis=0)
+            for masks, merge in groups
+            for subset in merge.products
+        ]
+        levels.append(np.array(products, dtype=np.uint8).reshape(len(products), pairs.shape[1]))
     return levels
 
 
@@ -83,57 +96,51 @@ def _wins(
     at: int, gate: PairsMax, session: Session, plan: Pairing, flat: RingArray
 ) -> Generator[Opening, SlotArray, BitArray]:
     """Share, for each winner, whether it won: (winners, bytes)."""
-    low = flat & word((1 << (gate.bits - 1)) - 1)
-    less = yield from less_than(session, at, low, compared(gate))
-    sign = less ^ top_bits(flat, gate.bits) if session.first else less
+    sign = yield from less_than(session, at, flat, compared(gate))
+    if session.first:
+        sign = sign ^ session.kernels.pack_bit(flat, gate.bits - 1)
     count = len(plan.pairs)
-    rows = pack_bits(unpack_bits(sign, flat.size).reshape(count, -1)) ^ _bits(session, at, "top")
-    masks = _bits(session, at, "pair")
+    rows = pack_bits(unpack_bits(sign, flat.size).reshape(count, -1)) ^ session.bits(at, "top")
+    masks = session.bits(at, "pair")
     opened: SlotArray = yield Opening(SlotKind.XOR, rows ^ masks)
     bits = opened.astype(np.uint8, copy=False)
     factors = [
         (bits[list(places)] ^ (np.array(flips, dtype=np.uint8) * 0xFF)[:, None], masks[list(places)])
         for places, flips in zip(plan.deciding, plan.flips, strict=True)
     ]
-    wins = _multiplied(session, at, 0, plan.levels[0], factors)
-    for depth, level in enumerate(plan.levels[1:], start=1):
-        masks = _bits(session, at, f"factor{depth}")
+    wins = _multiplied(session, at, 0, plan, factors)
+    for depth in range(1, len(plan.levels)):
+        masks = session.bits(at, f"factor{depth}")
         opened = yield Opening(SlotKind.XOR, wins ^ masks)
         known = opened.astype(np.uint8, copy=False).reshape(plan.winners, -1, masks.shape[1])
         own = masks.reshape(known.shape)
-        wins = _multiplied(session, at, depth, level, list(zip(known, own, strict=True)))
+        wins = _multiplied(session, at, depth, plan, list(zip(known, own, strict=True)))
     return wins
 
 
 def _multiplied(
-    session: Session,
-    at: int,
-    depth: int,
-    level: Sequence[Merge],
-    factors: Sequence[tuple[BitArray, BitArray]],
+    session: Session, at: int, depth: int, plan: Pairing, factors: Sequence[tuple[BitArray, BitArray]]
 ) -> BitArray:
     """Expand the products of one level: for each winner one row a group."""
-    products = _bits(session, at, f"wins{depth}")
-    ones = np.full((1, products.shape[1]), 0xFF if session.first else 0, dtype=np.uint8)
-    start, made = 0, []
-    for known, masks in factors:
-        for bits, own, merge in zip(_cut(known, level), _cut(masks, level), level, strict=True):
-            basis = np.concatenate([ones, own, products[start : start + len(merge.products)]])
-            start += len(merge.products)
-            made.append(session.kernels.expand(bits, basis, *entries(merge, merge.equal)))
-    return np.stack(made)
+    level, layout = plan.levels[depth], merging(plan.layout, depth)
+    products = np.split(session.bits(at, f"wins{depth}"), plan.winners)
+    ones = np.full((1, products[0].shape[1]), 0xFF if session.first else 0, dtype=np.uint8)
+    nothing = np.zeros((len(level), ones.shape[1]), dtype=np.uint8)
+    return np.concatenate(
+        [
+            session.kernels.merge(known, layout, np.concatenate([ones, masks, own]), nothing)[len(level) :]
+            for (known, masks), own in zip(factors, products, strict=True)
+        ]
+    )
 
 
-def _carried(at: int, gate: PairsMax, session: Session, held: Held) -> RingArray:
+def _carried(at: int, gate: PairsMax, session: Session, held: Held) -> tuple[RingArray, SlotArray] | None:
+    """Give the coefficients of a chosen difference's carries; both sides' in one, where there are two."""
     if held.coefficient is None:
-        return np.zeros(1, dtype=np.uint64)
-    coefficient = held.coefficient if gate.floor else held.coefficient[:-1]
-    carried = np.ascontiguousarray(coefficient).reshape(-1) * session.words(at, "beta_carry0")
-    if not gate.floor:
-        last: RingArray = np.broadcast_to(held.coefficient[-1], coefficient.shape).reshape(-1)
-        carried = carried - last * session.words(at, "beta_carry1")
-    return carried
-
-
-def _bits(session: Session, at: int, name: str) -> BitArray:
-    return session.part(at, name).astype(np.uint8, copy=False)
+        return None
+    first, *last = (part.reshape(-1) for part in sides(gate, held.coefficient))
+    carry = session.flat(at, SIDES[0])
+    if not last:
+        return first, carry
+    minus = last[0] * session.words(at, SIDES[1])
+    return np.ones_like(first), first * carry.astype(np.uint64) - minus

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from gridward.core.smpc.correlations import SlotArray, bends, compared
 from gridward.core.smpc.gate import Piece, Piecewise
-from gridward.core.smpc.gates.compare import less_than, top_bits
+from gridward.core.smpc.gates.compare import less_than
+from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.program import SlotKind
 from gridward.core.smpc.ring import BitArray, RingArray, signed, unpack_bits, word
 from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps
@@ -28,10 +29,9 @@ def piecewise(at: int, gate: Piecewise, session: Session) -> Steps:
     held, public = session.values[gate.sources[0]], session.public(gate.sources[0]).reshape(-1)
     count = len(gate.thresholds)
     above = (public - _column(gate.thresholds)).reshape(-1)
-    low = above & word((1 << (gate.bits - 1)) - 1)
-    masked = (yield from less_than(session, at, low, compared(gate), count))[None] ^ session.part(at, "flip")
+    masked = (yield from less_than(session, at, above, compared(gate), count)) ^ session.bits(at, "flip")
     if session.first:
-        masked = masked ^ top_bits(above, gate.bits)
+        masked ^= session.kernels.pack_bit(above, gate.bits - 1)
     opened = yield Opening(SlotKind.XOR, masked)
     flips = unpack_bits(opened[0].astype(np.uint8, copy=False), above.size).reshape(count, -1)
     beta = session.words(at, "beta").reshape(count, -1)
@@ -81,10 +81,10 @@ def _products(
     }
 
 
-def corrections(gate: Piecewise, mask: Mask, flips: BitArray) -> Mapping[str, SlotArray]:
+def corrections(gate: Piecewise, mask: Mask, flips: BitArray, kernels: Kernels) -> Mapping[str, SlotArray]:
     """Give what the dealer shares besides the comparison: bits that hide each sign, and their products."""
     flat = np.ascontiguousarray(mask.words).reshape(-1)
-    sign = unpack_bits(top_bits(flat, gate.bits), flat.size)
+    sign = unpack_bits(kernels.pack_bit(flat, gate.bits - 1), flat.size)
     beta = (unpack_bits(flips, flat.size * len(gate.thresholds)).reshape(-1, flat.size) ^ sign).astype(
         np.uint64
     )
