@@ -40,7 +40,7 @@ def test_costs_that_differ_from_the_stated_ones_are_refused() -> None:
     )
     for changed, fault in cases:
         with pytest.raises(WrongResultError, match=fault):
-            require_as_stated(program, replace(query, **changed))
+            require_as_stated(program, replace(query, **changed), 8)
 
 
 def test_a_layer_is_exact_for_every_number_of_parties() -> None:
