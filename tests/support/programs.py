@@ -7,19 +7,8 @@ from math import prod
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.correlations import manifest
 from gridward.core.smpc.costs import count_costs
-from gridward.core.smpc.program import (
-    Form,
-    Gate,
-    Input,
-    Output,
-    Parameter,
-    Port,
-    Program,
-    Register,
-    Shape,
-    Truncate,
-    TruncateFaithful,
-)
+from gridward.core.smpc.gate import Gate, Input, Output, Shape, Truncate, TruncateFaithful
+from gridward.core.smpc.program import Form, Parameter, Port, Program, Register
 from tests.support.parties import linear_plan
 
 

@@ -8,6 +8,7 @@ from gridward.core.errors import PlanRejectedError
 from gridward.core.plans.plan import Constant, Dim, DType, Plan, Ref, Role, Size, Step
 from gridward.core.smpc.correlations import manifest, setup_manifest
 from gridward.core.smpc.costs import count_costs
+from gridward.core.smpc.gate import Input, Output, Shape
 from gridward.core.smpc.lowering import (
     Arguments,
     Lowering,
@@ -17,7 +18,7 @@ from gridward.core.smpc.lowering import (
     UnsupportedError,
     Weight,
 )
-from gridward.core.smpc.program import Form, Input, Output, Port, Program, Register, Shape
+from gridward.core.smpc.program import Form, Port, Program, Register
 from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS
 from gridward.core.smpc.rules.table import PRODUCTS, RULES
 

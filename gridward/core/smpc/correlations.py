@@ -9,25 +9,25 @@ from numpy.typing import NDArray
 
 from gridward.core.errors import InvalidInputError
 from gridward.core.smpc.comparison import Comparison, plan_comparison
-from gridward.core.smpc.prg import Prg
-from gridward.core.smpc.program import (
+from gridward.core.smpc.gate import (
     Convolution,
-    Form,
     Gate,
     Input,
     Matmul,
+    Multiply,
+    MultiplyMatrices,
+    MultiplyParameter,
     Open,
     Output,
     PairMax,
-    Parameter,
-    Register,
     Relu,
     Shape,
-    Slot,
-    SlotKind,
+    Square,
     Truncate,
     TruncateFaithful,
 )
+from gridward.core.smpc.prg import Prg
+from gridward.core.smpc.program import Form, Parameter, Register, Slot, SlotKind
 from gridward.core.smpc.ring import packed_bytes
 
 SlotArray: TypeAlias = NDArray[np.unsignedinteger]
@@ -101,7 +101,7 @@ def needs(gate: Gate, registers: Sequence[Register]) -> list[Need]:
     match gate:
         case Input() | Open():
             return [_words("mask", shape, False)]
-        case Matmul() | Convolution():
+        case Matmul() | Convolution() | MultiplyParameter() | Multiply() | Square() | MultiplyMatrices():
             return [_words("product", shape, True)]
         case Truncate():
             return _truncate(gate.shift, shape)

@@ -5,20 +5,21 @@ from math import prod
 
 from gridward.core.smpc import link, packets
 from gridward.core.smpc.correlations import compared, correction_bytes, pairs_shape
-from gridward.core.smpc.program import (
+from gridward.core.smpc.gate import (
     Convolution,
-    Costs,
     Gate,
     Matmul,
+    Multiply,
+    MultiplyMatrices,
+    MultiplyParameter,
     Open,
     PairMax,
-    Parameter,
-    Register,
     Relu,
-    Slot,
+    Square,
     Truncate,
     TruncateFaithful,
 )
+from gridward.core.smpc.program import Costs, Parameter, Register, Slot
 from gridward.core.smpc.ring import WORD_BYTES, packed_bytes
 
 
@@ -70,6 +71,12 @@ def macs(gate: Gate, registers: Sequence[Register], parameters: Sequence[Paramet
             return prod(registers[gate.out].shape) * registers[gate.sources[0]].shape[1]
         case Convolution():
             return prod(registers[gate.out].shape) * prod(parameters[gate.weight].shape[1:])
+        case MultiplyParameter() | Square():
+            return prod(registers[gate.out].shape)
+        case Multiply():
+            return 2 * prod(registers[gate.out].shape)
+        case MultiplyMatrices():
+            return 2 * prod(registers[gate.out].shape) * registers[gate.sources[0]].shape[-1]
         case _:
             return 0
 

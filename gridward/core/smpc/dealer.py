@@ -18,33 +18,39 @@ from gridward.core.smpc.correlations import (
     query_prgs,
     write_corrections,
 )
+from gridward.core.smpc.gate import (
+    Concatenate,
+    Convolution,
+    Expand,
+    Gate,
+    Input,
+    Matmul,
+    Multiply,
+    MultiplyMatrices,
+    MultiplyParameter,
+    Open,
+    Output,
+    PairMax,
+    Permute,
+    Relu,
+    Slice,
+    Square,
+    Truncate,
+    TruncateFaithful,
+    View,
+    Windows,
+)
 from gridward.core.smpc.gates.compare import mask_products, one_hot, top_bits
 from gridward.core.smpc.gates.linear import product
-from gridward.core.smpc.gates.local import moved_mask
+from gridward.core.smpc.gates.local import joined_mask, moved_mask
+from gridward.core.smpc.gates.products import by_parameter, multiplied
 from gridward.core.smpc.gates.select import pairs
 from gridward.core.smpc.gates.truncate import upper_bits
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.packets import NAME_BYTES, Packet, PacketKind, write_packet
 from gridward.core.smpc.prg import KEY_BYTES, Entropy, Prg
-from gridward.core.smpc.program import (
-    Convolution,
-    Gate,
-    Input,
-    Matmul,
-    Open,
-    Output,
-    PairMax,
-    Permute,
-    Program,
-    Relu,
-    Slot,
-    SlotKind,
-    Truncate,
-    TruncateFaithful,
-    View,
-    Windows,
-)
+from gridward.core.smpc.program import Form, Program, Slot, SlotKind
 from gridward.core.smpc.ring import BitArray, RingArray, unpack_bits, word
 from gridward.core.smpc.session import Mask
 
@@ -153,14 +159,25 @@ class Dealing:
         match gate:
             case Input() | Open():
                 self.masks[gate.out] = Mask(self._sum(at, "mask"))
-            case View() | Permute() | Windows():
+            case View() | Permute() | Expand() | Slice() | Windows():
                 if (mask := self.masks.get(gate.sources[0])) is not None:
                     self.masks[gate.out] = moved_mask(gate, mask, registers[gate.out])
+            case Concatenate():
+                if registers[gate.out].form is not Form.SHARE:
+                    self.masks[gate.out] = joined_mask(gate, [self.masks[at] for at in gate.sources])
             case Matmul() | Convolution():
                 words = self.masks[gate.sources[0]].words
                 weight = self.weights[gate.weight]
                 c = product(gate, words, weight, registers[gate.out], self.kernels)
                 self._correct(at, "product", c)
+            case MultiplyParameter():
+                words = self.masks[gate.sources[0]].words
+                self._correct(at, "product", by_parameter(gate, words, self.weights[gate.weight]))
+            case Multiply() | MultiplyMatrices():
+                left, right = (self.masks[source].words for source in gate.sources)
+                self._correct(at, "product", multiplied(gate, left, right, self.kernels))
+            case Square():
+                self._correct(at, "product", self.masks[gate.sources[0]].words ** np.uint64(2))
             case Truncate() | TruncateFaithful():
                 self._truncate(at, gate)
             case Relu() | PairMax():

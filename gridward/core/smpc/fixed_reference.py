@@ -13,33 +13,43 @@ from gridward.core.errors import OutOfRangeError
 from gridward.core.smpc.correlations import draw, query_prgs
 from gridward.core.smpc.deployment import encode_parameter
 from gridward.core.smpc.fixed_point import decode, encode
-from gridward.core.smpc.gates import local
-from gridward.core.smpc.gates.linear import product
-from gridward.core.smpc.gates.select import pairs
-from gridward.core.smpc.kernels import reference
-from gridward.core.smpc.kernels.seam import Kernels
-from gridward.core.smpc.packets import parse_packet
-from gridward.core.smpc.program import (
+from gridward.core.smpc.gate import (
     Add,
     AddConstant,
     AddParameter,
+    Concatenate,
     Convolution,
+    Expand,
     Gate,
     Input,
     Matmul,
+    Multiply,
+    MultiplyConstant,
+    MultiplyMatrices,
+    MultiplyParameter,
     Open,
     Output,
     PairMax,
     Permute,
-    Program,
     Relu,
     Scale,
+    Slice,
+    Square,
+    Sum,
     SumPool,
     Truncate,
     TruncateFaithful,
     View,
     Windows,
 )
+from gridward.core.smpc.gates import local
+from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates.products import by_parameter, multiplied
+from gridward.core.smpc.gates.select import pairs
+from gridward.core.smpc.kernels import reference
+from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.packets import parse_packet
+from gridward.core.smpc.program import Program
 from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, RingArray, signed, unsigned, word
 
 
@@ -96,10 +106,18 @@ class _Clear:
             return self.registers[gate.out]
         words = self.registers[gate.sources[0]]
         match gate:
-            case View() | Permute() | Windows():
+            case View() | Permute() | Expand() | Slice() | Windows():
                 return local.move(gate, words, result)
+            case Concatenate():
+                return np.concatenate([self.registers[at] for at in gate.sources], axis=gate.axis)
             case Matmul() | Convolution():
                 return product(gate, words, self.weights[gate.weight], result, self.kernels)
+            case MultiplyParameter():
+                return by_parameter(gate, words, self.weights[gate.weight])
+            case Multiply() | MultiplyMatrices():
+                return multiplied(gate, words, self.registers[gate.sources[1]], self.kernels)
+            case Square():
+                return words * words
             case AddParameter():
                 return words + self.weights[gate.parameter].reshape(gate.shape) * word(gate.sign)
             case AddConstant():
@@ -108,6 +126,10 @@ class _Clear:
                 return local.add(gate, words, self.registers[gate.sources[1]])
             case Scale():
                 return local.scale(gate, words)
+            case MultiplyConstant():
+                return words * local.constant(gate)
+            case Sum():
+                return local.summed(gate, words)
             case SumPool():
                 return local.pooled(gate, words, result)
             case Truncate() | TruncateFaithful():

@@ -6,7 +6,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from gridward.core.smpc.program import Convolution, Pair, Shape, SumPool, Windows
+from gridward.core.smpc.gate import Convolution, Pair, Shape, SumPool, Windows
 from gridward.core.smpc.ring import RingArray
 
 

@@ -13,17 +13,8 @@ from numpy.typing import NDArray
 
 from gridward.core.plans.plan import Dim, Ref, Step
 from gridward.core.plans.table import SPECS
-from gridward.core.smpc.program import (
-    Form,
-    Gate,
-    Open,
-    Parameter,
-    Register,
-    Relu,
-    Shape,
-    Truncate,
-    TruncateFaithful,
-)
+from gridward.core.smpc.gate import Gate, Open, Relu, Shape, Truncate, TruncateFaithful
+from gridward.core.smpc.program import Form, Parameter, Register
 
 SLACK_BITS = 8
 """A wire may have so many fraction bits too many (from averages) before it is truncated."""
@@ -116,19 +107,26 @@ class Lowering:
         """Give a register of the value that counts as a share: a pending ReLU is done."""
         return self.relu(value) if value.relu else value.register
 
-    def in_range(self, value: Secret) -> int:
-        """Give the share truncated where it has too many fraction bits."""
+    def in_range(self, value: Secret, most: int | None = None) -> int:
+        """Give the share truncated where it has more fraction bits than ``most``, or than a wire may have."""
         register = self.share(value)
-        if self.registers[register].scale <= self.wire_scale:
+        if self.registers[register].scale <= (self.wire_scale if most is None else most):
             return register
         # apart by exposure: one register may serve a value whose rounding shows and one whose does not
         kind = "truncate faithfully" if value.exposed else "truncate"
         return self._once(kind, register, lambda: self._truncate(register, value.exposed))
 
-    def wire(self, value: Secret) -> int:
+    def wire(self, value: Secret, most: int | None = None) -> int:
         """Give the value as an operand of a product: a wire with a mask of its own."""
-        register = self.in_range(value)
+        register = self.in_range(value, most)
         return register if self.registers[register].form is Form.WIRE else self._open(register)
+
+    def wires(self, left: Secret, right: Secret) -> tuple[int, int]:
+        """Give two values as wires whose product still leaves room for its truncation."""
+        a, b = self.wire(left), self.wire(right)
+        if self.registers[a].scale + self.registers[b].scale <= self.max_scale:
+            return a, b
+        return self.wire(left, self.fraction_bits), self.wire(right, self.fraction_bits)
 
     def comparable(self, value: Secret) -> int:
         """Give the value, without its pending ReLU, as public words less a mask."""
@@ -226,6 +224,31 @@ class Arguments:
         if len(sizes) not in (1, 2) or min(sizes) < least:
             raise UnsupportedError(f"argument {name!r} must be one or two integers from {least} up")
         return sizes[0], sizes[-1]
+
+    def axis(self, name: str, rank: int) -> int:
+        """Read one axis out of ``rank``."""
+        axis = int(self.number(name, 0.0))
+        if not -rank <= axis < rank:
+            raise UnsupportedError(f"argument {name!r} is {axis}, of {rank} axes")
+        return axis % rank
+
+    def places(self, name: str, rank: int) -> tuple[int, ...]:
+        """Read a list of axes out of ``rank``, in order; all of them where it is absent."""
+        raw = self._raw(name)
+        axes = range(rank) if raw is None else [axis % max(rank, 1) for axis in self.sizes(name)]
+        if len(set(axes)) != len(axes) or (rank == 0 and axes):
+            raise UnsupportedError(f"argument {name!r} names an axis twice")
+        return tuple(sorted(axes))
+
+    def secrets(self, name: str) -> tuple[Secret, ...]:
+        """Read a list of tensors that must be encrypted."""
+        raw = self._raw(name)
+        items = raw if isinstance(raw, tuple) else ()
+        values = [self.lowering.values[item.name] for item in items if isinstance(item, Ref)]
+        held = tuple(value for value in values if isinstance(value, Secret))
+        if not held or len(held) != len(items):
+            raise UnsupportedError(f"every tensor of {name!r} must depend on the query")
+        return held
 
     def number(self, name: str, default: float) -> float:
         """Read a number."""

@@ -7,36 +7,43 @@ import numpy as np
 from gridward.core.errors import GridError, InvalidInputError
 from gridward.core.smpc.correlations import Key, SlotArray, expand, input_gates, query_prgs
 from gridward.core.smpc.deployment import DeployedModel
-from gridward.core.smpc.gates import local, select, truncate
-from gridward.core.smpc.gates.linear import product
-from gridward.core.smpc.kernels import cpu
-from gridward.core.smpc.kernels.seam import Kernels
-from gridward.core.smpc.link import Link
-from gridward.core.smpc.packets import PacketKind, read_packet
-from gridward.core.smpc.prg import Prg
-from gridward.core.smpc.program import (
+from gridward.core.smpc.gate import (
     Add,
     AddConstant,
     AddParameter,
+    Concatenate,
     Convolution,
-    Form,
+    Expand,
     Gate,
     Input,
     Matmul,
+    Multiply,
+    MultiplyConstant,
+    MultiplyMatrices,
+    MultiplyParameter,
     Open,
     Output,
     PairMax,
     Permute,
-    Program,
     Relu,
     Scale,
-    SlotKind,
+    Slice,
+    Square,
+    Sum,
     SumPool,
     Truncate,
     TruncateFaithful,
     View,
     Windows,
 )
+from gridward.core.smpc.gates import local, products, select, truncate
+from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.kernels import cpu
+from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.link import Link
+from gridward.core.smpc.packets import PacketKind, read_packet
+from gridward.core.smpc.prg import Prg
+from gridward.core.smpc.program import Form, Program, SlotKind
 from gridward.core.smpc.ring import RingArray, to_bytes
 from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps, run_gates
 
@@ -104,20 +111,22 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
     match gate:
         case Input() | Open():
             masks[gate.out] = Mask(session.part(at, "mask").astype(np.uint64, copy=False))
-        case View() | Permute() | Windows():
+        case View() | Permute() | Expand() | Slice() | Windows():
             if (mask := masks.get(gate.sources[0])) is not None:
                 masks[gate.out] = local.moved_mask(gate, mask, session.program.registers[gate.out])
+        case Concatenate():
+            if session.form(gate.out) is not Form.SHARE:
+                masks[gate.out] = local.joined_mask(gate, [masks[source] for source in gate.sources])
         case Truncate() | TruncateFaithful():
             carry = session.part(at, "carry").astype(np.uint64, copy=False)
             masks[gate.out] = Mask(session.part(at, "high").astype(np.uint64, copy=False), carry)
-        case Matmul() | Convolution():
+        case Matmul() | Convolution() | MultiplyParameter():
             weight = deployed.opened[gate.weight]
             if weight is None:
                 raise InvalidInputError("a weight of this program was not opened")
             words = masks[gate.sources[0]].words
             c = session.part(at, "product").astype(np.uint64, copy=False)
-            result = session.program.registers[gate.out]
-            session.offline[at] = c - product(gate, words, weight, result, session.kernels)
+            session.offline[at] = c - _by_weight(gate, words, weight, session)
         case _:
             return
 
@@ -189,12 +198,21 @@ Local = (
     Input
     | Matmul
     | Convolution
+    | MultiplyParameter
+    | Multiply
+    | Square
+    | MultiplyMatrices
     | AddParameter
     | AddConstant
     | Add
     | Scale
+    | MultiplyConstant
+    | Sum
     | View
     | Permute
+    | Expand
+    | Slice
+    | Concatenate
     | SumPool
     | Windows
     | Output
@@ -208,25 +226,40 @@ def _alone(at: int, gate: Local, session: Session) -> Steps:
 
 
 def _local(at: int, gate: Local, session: Session) -> Held:
-    result = session.program.registers[gate.out]
     match gate:
         case Input():
             return session.values[gate.out]
-        case View() | Permute() | Windows():
+        case View() | Permute() | Expand() | Slice() | Windows():
             return _moved(gate, session)
-        case Matmul() | Convolution():
+        case Concatenate():
+            return _joined(gate, session)
+        case Matmul() | Convolution() | MultiplyParameter():
             public = session.public(gate.sources[0])
-            weight = session.parameters[gate.weight]
-            y = product(gate, public, weight, result, session.kernels)
+            y = _by_weight(gate, public, session.parameters[gate.weight], session)
             return Held(y + session.offline.pop(at))
+        case Multiply() | MultiplyMatrices():
+            return products.multiply(at, gate, session)
+        case Square():
+            return products.square(at, gate, session)
         case Add():
             return Held(local.add(gate, session.share(gate.sources[0]), session.share(gate.sources[1])))
         case _:
             return Held(_single(at, gate, session, session.share(gate.sources[0])))
 
 
+def _by_weight(
+    gate: Matmul | Convolution | MultiplyParameter, words: RingArray, weight: RingArray, session: Session
+) -> RingArray:
+    if isinstance(gate, MultiplyParameter):
+        return products.by_parameter(gate, words, weight)
+    return product(gate, words, weight, session.program.registers[gate.out], session.kernels)
+
+
 def _single(
-    at: int, gate: AddParameter | AddConstant | Scale | SumPool | Output, session: Session, share: RingArray
+    at: int,
+    gate: AddParameter | AddConstant | Scale | MultiplyConstant | Sum | SumPool | Output,
+    session: Session,
+    share: RingArray,
 ) -> RingArray:
     result = session.program.registers[gate.out]
     match gate:
@@ -238,6 +271,10 @@ def _single(
             return share + (constant if session.first else np.zeros_like(constant))
         case Scale():
             return local.scale(gate, share)
+        case MultiplyConstant():
+            return share * local.constant(gate)
+        case Sum():
+            return local.summed(gate, share)
         case SumPool():
             return local.pooled(gate, share, result)
         case Output():
@@ -245,7 +282,17 @@ def _single(
             return share + session.part(at, "zero").astype(np.uint64, copy=False)
 
 
-def _moved(gate: View | Permute | Windows, session: Session) -> Held:
+def _joined(gate: Concatenate, session: Session) -> Held:
+    parts = [session.values[source] for source in gate.sources]
+    share = np.concatenate([part.share for part in parts], axis=gate.axis)
+    if session.form(gate.out) is Form.SHARE:
+        return Held(share)
+    public = np.concatenate([session.public(source) for source in gate.sources], axis=gate.axis)
+    carried = [part.coefficient for part in parts if part.coefficient is not None]
+    return Held(share, public, np.concatenate(carried, axis=gate.axis) if carried else None)
+
+
+def _moved(gate: local.Move, session: Session) -> Held:
     result = session.program.registers[gate.out]
     held = session.values[gate.sources[0]]
     share = local.move(gate, held.share, result)

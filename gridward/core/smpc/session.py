@@ -8,9 +8,10 @@ import numpy as np
 
 from gridward.core.errors import ProtocolError
 from gridward.core.smpc.correlations import Key, SlotArray, join
+from gridward.core.smpc.gate import Gate
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
-from gridward.core.smpc.program import Form, Gate, Program, SlotKind
+from gridward.core.smpc.program import Form, Program, SlotKind
 from gridward.core.smpc.ring import RingArray
 
 

@@ -9,9 +9,10 @@ from typing import TypeAlias, cast
 
 import numpy as np
 
+from gridward.core.smpc.gate import Convolution, Matmul
 from gridward.core.smpc.geometry import columns_of, image_of
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.core.smpc.program import Convolution, Matmul, Register
+from gridward.core.smpc.program import Register
 from gridward.core.smpc.ring import RingArray
 
 Product: TypeAlias = Matmul | Convolution

@@ -9,8 +9,9 @@ from collections.abc import Generator
 import numpy as np
 
 from gridward.core.smpc.correlations import SlotArray, compared
+from gridward.core.smpc.gate import PairMax, Relu
 from gridward.core.smpc.gates.compare import less_than, top_bits
-from gridward.core.smpc.program import PairMax, Relu, SlotKind
+from gridward.core.smpc.program import SlotKind
 from gridward.core.smpc.ring import RingArray, word
 from gridward.core.smpc.session import Held, Opening, Session, Steps
 

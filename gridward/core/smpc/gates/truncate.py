@@ -8,8 +8,9 @@ harmless, for every |y| < 2^62. The faithful form subtracts the overflow, found 
 import numpy as np
 
 from gridward.core.smpc.correlations import compared
+from gridward.core.smpc.gate import Truncate, TruncateFaithful
 from gridward.core.smpc.gates.compare import less_than
-from gridward.core.smpc.program import SlotKind, Truncate, TruncateFaithful
+from gridward.core.smpc.program import SlotKind
 from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, RingArray, unpack_bits, word
 from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps
 

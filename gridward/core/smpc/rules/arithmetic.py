@@ -6,6 +6,7 @@ from math import frexp, isfinite
 
 from gridward.core.errors import OutOfRangeError
 from gridward.core.smpc.fixed_point import encode
+from gridward.core.smpc.gate import Add, AddConstant, AddParameter, Gate, Scale, Shape
 from gridward.core.smpc.lowering import (
     Arguments,
     Lowering,
@@ -15,7 +16,7 @@ from gridward.core.smpc.lowering import (
     Value,
     Weight,
 )
-from gridward.core.smpc.program import Add, AddConstant, AddParameter, Form, Gate, Register, Scale, Shape
+from gridward.core.smpc.program import Form, Register
 from gridward.core.smpc.ring import to_bytes
 
 
@@ -24,7 +25,8 @@ def shape_of(low: Lowering, value: Secret) -> Shape:
     return low.registers[value.register].shape
 
 
-def _broadcast(left: Shape, right: Shape) -> Shape:
+def broadcast(left: Shape, right: Shape) -> Shape:
+    """Give the shape that two shapes broadcast to; raises ``UnsupportedError`` where they do not fit."""
     sizes = zip_longest(reversed(left), reversed(right), fillvalue=1)
     out = []
     for a, b in sizes:
@@ -67,11 +69,20 @@ def shifted(low: Lowering, value: Secret, sign: int, exponent: int, exposed: boo
     return new_share(low, held.shape, scale, exposed, lambda out: Scale((source,), out, factor))
 
 
+def shifted_to(low: Lowering, source: int, scale: int) -> int:
+    """Give a register's value at more fraction bits."""
+    held = low.registers[source]
+    if held.scale == scale:
+        return source
+    factor = 1 << (scale - held.scale)
+    return low.emit(Register(held.shape, scale, Form.SHARE), lambda out: Scale((source,), out, factor))
+
+
 def plus_parameter(low: Lowering, value: Secret, weight: Weight, sign: int, exposed: bool) -> Secret:
     """Add a parameter, as its sign says."""
     source = low.share(value)
     held = low.registers[source]
-    if weight.transposed or _broadcast(held.shape, weight.shape) != held.shape:
+    if weight.transposed or broadcast(held.shape, weight.shape) != held.shape:
         raise UnsupportedError(f"parameter {weight.name!r} of shape {weight.shape} cannot be added here")
     number = low.parameter(weight.name, held.scale, masked=False)
     return new_share(
@@ -86,7 +97,7 @@ def plus_parameter(low: Lowering, value: Secret, weight: Weight, sign: int, expo
 def _plus_public(low: Lowering, value: Secret, public: Public, sign: float, exposed: bool) -> Secret:
     source = low.share(value)
     held = low.registers[source]
-    shape = _broadcast(held.shape, public.array.shape)
+    shape = broadcast(held.shape, public.array.shape)
     try:
         words = to_bytes(encode(sign * public.array, held.scale, held.scale + low.width - low.fraction_bits))
     except OutOfRangeError as why:
@@ -112,7 +123,7 @@ def plus(low: Lowering, left: Value, right: Value, sign: int, exposed: bool) -> 
 
 def _plus_secret(low: Lowering, left: Secret, right: Secret, sign: int, exposed: bool) -> Secret:
     a, b = low.share(left), low.share(right)
-    shape = _broadcast(low.registers[a].shape, low.registers[b].shape)
+    shape = broadcast(low.registers[a].shape, low.registers[b].shape)
     scales = low.registers[a].scale, low.registers[b].scale
     scale = max(scales)
     factors = 1 << (scale - scales[0]), sign << (scale - scales[1])
@@ -145,23 +156,6 @@ def rsub(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     negative = shifted(low, args.secret("self"), -1, 0, exposed)
     other = args.value("other")
     return (negative if other is None else plus(low, negative, other, 1, exposed),)
-
-
-def mul(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
-    """Compile a product with a public number."""
-    match args.value("self"), args.value("other"):
-        case (Secret() as value, Public(array)) | (Public(array), Secret() as value) if array.size == 1:
-            return (scaled(low, value, float(array.flat[0]), exposed),)
-        case _:
-            raise UnsupportedError("only products with a public number are supported")
-
-
-def div(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
-    """Compile a quotient by a public number."""
-    divisor = args.number("other", 1.0)
-    if divisor == 0.0:
-        raise UnsupportedError("division by zero")
-    return (scaled(low, args.secret("self"), 1.0 / divisor, exposed),)
 
 
 def neg(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:

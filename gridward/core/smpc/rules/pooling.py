@@ -3,9 +3,10 @@
 from math import prod
 from typing import Final
 
+from gridward.core.smpc.gate import PairMax, SumPool, Windows
 from gridward.core.smpc.geometry import every_window_has_a_value, window_count
 from gridward.core.smpc.lowering import Arguments, Lowering, Missing, Secret, UnsupportedError, Value
-from gridward.core.smpc.program import Form, PairMax, Register, SumPool, Windows
+from gridward.core.smpc.program import Form, Register
 from gridward.core.smpc.rules.arithmetic import new_share, scaled, shape_of
 from gridward.core.smpc.rules.products import check_positive
 from gridward.core.smpc.rules.shapes import viewed
@@ -81,18 +82,6 @@ def adaptive_avg_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Va
         raise UnsupportedError(f"{wanted} does not divide {image}")
     kernel = image[2] // wanted[0], image[3] // wanted[1]
     return (_averaged(low, value, kernel, kernel, (0, 0), float(prod(kernel)), exposed),)
-
-
-def mean(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
-    """Compile the mean over the last two axes of an image."""
-    value = args.secret("self")
-    image = shape_of(low, value)
-    if len(image) != 4 or {axis % 4 for axis in args.sizes("dim")} != {2, 3}:
-        raise UnsupportedError("only means over the last two axes of images are supported")
-    kernel = image[2], image[3]
-    average = _averaged(low, value, kernel, kernel, (0, 0), float(prod(kernel)), exposed)
-    keep = (1, 1) if args.flag("keepdim", False) else ()
-    return (viewed(low, average, (*image[:2], *keep), exposed),)
 
 
 def _averaged(

@@ -1,8 +1,8 @@
-"""Rules of products with parameters: matrices and convolutions."""
+"""Rules of products of matrices, with parameters and with other values, and of convolutions."""
 
+from gridward.core.smpc.gate import Convolution, Matmul, MultiplyMatrices, Shape
 from gridward.core.smpc.geometry import window_count
 from gridward.core.smpc.lowering import Arguments, Lowering, Secret, UnsupportedError, Value, Weight
-from gridward.core.smpc.program import Convolution, Matmul, Shape
 from gridward.core.smpc.rules.arithmetic import new_share, plus, plus_parameter, shape_of
 
 
@@ -22,9 +22,37 @@ def _product(low: Lowering, value: Secret, weight: Weight, exposed: bool) -> Sec
     )
 
 
+def _matrix_product(low: Lowering, value: Secret, other: Value | None, exposed: bool) -> Secret:
+    match other:
+        case Weight():
+            return _product(low, value, other, exposed)
+        case Secret():
+            return times_matrix(low, value, other, exposed)
+        case _:
+            raise UnsupportedError("argument 'mat2' must be a parameter or depend on the query")
+
+
+def times_matrix(low: Lowering, left: Secret, right: Secret, exposed: bool) -> Secret:
+    """Multiply two values as matrices, or as many of each on a first axis."""
+    first, second = shape_of(low, left), shape_of(low, right)
+    fits = len(first) == len(second) in (2, 3) and (*first[:-2], first[-1]) == second[:-1]
+    if not fits:
+        raise UnsupportedError(f"cannot multiply {first} by {second}")
+    shape = (*first[:-1], second[-1])
+    check_positive(shape)
+    a, b = low.wires(left, right)
+    scale = low.registers[a].scale + low.registers[b].scale
+    return new_share(low, shape, scale, exposed, lambda out: MultiplyMatrices((a, b), out))
+
+
 def mm(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     """Compile a matrix product."""
-    return (_product(low, args.secret("self"), args.weight("mat2"), exposed),)
+    return (_matrix_product(low, args.secret("self"), args.value("mat2"), exposed),)
+
+
+def bmm(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
+    """Compile products of two batches of matrices."""
+    return (times_matrix(low, args.secret("self"), args.secret("mat2"), exposed),)
 
 
 def addmm(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
@@ -32,7 +60,7 @@ def addmm(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     if args.number("beta", 1.0) != 1.0 or args.number("alpha", 1.0) != 1.0:
         raise UnsupportedError("alpha and beta must be 1")
     bias = args.value("self")
-    product = _product(low, args.secret("mat1"), args.weight("mat2"), exposed)
+    product = _matrix_product(low, args.secret("mat1"), args.value("mat2"), exposed)
     return (product if bias is None else plus(low, product, bias, 1, exposed),)
 
 

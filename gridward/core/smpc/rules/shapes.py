@@ -2,8 +2,9 @@
 
 from math import prod
 
+from gridward.core.smpc.gate import Expand, Permute, Shape, View
 from gridward.core.smpc.lowering import Arguments, Lowering, Secret, UnsupportedError, Value, Weight
-from gridward.core.smpc.program import Permute, Register, View
+from gridward.core.smpc.program import Register
 from gridward.core.smpc.rules.arithmetic import shape_of
 
 
@@ -48,6 +49,27 @@ def squeeze(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     drop = {at % len(old) for at in args.sizes("dim")}
     shape = tuple(size for at, size in enumerate(old) if at not in drop or size != 1)
     return (viewed(low, value, shape, exposed),)
+
+
+def expand(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
+    """Compile repeated axes of one."""
+    value, sizes = args.secret("self"), args.sizes("size")
+    old = shape_of(low, value)
+    new = len(sizes) - len(old)
+    shape = tuple(old[at - new] if size == -1 and at >= new else size for at, size in enumerate(sizes))
+    fits = new >= 0 and all(size in (1, wanted) for size, wanted in zip(old, shape[new:], strict=True))
+    if not fits or min(shape, default=1) < 1:
+        raise UnsupportedError(f"{old} does not expand to {sizes}")
+    return (expanded(low, value, shape, exposed),)
+
+
+def expanded(low: Lowering, value: Secret, shape: Shape, exposed: bool) -> Secret:
+    """Repeat a value to a shape that it broadcasts to."""
+    held = low.registers[value.register]
+    if shape == held.shape:
+        return value
+    register = Register(shape, held.scale, held.form, held.carry_bits)
+    return Secret(low.emit(register, lambda out: Expand((value.register,), out)), value.relu, exposed)
 
 
 def permute(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:

@@ -6,12 +6,12 @@ from typing import Final, TypeAlias
 
 from gridward.core.plans.ops import Op
 from gridward.core.smpc.lowering import Arguments, Lowering, Value
-from gridward.core.smpc.rules import arithmetic, pooling, products, shapes
+from gridward.core.smpc.rules import arithmetic, factors, pooling, products, reductions, selection, shapes
 
 Rule: TypeAlias = Callable[[Arguments, Lowering, bool], tuple[Value, ...]]
 """From a step's arguments, the state so far and whether the results are exposed, to its results."""
 
-PRODUCTS: Final = frozenset({Op.MM, Op.ADDMM, Op.CONVOLUTION})
+PRODUCTS: Final = frozenset({Op.MM, Op.BMM, Op.ADDMM, Op.CONVOLUTION})
 """Behind a product no earlier rounding shows."""
 
 RULES: Final[Mapping[Op, Rule]] = MappingProxyType(
@@ -21,21 +21,29 @@ RULES: Final[Mapping[Op, Rule]] = MappingProxyType(
         Op.SUB_TENSOR: arithmetic.sub,
         Op.SUB_SCALAR: arithmetic.sub,
         Op.RSUB_SCALAR: arithmetic.rsub,
-        Op.MUL_TENSOR: arithmetic.mul,
-        Op.MUL_SCALAR: arithmetic.mul,
-        Op.DIV_SCALAR: arithmetic.div,
+        Op.MUL_TENSOR: factors.mul,
+        Op.MUL_SCALAR: factors.mul,
+        Op.DIV_TENSOR: factors.div,
+        Op.DIV_SCALAR: factors.div,
+        Op.POW_TENSOR_SCALAR: factors.power,
         Op.NEG: arithmetic.neg,
         Op.MM: products.mm,
         Op.ADDMM: products.addmm,
+        Op.BMM: products.bmm,
         Op.CONVOLUTION: products.convolution,
         Op.RELU: pooling.relu,
         Op.VIEW: shapes.view,
         Op.UNSQUEEZE: shapes.unsqueeze,
         Op.SQUEEZE_DIMS: shapes.squeeze,
         Op.PERMUTE: shapes.permute,
+        Op.EXPAND: shapes.expand,
+        Op.SELECT_INT: selection.select,
+        Op.SLICE_TENSOR: selection.slice_axis,
+        Op.CAT: selection.cat,
+        Op.SUM_DIM_INTLIST: reductions.sum_over,
+        Op.MEAN_DIM: reductions.mean,
         Op.MAX_POOL2D_WITH_INDICES: pooling.max_pool,
         Op.AVG_POOL2D: pooling.avg_pool,
-        Op.MEAN_DIM: pooling.mean,
         Op.ADAPTIVE_AVG_POOL2D: pooling.adaptive_avg_pool,
     }
 )

@@ -4,6 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from gridward.core.smpc.gate import Convolution, SumPool, Windows
 from gridward.core.smpc.geometry import (
     columns_of,
     every_window_has_a_value,
@@ -12,7 +13,6 @@ from gridward.core.smpc.geometry import (
     window_count,
     windows,
 )
-from gridward.core.smpc.program import Convolution, SumPool, Windows
 from gridward.core.smpc.ring import RingArray
 
 sizes = st.integers(1, 9)

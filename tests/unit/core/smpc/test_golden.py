@@ -10,8 +10,8 @@ import numpy as np
 
 from gridward.core.smpc.correlations import draw, query_prgs, write_corrections
 from gridward.core.smpc.dealer import Dealing, sums_of_draws
+from gridward.core.smpc.gate import Relu, Truncate
 from gridward.core.smpc.kernels import reference
-from gridward.core.smpc.program import Relu, Truncate
 from gridward.core.smpc.purposes import answer, bundle, parameters, setup, subkey
 from tests.support.programs import program_of, share, truncating, wire
 

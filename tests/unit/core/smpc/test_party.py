@@ -12,8 +12,9 @@ from gridward.core.smpc.kernels import reference
 from gridward.core.smpc.link import Link, local_mesh
 from gridward.core.smpc.party import RunResult, answer, input_subkey, prepare, run
 from gridward.core.smpc.query import mask_input, reconstruct_output
+from tests.support.encrypted import assert_costs
 from tests.support.networks import MODULES, Network, network
-from tests.support.parties import Answered, Grid, ask, deployed, jointly, linear_plan, mlp_plan, random_values
+from tests.support.parties import Grid, ask, deployed, jointly, linear_plan, mlp_plan, random_values
 
 ULP = 2.0**-16
 
@@ -51,17 +52,7 @@ def test_answers_equal_the_fixed_point_reference_bit_for_bit_and_costs_what_was_
     clear = evaluate(program, model.parameters, x, truncation_masks(program, got.packets))
     assert np.array_equal(got.output, clear)
     assert np.max(np.abs(got.output - model.eager(x))) < 16 * ULP
-    _assert_costs(grid, got)
-
-
-def _assert_costs(grid: Grid, got: Answered) -> None:
-    costs = grid.program.costs
-    assert {(result.rounds, result.bytes_sent) for result in got.results} == {
-        (costs.rounds, costs.online_bytes_per_party)
-    }
-    assert sum(len(packet) for packet in got.packets) == costs.dealer_bytes
-    received = [sum(len(frame) for frame in frames) for frames in got.frames]
-    assert received == [costs.online_bytes_per_party] * grid.program.parties
+    assert_costs(grid, got)
 
 
 def test_numba_and_numpy_kernels_give_the_same_shares(networks: dict[str, Network]) -> None:

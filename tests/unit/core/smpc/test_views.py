@@ -209,6 +209,25 @@ def test_masked_weights_are_uniform_over_deployments() -> None:
     assert correlation(np.stack(rows)) < PAIR_LIMIT
 
 
+def attending() -> Program:
+    """Compile the product of a secret matrix and its transpose, squared, and a ReLU."""
+    steps = [
+        step(Op.PERMUTE, Ref("x"), (1, 0), out="t"),
+        step(Op.MM, Ref("x"), Ref("t"), out="p"),
+        step(Op.POW_TENSOR_SCALAR, Ref("p"), 2, out="q"),
+        step(Op.MUL_TENSOR, Ref("q"), Ref("w"), out="r"),
+        step(Op.RELU, Ref("r"), out="y"),
+    ]
+    return compile_plan(plan_of(steps, (BATCH, 3), {"w": (1, 1)}, "y"), batch=1, parties=2)
+
+
+def test_views_of_products_of_secrets_are_uniform_and_alike(opened: Opened) -> None:
+    grid = grid_of(attending())
+    first, second = views(grid, FIRST, opened), views(grid, SECOND, opened)
+    assert abs(uniformity(first)) < CHI_LIMIT and correlation(first) < PAIR_LIMIT
+    assert abs(difference(first, second)) < CHI_LIMIT
+
+
 def without(*names: str) -> Callable[[Prg, Slot], SlotArray]:
     """Give a broken expansion that draws zeros for some slots, or for all."""
     drawn = correlations.draw
@@ -247,6 +266,15 @@ def test_a_build_that_repeats_seeds_is_noticed(opened: Opened) -> None:
     repeating = Grid(grid.program, grid.dealer, grid.models, RepeatingEntropy(1))
     seen = views(repeating, FIRST, opened)
     assert uniformity(seen) > CHI_LIMIT and correlation(seen) > PAIR_LIMIT
+
+
+@pytest.mark.parametrize("name", ["mask", "product"])
+def test_a_build_that_forgets_a_mask_of_products_is_noticed(
+    name: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = grid_of(attending())
+    break_draws(monkeypatch, name)
+    assert correlation(views(grid, FIRST, opened)) > PAIR_LIMIT
 
 
 NAMES = ["mask", "merge0.0", "merge0.2", "merge1.0", "flip"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Ref
 from gridward.core.smpc.compile import compile_plan
-from gridward.core.smpc.program import Program, Relu
+from gridward.core.smpc.gate import Relu
+from gridward.core.smpc.program import Program
 from gridward.core.smpc.ring import RingArray
 from tests.support.parties import BATCH, plan_of, step
 from tests.support.programs import truncating

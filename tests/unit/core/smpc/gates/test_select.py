@@ -4,9 +4,9 @@ import pytest
 from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Plan, Ref
 from gridward.core.smpc.compile import compile_plan
+from gridward.core.smpc.gate import PairMax, Relu
 from gridward.core.smpc.kernels import cpu, reference
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.core.smpc.program import PairMax, Relu
 from tests.support.parties import BATCH, plan_of, step
 from tests.support.rigged import output_of, rigged_sessions
 

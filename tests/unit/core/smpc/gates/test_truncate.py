@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Constant, DType, Ref
 from gridward.core.smpc.compile import compile_plan
+from gridward.core.smpc.gate import Relu, Truncate, TruncateFaithful
 from gridward.core.smpc.gates.truncate import upper_bits
-from gridward.core.smpc.program import Program, Relu, Truncate, TruncateFaithful
+from gridward.core.smpc.program import Program
 from tests.support.parties import BATCH, plan_of, step
 from tests.support.rigged import output_of, rigged_sessions
 
