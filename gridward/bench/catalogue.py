@@ -44,6 +44,7 @@ FLAGS: Final = {
         Flag("threads", "cores and threads of one party, or torch's where torch is compared", high=1024),
         Flag("nodes", "nodes of the grid", high=1000),
         Flag("datasets", "datasets that each node lists", high=10_000),
+        Flag("queries", "encrypted queries that run all the time, side by side", high=64),
     )
 }
 
@@ -84,6 +85,16 @@ BENCHES: Final = {
             "device": "cpu",
             "threads": 1,
         },
+    ),
+    "reach": Bench(
+        "every figure that was set as a goal, through the SDK, beside the best that is known of others",
+        "gridward.bench.reach",
+        {"repeat": 9, "link": "ws", "threads": 1},
+    ),
+    "api-under-load": Bench(
+        "latency of ordinary requests at a party that runs encrypted queries meanwhile",
+        "gridward.bench.load",
+        {"repeat": 3, "model": "lenet", "queries": 4},
     ),
     "plan": Bench(
         "a network as a plan in the plain executor against torch: overhead of a step",

@@ -14,6 +14,7 @@ from gridward.core.errors import NodeUnreachableError
 from gridward.core.schemas.gateway import NodeState
 from gridward.demo.processes import Server, Servers
 
+SCIENTIST: Final = "dana"
 WAIT_S: Final = 60.0
 Settings = Mapping[str, object]
 
@@ -25,6 +26,9 @@ class RunningGrid:
     servers: Mapping[str, Server]
     owners: Mapping[str, NodeClient]
     scientist: GatewayClient
+    gateway_url: str
+    password: str
+    """The scientist's, for another process that asks under the same name."""
 
 
 @contextmanager
@@ -45,9 +49,9 @@ def running_grid(nodes: Mapping[str, Settings]) -> Iterator[RunningGrid]:
             "all nodes to join the gateway",
         )
         password = secrets.token_urlsafe(18)
-        head.users.add("dana", password)
-        scientist = stack.enter_context(gw.network(gateway.url, username="dana", password=password))
-        yield RunningGrid(processes, owners, scientist)
+        head.users.add(SCIENTIST, password)
+        scientist = stack.enter_context(gw.network(gateway.url, username=SCIENTIST, password=password))
+        yield RunningGrid(processes, owners, scientist, gateway.url, password)
 
 
 @contextmanager
@@ -83,7 +87,7 @@ def _join(server: Server, gateway_url: str, head: GatewayClient) -> NodeClient:
     owner = _own(server)
     owner.join(gateway_url)
     head.approve(server.name, owner=f"owner of {server.name}")
-    owner.admit("dana@grid", role="data_scientist")
+    owner.admit(f"{SCIENTIST}@grid", role="data_scientist")
     return owner
 
 

@@ -37,6 +37,7 @@ class Options:
     threads: int = 1
     nodes: int = 2
     datasets: int = 100
+    queries: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class Result:
 
     case: Line
     measured: Line
+    brief: tuple[str, ...] = ()
+    """Where there are many cases: the fields that a table has room for, one row a case."""
 
 
 def seconds_a_call(action: Callable[[], object], repeat: int, at_least_s: float = 0.02) -> list[float]:

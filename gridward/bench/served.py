@@ -86,9 +86,9 @@ def ask(network: Network, options: Options) -> Line:
     """
     program = compile_plan(network.plan, batch=options.batch, parties=options.parties)
     ahead = options.batch == 1
-    settings = _settings(options, options.repeat + 1 if ahead else 0)
+    settings = settings_of(options.parties, options.repeat + 1 if ahead else 0)
     with cores.thread_pools(options.threads), running_grid(settings) as grid:
-        _serve(grid, network, options.parties)
+        serve(grid, network, options.parties)
         if ahead:
             _stock_up(grid, network, options)
         _pin(grid, options)
@@ -120,16 +120,18 @@ def party_name(at: int) -> str:
     return f"party-{at}"
 
 
-def _settings(options: Options, bundles_ahead: int) -> dict[str, dict[str, object]]:
+def settings_of(parties: int, bundles_ahead: int) -> dict[str, dict[str, object]]:
+    """Give the settings of a host, a provider and ``parties``."""
     party = {"offer_party": True, "bundles_ahead": bundles_ahead, "party_timeout_s": 300}
     return {
         "host": {},
         "provider": {"offer_provider": True, "bundles_waiting": 10_000},
-        **{party_name(at): dict(party) for at in range(options.parties)},
+        **{party_name(at): dict(party) for at in range(parties)},
     }
 
 
-def _serve(grid: RunningGrid, network: Network, parties: int) -> None:
+def serve(grid: RunningGrid, network: Network, parties: int) -> None:
+    """Serve the network encrypted, and wait until it is found."""
     grid.owners["host"].serve_model(
         network.module,
         MODEL,
