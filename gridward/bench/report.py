@@ -47,7 +47,7 @@ def _show_rows(console: Console, bench: str, results: Sequence[Result], machine:
         table.add_column(name.removesuffix("_s").replace("_", " "))
     for result in results:
         cells = dict(_cells(result.case)) | dict(_cells(result.measured))
-        table.add_row(*(in_words(name, cells.get(name, "–"), briefly=True) for name in names))
+        table.add_row(*(in_words(name, cells.get(name, "-"), briefly=True) for name in names))
     console.print(f"[bold]{bench}[/], medians", highlight=False)
     console.print(table)
     _show_machine(console, machine)
