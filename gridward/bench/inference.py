@@ -48,7 +48,7 @@ def _case(options: Options) -> Line:
     else:
         case |= cores.as_line(options.parties, options.threads)
     conditions = CONDITIONS[options.network]
-    how = "in the link between parties" if options.link in LOCAL else "between namespaces"
+    how = "in the link between parties" if options.link in LOCAL else "by a relay between network namespaces"
     return case | {"network": conditions.as_line(how) if conditions else "this machine"}
 
 

@@ -24,6 +24,7 @@ from gridward.bench.measure import (
     timed,
 )
 from gridward.bench.networks import Network
+from gridward.bench.shaping import CONDITIONS
 from gridward.core.schemas.deployments import DeploymentDocument, DeploymentOut
 from gridward.core.smpc.bundles import BundlePool
 from gridward.core.smpc.compile import compile_plan
@@ -86,8 +87,9 @@ def ask(network: Network, options: Options) -> Line:
     """
     program = compile_plan(network.plan, batch=options.batch, parties=options.parties)
     ahead = options.batch == 1
+    conditions = CONDITIONS[options.network]
     settings = settings_of(options.parties, options.repeat + 1 if ahead else 0)
-    with cores.thread_pools(options.threads), running_grid(settings) as grid:
+    with cores.thread_pools(options.threads), running_grid(settings, conditions) as grid:
         serve(grid, network, options.parties)
         if ahead:
             _stock_up(grid, network, options)

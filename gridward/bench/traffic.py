@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from gridward.bench.namespaces import inside
+
 _OWNER: Final = re.compile(r"pid=(\d+)")
 _SENT: Final = re.compile(r"\bbytes_sent:(\d+)")
 
@@ -50,15 +52,16 @@ def between(found: Sequence[Connection], pids: Sequence[int]) -> dict[tuple[int,
 
 def seen(pids: Sequence[int]) -> dict[tuple[int, str, str], int]:
     """Look now; empty where the system shows no connection between these processes."""
-    return between(listed(), pids)
+    return between([one for pid in pids for one in listed(pid)], pids)
 
 
-def listed() -> list[Connection]:
-    """List all connections of this machine; none where it has no `ss`."""
+def listed(pid: int) -> list[Connection]:
+    """List all connections where a process runs, which may be another namespace; none without `ss`."""
     tool = shutil.which("ss")
     if tool is None:
         return []
-    shown = subprocess.run([tool, "-tinpH"], capture_output=True, text=True, check=True)  # noqa: S603 (constant)
+    command = [*inside(pid), tool, "-tinpH"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True)  # noqa: S603 (no words of others)
     return connections(shown.stdout)
 
 

@@ -34,9 +34,8 @@ class Measuring:
     def __call__(self, network: Network, named: Line, options: Options) -> Result:
         self.asked.append(options)
         bare: Line = {"protocol_s": spread(0.002), "load_s": spread(0.001)}
-        return Result(
-            named | {"batch": options.batch}, bare if options.link == "sockets" else measured(0.004)
-        )
+        told = bare if options.link == "sockets" else measured(0.004)
+        return Result(named | {"batch": options.batch}, told)
 
 
 def test_a_goal_is_compared_by_the_median_of_what_a_user_sees() -> None:

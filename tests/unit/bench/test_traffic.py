@@ -51,5 +51,9 @@ def test_the_kernel_counts_what_is_sent() -> None:
         with theirs:
             ours.sendall(bytes(1234))
             theirs.recv(4096)
-            here = [one for one in traffic.listed() if one.pid == os.getpid() and one.sent_bytes == 1234]
+            here = [
+                one
+                for one in traffic.listed(os.getpid())
+                if one.pid == os.getpid() and one.sent_bytes == 1234
+            ]
     assert len(here) == 1
