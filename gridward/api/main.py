@@ -13,9 +13,12 @@ from starlette.concurrency import run_in_threadpool
 from gridward.api import queries, storage
 from gridward.api.hearts import Hearts
 from gridward.api.node import Node
+from gridward.api.parties.budget import Budget
 from gridward.api.parties.calls import Calls
+from gridward.api.parties.offline import Offline
 from gridward.api.parties.room import Room
 from gridward.api.routes import (
+    bundles,
     computations,
     datasets,
     deployments,
@@ -29,6 +32,7 @@ from gridward.api.routes import (
     uploads,
 )
 from gridward.api.routes import node as node_routes
+from gridward.api.services.bundles import resume_bundles
 from gridward.api.services.trainings import mark_interrupted
 from gridward.api.services.uploads import expire
 from gridward.api.tables.accounts import ACCOUNT_TABLES
@@ -60,6 +64,7 @@ ROUTERS: Final = (
     deployments.router,
     parties.router,
     provider.router,
+    bundles.router,
     secure_sums.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
@@ -121,6 +126,7 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         trainings=TrainingRuns(settings, workers),
         calls=Calls(keys, httpx2.Client(trust_env=False), clock),
         room=Room(),
+        offline=Offline(Budget(settings.bundles_bytes)),
         clock=clock,
     )
 
@@ -130,6 +136,7 @@ def _begin(node: Node, hearts: Hearts) -> None:
     swept = storage.sweep(node)
     if swept:
         _log.info("removed %d files that a crash left behind", swept)
+    resume_bundles(node)
     with node.database.read() as db:
         urls = {row.gateway_url for row in queries.memberships(db)}
     if node.settings.gateway_url is not None:
@@ -144,6 +151,7 @@ def close_node(node: Node) -> None:
     node.trainings.stop()
     mark_interrupted(node)
     node.room.close()
+    node.offline.close()
     node.calls.client.close()
     node.database.close()
     node.claimed.close()

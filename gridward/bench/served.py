@@ -26,7 +26,7 @@ from gridward.bench.measure import (
 from gridward.bench.networks import Network
 from gridward.bench.shaping import CONDITIONS
 from gridward.core.schemas.deployments import DeploymentDocument, DeploymentOut
-from gridward.core.smpc.bundles import BundlePool
+from gridward.core.smpc.bundles import join_pool
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.dealer import Dealer
 from gridward.core.smpc.deployment import DeployedModel
@@ -38,6 +38,7 @@ from gridward.core.smpc.program import Program
 from gridward.server.keys import load
 
 MODEL: Final = "measured"
+POOL_BYTES: Final = 1 << 36
 SOCKET_SLACK: Final = 0.02
 FRAMING_BYTES: Final = 64
 """At most what WebSocket or TLS, and the length of a frame, add to one message."""
@@ -81,18 +82,15 @@ class Offline:
 def ask(network: Network, options: Options) -> Line:
     """Serve the network encrypted and ask it.
 
-    One row: parties fetch bundles ahead, as nodes do. Here they do so before the counted queries, and are
-    then started anew to fetch none meanwhile: ``online_s`` has no dealing in it. Several rows: nodes deal
-    when asked, so ``online_s`` contains ``fetch_s``.
+    Parties fetch bundles ahead, as nodes do. Here they do so before the counted queries, and are then started
+    anew to fetch none meanwhile: ``online_s`` has no dealing in it.
     """
     program = compile_plan(network.plan, batch=options.batch, parties=options.parties)
-    ahead = options.batch == 1
     conditions = CONDITIONS[options.network]
-    settings = settings_of(options.parties, options.repeat + 1 if ahead else 0)
+    settings = settings_of(options.parties, options.repeat + 1)
     with cores.thread_pools(options.threads), running_grid(settings, conditions) as grid:
         serve(grid, network, options.parties)
-        if ahead:
-            _stock_up(grid, network, options)
+        _stock_up(grid, network, options)
         _pin(grid, options)
         starts = _sizes(grid, options.parties, rss_bytes_of)
         asked = _ask(grid, network, program, options)
@@ -102,7 +100,6 @@ def ask(network: Network, options: Options) -> Line:
     return {
         "online_s": summary(asked.seconds[1:]),
         **offline.as_line(),
-        "bundles": "fetched ahead" if ahead else "dealt while the client waits",
         "rounds": asked.rounds,
         "online_bytes_per_party": asked.sent_bytes // options.parties,
         "socket_bytes_per_party": asked.socket_bytes or "not counted: links do not outlive a query",
@@ -124,10 +121,15 @@ def party_name(at: int) -> str:
 
 def settings_of(parties: int, bundles_ahead: int) -> dict[str, dict[str, object]]:
     """Give the settings of a host, a provider and ``parties``."""
-    party = {"offer_party": True, "bundles_ahead": bundles_ahead, "party_timeout_s": 300}
+    party = {
+        "offer_party": True,
+        "bundles_ahead": bundles_ahead,
+        "bundles_ahead_bytes": POOL_BYTES,
+        "party_timeout_s": 300,
+    }
     return {
         "host": {},
-        "provider": {"offer_provider": True, "bundles_waiting": 10_000},
+        "provider": {"offer_provider": True, "bundles_waiting": 10_000, "bundles_dealt_ahead": 0},
         **{party_name(at): dict(party) for at in range(parties)},
     }
 
@@ -157,14 +159,17 @@ def _is_found(grid: RunningGrid) -> bool:
 def _stock_up(grid: RunningGrid, network: Network, options: Options) -> None:
     """Ask once, which makes the parties fetch enough bundles; then have them fetch no more."""
     count = options.repeat + 1
-    grid.scientist.ask_encrypted(MODEL, network.inputs(1, seed=0))
+    grid.scientist.ask_encrypted(MODEL, network.inputs(options.batch, seed=0))
     servers = [grid.servers[party_name(at)] for at in range(options.parties)]
     pools = [
-        BundlePool(folder)
+        join_pool(folder)
         for server in servers
         for folder in (server.folder / "data" / "parties").glob("*/bundles")
     ]
-    wait_until(lambda: min(pool.left for pool in pools) >= count, f"{count} bundles at every party")
+    wait_until(
+        lambda: min(len(pool.held().get(options.batch, {})) for pool in pools) >= count,
+        f"{count} bundles at every party",
+    )
     for server in servers:
         server.stop()
         server.environment["GRIDWARD_BUNDLES_AHEAD"] = "0"

@@ -124,12 +124,39 @@ class NodeSettings(ServerSettings):
         default=16, ge=0, description="Trainings that may wait for a worker; more are refused."
     )
     bundles_ahead: int = Field(
-        default=4, ge=0, description="Bundles that a party fetches ahead for each encrypted model."
+        default=8,
+        ge=0,
+        le=512,
+        description="Bundles that a party fetches ahead for each encrypted model and batch size in use.",
+    )
+    bundles_ahead_bytes: int = Field(
+        default=2 * GIBIBYTE,
+        ge=0,
+        description="Most bytes that a party keeps ahead of queries for one encrypted model; "
+        "at least one bundle of a batch size in use is kept.",
+    )
+    bundles_dealt_ahead: int = Field(
+        default=8,
+        ge=0,
+        le=512,
+        description="Bundles that a crypto provider deals ahead for each encrypted model and batch size "
+        "in use.",
     )
     bundles_waiting: int = Field(
         default=256,
         ge=1,
-        description="Bundles that a crypto provider keeps for parties that have not fetched.",
+        description="Bundles of one encrypted model that a crypto provider keeps for parties that have not "
+        "fetched.",
+    )
+    bundles_bytes: int = Field(
+        default=16 * GIBIBYTE,
+        ge=MEBIBYTE,
+        description="Most bytes of bundles that a crypto provider keeps; dealt ahead is half of it at most.",
+    )
+    deployments_proposed: int = Field(
+        default=32,
+        ge=1,
+        description="Encrypted models of one host that may be proposed here and not ready yet.",
     )
     queries_at_once: int = Field(
         default=4, ge=1, description="Encrypted queries that a party computes at the same time; more wait."

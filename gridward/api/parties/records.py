@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from gridward.api import queries
 from gridward.api.node import Node
@@ -73,6 +73,8 @@ def remember(
     """
     stored = document.model_dump(mode="json", by_alias=True)
     known = db.get(Deployment, document.id)
+    if known is None and role is not Role.HOST:
+        _require_room(node, db, document)
     if known is not None:
         if known.state == DeploymentState.CLOSED:
             raise ConflictError(f"deployment {document.id} has ended here; propose it under another id")
@@ -93,6 +95,36 @@ def remember(
         )
     )
     log(node, db, created_by, f"deployment.{role.value}.accept", document.id)
+
+
+def _require_room(node: Node, db: Session, document: DeploymentDocument) -> None:
+    """Refuse a host that leaves too many deployments here as proposals."""
+    rows = select(func.count()).where(
+        col(Deployment.host_id) == document.host.node_id,
+        col(Deployment.state) == DeploymentState.PROPOSED.value,
+        col(Deployment.role) != Role.HOST.value,
+    )
+    if db.exec(rows).one() >= node.settings.deployments_proposed:
+        raise DeploymentRefusedError(
+            f"{document.host.name} has {node.settings.deployments_proposed} deployments at "
+            f"{node.settings.name} that are proposed and not ready; make some ready or withdraw them"
+        )
+
+
+def of_role(node: Node, role: Role) -> list[Record]:
+    """List the deployments in which this node has a role and that have not ended, oldest first."""
+    with node.database.read() as db:
+        rows = select(Deployment).where(
+            col(Deployment.role) == role.value, col(Deployment.state) != DeploymentState.CLOSED.value
+        )
+        return [record_of(row) for row in db.exec(rows.order_by(col(Deployment.created_at))).all()]
+
+
+def unburied(node: Node) -> list[str]:
+    """List the deployments that were closed here and not wiped to the end."""
+    with node.database.read() as db:
+        rows = select(Deployment).where(col(Deployment.state) == DeploymentState.CLOSED.value)
+        return [row.id for row in db.exec(rows).all() if row.document]
 
 
 def set_state(node: Node, deployment_id: str, state: DeploymentState, actor: str) -> None:

@@ -33,21 +33,35 @@ class Cache(Generic[Key, Value]):
     def __init__(self, size: int) -> None:
         self._size = size
         self._values: OrderedDict[Key, Value] = OrderedDict()
+        self._making: dict[Key, threading.Lock] = {}
+        self._drops = 0
         self._lock = threading.Lock()
 
     def get(self, key: Key, make: Callable[[], Value]) -> Value:
-        """Return a value, making it if it is not here; others wait while it is made."""
+        """Return a value, making it if it is not here; who wants the same one waits, others do not."""
         with self._lock:
-            if key not in self._values:
-                self._values[key] = make()
+            if key in self._values:
+                self._values.move_to_end(key)
+                return self._values[key]
+            making = self._making.setdefault(key, threading.Lock())
+        with making:
+            with self._lock:
+                if key in self._values:
+                    return self._values[key]
+                drops = self._drops
+            value = make()
+            with self._lock:
+                if drops == self._drops:  # else it may be of what was dropped meanwhile
+                    self._values[key] = value
                 while len(self._values) > self._size:
                     self._values.popitem(last=False)
-            self._values.move_to_end(key)
-            return self._values[key]
+                self._making.pop(key, None)
+            return value
 
     def drop(self, keeps: Callable[[Key], bool]) -> None:
         """Forget every value whose key ``keeps`` denies."""
         with self._lock:
+            self._drops += 1
             for key in [key for key in self._values if not keeps(key)]:
                 del self._values[key]
 

@@ -201,15 +201,6 @@ class QueryAnswer(BaseModel):
         return _decoded(self.sealed)
 
 
-class BundleIn(BaseModel):
-    """A party asks the provider for its packet of one bundle."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    batch: int = Field(ge=1, le=1024, json_schema_extra={"format": "int32"})
-    serial: int = Field(ge=0, lt=2**53, json_schema_extra={"format": "int64"})
-
-
 def _decoded(text: str) -> bytes:
     try:
         return b64decode(text, validate=True)

@@ -224,7 +224,23 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "Acceptance": {"program_digest": _DIGEST},
     "ActivationIn": {"measured_error": 0.00002},
     "ApprovalIn": {"approved": True, "owner": "St. Mary Hospital"},
-    "BundleIn": {"batch": 1, "serial": 0},
+    "BundlesHad": {"batch": 1, "serials": [0, 1, 2, 3]},
+    "BundlesIn": {"batch": 1, "serial": 0, "count": 4},
+    "BundlesOut": {
+        "dealt": [
+            {
+                "deployment_id": "0123456789abcdef0123456789abcdef",
+                "model_id": "diagnosis",
+                "host": "company",
+                "parties": [
+                    {"party": "hospital", "bundles": 12, "packet_bytes": 4992},
+                    {"party": "public", "bundles": 12, "packet_bytes": 4992},
+                ],
+                "shelf": [{"batch": 1, "ahead": 8, "asked": 0, "waiting_bytes": 3328}],
+            }
+        ],
+        "held": [],
+    },
     "CatalogueIn": {"entries": [_ENTRY]},
     "ComputationIn": {
         "plan": _MEAN_PLAN,

@@ -80,6 +80,11 @@ class Dealer:
             for slot in program.setup_manifest
         }
 
+    @property
+    def bundle_bytes(self) -> int:
+        """The bytes of all packets of one query together."""
+        return self._program.costs.dealer_bytes
+
     def deal_setup(self) -> list[bytes]:
         """Make one packet a party: a seed that expands to its share of the masks B. Always the same bytes."""
         return [
@@ -87,14 +92,16 @@ class Dealer:
             for party, seed in enumerate(self._seeds)
         ]
 
-    def deal_query(self, entropy: Entropy, corrected_party: int) -> list[bytes]:
+    def deal_query(self, entropy: Entropy, corrected_party: int, name: bytes = b"") -> list[bytes]:
         """Make one packet a party for one query; ``corrected_party`` gets the corrections, rotate it.
+
+        The serial begins with ``name``, at most 8 bytes: see ``packets.name_bundle``.
 
         Security: a packet holds a seed of fresh entropy, and words masked by the other parties' seeds; any
         n - 1 packets say nothing of the masks of the last party.
         Cost: ``program.costs.dealer_bytes`` together.
         """
-        serial = entropy(NAME_BYTES)
+        serial = name + entropy(NAME_BYTES - len(name))
         seeds = [entropy(KEY_BYTES) for _ in range(self._program.parties)]
         sums = sums_of_draws(self._program, seeds)
         dealing = Dealing(self._program, self._kernels, self._weights, sums)

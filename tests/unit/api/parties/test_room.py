@@ -1,9 +1,11 @@
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
 from gridward.api.parties.grants import Grant, Purpose
-from gridward.api.parties.room import OpenQuery, Room
+from gridward.api.parties.room import Cache, OpenQuery, Room
 from gridward.core.errors import AuthorizationError, ConflictError, ObjectNotFoundError
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.kernels import cpu
@@ -44,3 +46,51 @@ def test_a_query_answers_to_the_grant_that_opened_it_alone(other: dict[str, str 
     with pytest.raises(ConflictError):
         room.open(query(forged))
     assert room.take(GRANT) is ours
+
+
+def test_a_value_that_is_slow_to_make_holds_up_those_who_want_it_and_nobody_else() -> None:
+    cache: Cache[str, int] = Cache(2)
+    begun, go_on, made = threading.Event(), threading.Event(), []
+
+    def slow() -> int:
+        begun.set()
+        assert go_on.wait(20)
+        made.append("slow")
+        return 1
+
+    with ThreadPoolExecutor(2) as pool:
+        asked = [pool.submit(cache.get, "slow", slow) for _ in range(2)]
+        assert begun.wait(20)
+        assert cache.get("quick", lambda: 2) == 2
+        go_on.set()
+        assert [one.result(20) for one in asked] == [1, 1]
+    assert made == ["slow"]
+
+
+def test_a_value_dropped_while_it_is_made_is_not_kept() -> None:
+    cache: Cache[str, int] = Cache(2)
+
+    def made_too_late() -> int:
+        cache.drop(lambda key: key != "ended")
+        return 1
+
+    assert cache.get("ended", made_too_late) == 1
+    assert cache.get("ended", lambda: 2) == 2
+
+
+def test_a_value_that_cannot_be_made_is_tried_again() -> None:
+    cache: Cache[str, int] = Cache(2)
+
+    def broken() -> int:
+        raise ValueError("no")
+
+    with pytest.raises(ValueError, match="no"):
+        cache.get("key", broken)
+    assert cache.get("key", lambda: 3) == 3
+
+
+def test_the_values_used_last_are_kept() -> None:
+    cache: Cache[int, int] = Cache(2)
+    for key in (1, 2, 1, 3):
+        cache.get(key, lambda key=key: key)
+    assert [cache.get(key, lambda: -1) for key in (1, 3, 2)] == [1, 3, -1]

@@ -59,9 +59,9 @@ def test_the_draws_of_a_seed_are_frozen() -> None:
 
 
 def test_what_seals_are_bound_to_is_frozen() -> None:
-    assert [setup("d", 1), bundle("d", 1, 2, 3), parameters("d", 1), subkey("q", 1), answer("q", 1)] == [
+    assert [setup("d", 1), bundle("d", 1, 2, 3, 4), parameters("d", 1), subkey("q", 1), answer("q", 1)] == [
         "gridward/setup/d/1",
-        "gridward/bundle/d/1/2/3",
+        "gridward/bundle/d/1/2/3/4",
         "gridward/parameters/d/1",
         "gridward/subkey/q/1",
         "gridward/answer/q/1",
