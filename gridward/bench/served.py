@@ -87,7 +87,7 @@ def ask(network: Network, options: Options) -> Line:
     """
     program = compile_plan(network.plan, batch=options.batch, parties=options.parties)
     conditions = CONDITIONS[options.network]
-    settings = settings_of(options.parties, options.repeat + 1)
+    settings = settings_of(options.parties, options.repeat + 2)
     with cores.thread_pools(options.threads), running_grid(settings, conditions) as grid:
         serve(grid, network, options.parties)
         _stock_up(grid, network, options)
@@ -157,7 +157,7 @@ def _is_found(grid: RunningGrid) -> bool:
 
 
 def _stock_up(grid: RunningGrid, network: Network, options: Options) -> None:
-    """Ask once, which makes the parties fetch enough bundles; then have them fetch no more."""
+    """Ask once, which makes the parties fetch enough bundles, one of which it may use; then no more."""
     count = options.repeat + 1
     grid.scientist.ask_encrypted(MODEL, network.inputs(options.batch, seed=0))
     servers = [grid.servers[party_name(at)] for at in range(options.parties)]
