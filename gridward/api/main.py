@@ -1,6 +1,7 @@
 """The node's app: `create_app` wires its parts; uvicorn calls it as a factory."""
 
 import logging
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,6 +13,9 @@ from starlette.concurrency import run_in_threadpool
 
 from gridward.api import queries, storage
 from gridward.api.hearts import Hearts
+from gridward.api.lanes.accept import authenticate
+from gridward.api.lanes.listener import LaneListener
+from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
 from gridward.api.parties.budget import Budget
 from gridward.api.parties.calls import Calls
@@ -113,7 +117,7 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
     )
     database.migrate(MIGRATIONS)
     workers = Workers(settings)
-    return Node(
+    node = Node(
         settings=settings,
         claimed=claimed,
         keys=keys,
@@ -128,6 +132,23 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         room=Room(),
         offline=Offline(Budget(settings.bundles_bytes)),
         clock=clock,
+    )
+    if settings.lane_port is not None:
+        node.room.listener = _listener(node, settings.lane_port)
+        node.room.listener.start()
+    return node
+
+
+def _listener(node: Node, port: int) -> LaneListener:
+    """Take direct connections of parties on a port of their own."""
+    family = socket.AF_INET6 if ":" in node.settings.host else socket.AF_INET
+    listener = socket.create_server((node.settings.host, port), family=family, backlog=64)
+    return LaneListener(
+        listener,
+        server_context(node.keys.sign_key, node.settings.data_dir, node.clock()),
+        partial(authenticate, node),
+        node.room.switchboard,
+        node.settings.party_timeout_s,
     )
 
 

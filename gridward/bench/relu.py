@@ -11,7 +11,7 @@ from gridward.bench.mesh import Mesh, phases
 from gridward.bench.networks import SEED, of_module
 from gridward.core.smpc.compile import compile_plan
 
-ELEMENTS: Final = (1_024, 4_704, 65_536)
+ELEMENTS: Final = (1_024, 4_704, 65_536, 1_000_000)
 """A small layer, the first layer of LeNet for one image, and one of a batch."""
 
 

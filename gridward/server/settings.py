@@ -166,6 +166,13 @@ class NodeSettings(ServerSettings):
         ge=MEBIBYTE,
         description="Most correlations of one encrypted query that a party or provider holds, bytes.",
     )
+    lane_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="TCP port of direct TLS connections between parties, 0 for a free one. "
+        "Unset: none, parties meet over WebSockets on `port`.",
+    )
     party_timeout_s: float = Field(
         default=30, gt=0, description="Longest wait of a party for another within a round, seconds."
     )

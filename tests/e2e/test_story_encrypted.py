@@ -158,11 +158,11 @@ def test_a_grant_of_one_query_opens_nothing_else(dana: gw.GatewayClient, net: nn
     ask = {"batch": 1, "seal_key": "A" * 42 + "E"}
     first, second = (host.send("POST", "/v1/models/net/queries", body=ask).json() for _ in range(2))
     grant = first["grants"][0]
-    path = f"{grant['url']}/v1/parties/deployments/{first['deployment']['id']}"
+    path = f"{grant['url']}/v1/parties/deployments/{first['deployment_id']}"
     headers = {"Authorization": f"Bearer {grant['token']}"}
     assert httpx2.post(f"{path}/queries/{second['id']}", headers=headers).status_code == 403
     assert httpx2.put(f"{path}/parameters", content=b"x", headers=headers).status_code == 403
-    other = first["grants"][1]["url"] + f"/v1/parties/deployments/{first['deployment']['id']}"
+    other = first["grants"][1]["url"] + f"/v1/parties/deployments/{first['deployment_id']}"
     assert httpx2.post(f"{other}/queries/{first['id']}", headers=headers).status_code == 401
     assert httpx2.delete(path, headers=headers).status_code in (401, 403, 404)
 
@@ -173,7 +173,7 @@ def test_a_party_killed_between_spend_and_use_never_uses_the_bundle_again(
     host = dana.model_node("net").transport
     query = host.send("POST", "/v1/models/net/queries", body={"batch": 1, "seal_key": "A" * 42 + "E"}).json()
     grant = query["grants"][0]
-    path = f"{grant['url']}/v1/parties/deployments/{query['deployment']['id']}/queries/{query['id']}"
+    path = f"{grant['url']}/v1/parties/deployments/{query['deployment_id']}/queries/{query['id']}"
     headers = {"Authorization": f"Bearer {grant['token']}"}
     assert httpx2.post(path, headers=headers, timeout=30).status_code == 201
     hospital = grid.nodes["hospital"]

@@ -14,7 +14,7 @@ from typing import Final
 from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.calls import Peer
-from gridward.api.parties.records import Record, Role
+from gridward.api.parties.roles import Record, Role
 from gridward.core.errors import (
     ConflictError,
     EmptyCryptoPrimitiveStoreError,
@@ -25,6 +25,7 @@ from gridward.core.errors import (
 )
 from gridward.core.schemas.bundles import BUNDLES_AT_ONCE, BundlesHad, BundlesIn
 from gridward.core.smpc.bundles import BundlePool, open_pool
+from gridward.core.smpc.ledger import Total
 from gridward.core.smpc.packets import named_bundle
 from gridward.core.smpc.pieces import PIECE_BYTES, Piece, read_pieces
 
@@ -47,7 +48,7 @@ def take_bundle(node: Node, record: Record, batch: int, number: int) -> bytes:
     be reached; or the provider's refusal.
     """
     pool = pool_of(node, record)
-    if not pool.holds(batch, number) and not pool.was_spent(batch, number):
+    if not pool.knows(batch, number):
         try:
             _fetch(node, record, batch, [number])
         except NodeUnreachableError as why:
@@ -95,8 +96,8 @@ def _refill(node: Node, record: Record, batch: int, start: int) -> None:
     """Fetch what is missing once half of the stock is used; after trouble again, later each time."""
     failures = node.offline.failures
     try:
-        for numbers in _runs(_missing(node, pool_of(node, record), batch, start)):
-            _fetch(node, record, batch, numbers)
+        while missing := _missing(node, record, batch, start):
+            _fetch(node, record, batch, next(_runs(missing)))
         failures.pop(record.id, None)
     except ObjectNotFoundError:
         failures.pop(record.id, None)  # it ended, here or at the provider
@@ -107,19 +108,25 @@ def _refill(node: Node, record: Record, batch: int, start: int) -> None:
         _refill_soon(node, record, batch, start, pause_s)
 
 
-def _missing(node: Node, pool: BundlePool, batch: int, start: int) -> list[int]:
-    """Name the next numbers to fetch; none while more than half of the stock is there."""
-    held = pool.held()
+def _missing(node: Node, record: Record, batch: int, start: int) -> list[int]:
+    """Name the next numbers to fetch; none while more than half of the stock is there, or it has its bytes.
+
+    Of a batch size that is new, one bundle with corrections for each party tells how large they are.
+    """
+    pool = pool_of(node, record)
+    held, spent = pool.held(), pool.spent().get(batch, Total())
     here = held.get(batch, {})
     first = max(start, pool.ledger.nexts().get(batch, 0))
     wanted = range(first, first + node.settings.bundles_ahead)
     missing = [number for number in wanted if number not in here]
     if 2 * len(missing) < len(wanted):
         return []
+    parties = len(record.document.parties)
+    if not here and spent.count < parties:
+        return missing[:parties]
+    each = max(here.values(), default=-(-spent.amount // max(spent.count, 1)))
     room = node.settings.bundles_ahead_bytes - sum(sum(sizes.values()) for sizes in held.values())
-    each = max(here.values(), default=0)
-    fits = max(room // each, 0) if each else len(missing)
-    return missing[: max(fits, int(len(missing) == len(wanted)))]
+    return missing[: max(room // each, 0 if here else 1)]
 
 
 def _runs(numbers: Sequence[int]) -> Iterator[list[int]]:
@@ -139,7 +146,7 @@ def _fetch(node: Node, record: Record, batch: int, numbers: Sequence[int]) -> No
         with node.room.fetching(record.id):
             records.find(node, record.id, Role.PARTY)  # may have been withdrawn meanwhile
             pool = pool_of(node, record)
-            waiting = [number for number in waiting if not pool.holds(batch, number)]
+            waiting = [number for number in waiting if not pool.knows(batch, number)]
             if not waiting:
                 return
             before = pool.drafted(batch, waiting[0])

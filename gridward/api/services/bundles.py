@@ -8,7 +8,7 @@ from typing import Final
 from gridward.api.node import Node
 from gridward.api.parties import records, stock
 from gridward.api.parties.dealt import wipe_folder
-from gridward.api.parties.records import Record, Role
+from gridward.api.parties.roles import Record, Role
 from gridward.api.services import provider
 from gridward.core.errors import GridError
 from gridward.core.schemas.bundles import BundlesOut, DealtOut, HeldOut, PartyAccount, ShelfOut, StockOut

@@ -13,7 +13,7 @@ from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.dealt import replace_durably, wipe_folder
 from gridward.api.parties.documents import compile_within
-from gridward.api.parties.records import Record, Role
+from gridward.api.parties.roles import Record, Role
 from gridward.api.parties.shelf import Bundle, Shelf
 from gridward.core.errors import DeploymentRefusedError, GridError, InvalidInputError, ObjectNotFoundError
 from gridward.core.schemas.bundles import BundlesHad, BundlesIn

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -116,8 +117,11 @@ class BundlePool:
         return packet
 
     def discard(self, batch: int, number: int) -> None:
-        """Spend a packet without use, for instance because nobody will ask for it any more."""
-        self.take(batch, number)
+        """Spend a packet without use, because nobody will ask for it; one that is gone is no trouble."""
+        held = self._held(batch, number)
+        with suppress(FileNotFoundError):
+            if self.ledger.add(batch, number, held.stat().st_size):
+                held.rename(self._spent / held.name)
 
     def sweep(self) -> None:
         """Wipe the packets that were given out; to be called soon after each ``take``, beside the query."""
@@ -127,6 +131,10 @@ class BundlePool:
     def holds(self, batch: int, number: int) -> bool:
         """Say whether a packet is here and not spent."""
         return self._held(batch, number).exists() and not self.was_spent(batch, number)
+
+    def knows(self, batch: int, number: int) -> bool:
+        """Say whether a packet is here or was spent."""
+        return self._held(batch, number).exists() or self.was_spent(batch, number)
 
     def was_spent(self, batch: int, number: int) -> bool:
         """Say whether a packet was given out, or counts as such."""

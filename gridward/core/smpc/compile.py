@@ -12,6 +12,7 @@ from gridward.core.smpc.gate import Input, Output, Shape
 from gridward.core.smpc.lowering import (
     Arguments,
     Lowering,
+    MaxForm,
     Missing,
     Public,
     Secret,
@@ -34,12 +35,14 @@ def compile_plan(
     fraction_bits: int = 16,
     width: int = 32,
     levels: int = 2,
+    maxima: MaxForm = MaxForm.FITTING,
 ) -> Program:
     """Compile an inference plan for ``batch`` rows and 2 to 5 parties; equal arguments give equal digests.
 
     Every value v of the computation must satisfy |v| < 2^(width - 1 - fraction_bits): the compiler cannot see
     values, and a larger one gives a wrong answer. ``levels`` 1 compares in one round fewer than 2, at about
-    twice the dealer's bytes. Weights of products are parameters; the plan has one data input.
+    twice the dealer's bytes. ``maxima`` says how the largest of several is found: in pairs takes fewer rounds
+    and more comparisons. Weights of products are parameters; the plan has one data input.
 
     Raises ``PlanRejectedError`` naming every step that has no encrypted meaning, and ``ValueError`` for
     numbers out of range.
@@ -50,7 +53,7 @@ def compile_plan(
         for item in plan.inputs
         if item.role in (Role.PARAM, Role.STATE)
     }
-    low = Lowering(batch, fraction_bits, width, levels, shapes, _exposed(plan))
+    low = Lowering(batch, fraction_bits, width, levels, shapes, maxima, _exposed(plan), _readers(plan))
     data = _place_inputs(plan, low)
     faults = [fault for number, step in enumerate(plan.steps) if (fault := _lower(low, number, step))]
     output = _place_output(plan, low, faults)
@@ -90,6 +93,17 @@ def _exposed(plan: Plan) -> frozenset[str]:
         if step.op not in PRODUCTS and not names.isdisjoint(step.out):
             names.update(argument.name for argument in step.args if isinstance(argument, Ref))
     return frozenset(names)
+
+
+def _readers(plan: Plan) -> dict[str, list[Step | None]]:
+    """Name the steps that read each value; None stands for the client."""
+    readers: dict[str, list[Step | None]] = {}
+    for step in plan.steps:
+        for name in set(_references(step)):
+            readers.setdefault(name, []).append(step)
+    for output in plan.outputs:
+        readers.setdefault(output.ref, []).append(None)
+    return readers
 
 
 def _place_inputs(plan: Plan, low: Lowering) -> Port:

@@ -13,6 +13,7 @@ from gridward.core.smpc.gate import (
     Convolution,
     Gate,
     Input,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyMatrices,
@@ -20,15 +21,19 @@ from gridward.core.smpc.gate import (
     Open,
     Output,
     PairMax,
+    PairsMax,
+    Piecewise,
     Relu,
     Shape,
     Square,
     Truncate,
     TruncateFaithful,
 )
+from gridward.core.smpc.pairing import Pairing, plan_pairing
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Form, Parameter, Register, Slot, SlotKind
 from gridward.core.smpc.ring import packed_bytes
+from gridward.core.smpc.tabulation import tabulate
 
 SlotArray: TypeAlias = NDArray[np.unsignedinteger]
 Key: TypeAlias = tuple[int, str]
@@ -39,13 +44,16 @@ Need: TypeAlias = tuple[str, Shape, str, SlotKind, bool]
 
 STREAMS_PER_GATE: Final = 1 << 16
 
+SIDES: Final = ("beta_carry0", "beta_carry1")
+"""What a chosen difference of two truncated values takes of their carries."""
+
 
 def holder(bits: int) -> str:
     """Name the smallest unsigned dtype of at least ``bits`` bits."""
     return f"uint{max(8, 1 << (bits - 1).bit_length())}"
 
 
-def compared(gate: Relu | PairMax | TruncateFaithful) -> Comparison:
+def compared(gate: Relu | PairMax | PairsMax | Piecewise | TruncateFaithful) -> Comparison:
     """Give the layout of the comparison inside a gate: on the bits below the sign, or on those cut off."""
     bits = gate.shift if isinstance(gate, TruncateFaithful) else gate.bits - 1
     return plan_comparison(bits, gate.levels)
@@ -59,7 +67,10 @@ def _bits(name: str, rows: int, count: int, corrected: bool) -> Need:
     return name, (rows, packed_bytes(count)), "uint8", SlotKind.XOR, corrected
 
 
-def _comparison(gate: Relu | PairMax | TruncateFaithful, count: int) -> list[Need]:
+def _comparison(
+    gate: Relu | PairMax | PairsMax | Piecewise | TruncateFaithful, count: int, times: int = 1
+) -> list[Need]:
+    """List the tables of ``count`` masks, and what ``times`` as many comparisons with them take."""
     plan = compared(gate)
     tables: list[Need] = [
         (f"block{at}", (count,), holder(1 << bits), SlotKind.XOR, True)
@@ -68,15 +79,55 @@ def _comparison(gate: Relu | PairMax | TruncateFaithful, count: int) -> list[Nee
     merges: list[Need] = []
     for depth, level in enumerate(plan.levels):
         for at, merge in enumerate(level):
-            merges.append(_bits(f"merge{depth}.{at}", merge.variables, count, False))
-            merges.append(_bits(f"products{depth}.{at}", len(merge.products), count, True))
-    return [*tables, *merges, _bits("flip", 1, count, False)]
+            merges.append(_bits(f"merge{depth}.{at}", merge.variables, count * times, False))
+            merges.append(_bits(f"products{depth}.{at}", len(merge.products), count * times, True))
+    return [*tables, *merges]
 
 
-def _select(gate: Relu | PairMax, source: Register, shape: Shape) -> list[Need]:
-    needs = [*_comparison(gate, prod(shape)), _words("beta", shape, True), _words("beta_mask", shape, True)]
+def bends(gate: Piecewise) -> tuple[int, ...]:
+    """List the thresholds at which the slope of some row changes."""
+    places = range(len(gate.thresholds))
+    return tuple(at for at in places if any(row[at][1] != row[at + 1][1] for row in gate.rows))
+
+
+def _piecewise(gate: Piecewise, source: Register) -> list[Need]:
+    count, places = prod(source.shape), len(bends(gate))
+    needs = [
+        *_comparison(gate, count, len(gate.thresholds)),
+        _flip(count * len(gate.thresholds)),
+        _words("beta", (len(gate.thresholds), count), True),
+    ]
+    if places:
+        needs.append(_words("beta_mask", (places, count), True))
+        if source.form is Form.TRUNCATED:
+            needs.append(("beta_carry", (places, count), holder(source.carry_bits), SlotKind.SUM, True))
+    return needs
+
+
+def _look_up(gate: LookUp, shape: Shape) -> list[Need]:
+    wanted, table, count = gate.tabulation, tabulate(gate.tabulation), prod(shape)
+    bits = len(table.columns)
+    apart = len(gate.sources) == 2
+    needs: list[Need] = [
+        ("mask", (2, *shape), "uint64", SlotKind.SUM, False)
+        if apart
+        else ("mask", shape, holder(wanted.argument_bits), SlotKind.SUM, False),
+        ("hot", (count, wanted.words), "uint64", SlotKind.XOR, True),
+        _bits("flips", bits, count, False),
+        _words("beta", (bits, count), True),
+    ]
+    if table.slope_bits:
+        needs += [_words("low", (count,), True), _words("beta_low", (table.slope_bits, count), True)]
+    return needs
+
+
+def _flip(count: int) -> Need:
+    return _bits("flip", 1, count, False)
+
+
+def _select(source: Register, shape: Shape, sides: tuple[str, ...]) -> list[Need]:
+    needs = [_flip(prod(shape)), _words("beta", shape, True), _words("beta_mask", shape, True)]
     if source.form is Form.TRUNCATED:
-        sides = ("beta_carry",) if isinstance(gate, Relu) else ("beta_carry0", "beta_carry1")
         # multiplied by a multiple of 2^(64 - shift), so the low `shift` bits are all that count
         needs += [(name, shape, holder(source.carry_bits), SlotKind.SUM, True) for name in sides]
     return needs
@@ -95,6 +146,28 @@ def pairs_shape(shape: Shape) -> Shape:
     return (shape[0] // 2, *shape[1:])
 
 
+def pairing_of(gate: PairsMax, source: Register) -> Pairing:
+    """Give the layout of a largest value's pairs."""
+    return plan_pairing(source.shape[0] + gate.floor)
+
+
+def _pairs_max(gate: PairsMax, source: Register) -> list[Need]:
+    plan, rest = pairing_of(gate, source), prod(source.shape[1:])
+    needs = [
+        *_comparison(gate, len(plan.pairs) * rest),
+        _bits("top", len(plan.pairs), rest, True),
+        _bits("pair", len(plan.pairs), rest, False),
+    ]
+    for depth, level in enumerate(plan.levels):
+        if depth:
+            rows = plan.winners * sum(merge.variables for merge in level)
+            needs.append(_bits(f"factor{depth}", rows, rest, False))
+        rows = plan.winners * sum(len(merge.products) for merge in level)
+        needs.append(_bits(f"wins{depth}", rows, rest, True))
+    sides = ("beta_carry0",) if gate.floor else SIDES
+    return [*needs, *_select(source, (plan.winners, *source.shape[1:]), sides)]
+
+
 def needs(gate: Gate, registers: Sequence[Register]) -> list[Need]:
     """List the slots of one gate in order; gates that need nothing give an empty list."""
     shape = registers[gate.out].shape
@@ -107,12 +180,20 @@ def needs(gate: Gate, registers: Sequence[Register]) -> list[Need]:
             return _truncate(gate.shift, shape)
         case TruncateFaithful():
             beta = _words("beta", shape, True)
-            return [*_truncate(gate.shift, shape), *_comparison(gate, prod(shape)), beta]
+            return [*_truncate(gate.shift, shape), *_comparison(gate, prod(shape)), _flip(prod(shape)), beta]
         case Relu():
-            return _select(gate, registers[gate.sources[0]], shape)
+            source = registers[gate.sources[0]]
+            return [*_comparison(gate, prod(shape)), *_select(source, shape, ("beta_carry",))]
         case PairMax():
             source = registers[gate.sources[0]]
-            return _select(gate, source, pairs_shape(source.shape))
+            halves = pairs_shape(source.shape)
+            return [*_comparison(gate, prod(halves)), *_select(source, halves, SIDES)]
+        case PairsMax():
+            return _pairs_max(gate, registers[gate.sources[0]])
+        case Piecewise():
+            return _piecewise(gate, registers[gate.sources[0]])
+        case LookUp():
+            return _look_up(gate, shape)
         case Output():
             return [_words("zero", shape, True)]
         case _:

@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
+
 from gridward.core.smpc import link, packets
-from gridward.core.smpc.correlations import compared, correction_bytes, pairs_shape
+from gridward.core.smpc.correlations import compared, correction_bytes, needs, pairing_of, pairs_shape
 from gridward.core.smpc.gate import (
     Convolution,
     Gate,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyMatrices,
     MultiplyParameter,
     Open,
     PairMax,
+    PairsMax,
+    Piecewise,
     Relu,
     Square,
     Truncate,
@@ -35,14 +40,34 @@ def openings(gate: Gate, registers: Sequence[Register]) -> list[int]:
             return _compare(gate, count)
         case PairMax():
             return _compare(gate, prod(pairs_shape(registers[gate.sources[0]].shape)))
+        case Piecewise():
+            return _compare(gate, prod(registers[gate.sources[0]].shape) * len(gate.thresholds))
+        case LookUp():
+            sizes = {
+                name: prod(shape) * np.dtype(dtype).itemsize
+                for name, shape, dtype, *_ in needs(gate, registers)
+            }
+            return [sizes["mask"], sizes["flips"]]
+        case PairsMax():
+            return _pairs_max(gate, registers[gate.sources[0]])
         case _:
             return []
 
 
-def _compare(gate: Relu | PairMax | TruncateFaithful, count: int) -> list[int]:
+def _compare(gate: Relu | PairMax | Piecewise | TruncateFaithful, count: int) -> list[int]:
+    return [*_merges(gate, count), packed_bytes(count)]
+
+
+def _merges(gate: Relu | PairMax | PairsMax | Piecewise | TruncateFaithful, count: int) -> list[int]:
     levels = compared(gate).levels
-    bits = [sum(merge.variables for merge in level) for level in levels]
-    return [rows * packed_bytes(count) for rows in (*bits, 1)]
+    return [sum(merge.variables for merge in level) * packed_bytes(count) for level in levels]
+
+
+def _pairs_max(gate: PairsMax, source: Register) -> list[int]:
+    plan, rest = pairing_of(gate, source), prod(source.shape[1:])
+    factors = [plan.winners * sum(merge.variables for merge in level) for level in plan.levels[1:]]
+    opened = [rows * packed_bytes(rest) for rows in (len(plan.pairs), *factors)]
+    return [*_merges(gate, len(plan.pairs) * rest), *opened, packed_bytes(plan.winners * rest)]
 
 
 def schedule(gates: Sequence[Gate], registers: Sequence[Register]) -> list[int]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from gridward.core.smpc.comparison import Comparison
 from gridward.core.smpc.correlations import (
+    SIDES,
     Key,
     SlotArray,
     compared,
@@ -15,15 +16,18 @@ from gridward.core.smpc.correlations import (
     draw,
     input_gates,
     join,
+    pairing_of,
     query_prgs,
     write_corrections,
 )
 from gridward.core.smpc.gate import (
+    AddConstant,
     Concatenate,
     Convolution,
     Expand,
     Gate,
     Input,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyMatrices,
@@ -31,7 +35,9 @@ from gridward.core.smpc.gate import (
     Open,
     Output,
     PairMax,
+    PairsMax,
     Permute,
+    Piecewise,
     Relu,
     Slice,
     Square,
@@ -40,18 +46,20 @@ from gridward.core.smpc.gate import (
     View,
     Windows,
 )
-from gridward.core.smpc.gates.compare import mask_products, one_hot, top_bits
-from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates import look_up, piecewise
+from gridward.core.smpc.gates.compare import blocks, subsets
+from gridward.core.smpc.gates.linear import add_product
 from gridward.core.smpc.gates.local import joined_mask, moved_mask
+from gridward.core.smpc.gates.maximum import beyond_last, differences, sides, win_products, with_floor
 from gridward.core.smpc.gates.products import by_parameter, multiplied
 from gridward.core.smpc.gates.select import pairs
-from gridward.core.smpc.gates.truncate import upper_bits
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.operands import FixedWeights, Side
 from gridward.core.smpc.packets import NAME_BYTES, Packet, PacketKind, write_packet
 from gridward.core.smpc.prg import KEY_BYTES, Entropy, Prg
 from gridward.core.smpc.program import Form, Program, Slot, SlotKind
-from gridward.core.smpc.ring import BitArray, RingArray, unpack_bits, word
+from gridward.core.smpc.ring import RingArray, pack_bits, unpack_bits
 from gridward.core.smpc.session import Mask
 
 
@@ -71,6 +79,7 @@ class Dealer:
     def __init__(self, program: Program, secret: bytes, kernels: Kernels = cpu) -> None:
         self._program = program
         self._kernels = kernels
+        self._fixed = FixedWeights()
         self._name = deployment_name(secret)
         label = f"setup seed {program.setup_digest}"
         self._seeds = [Prg(secret).subkey(f"{label} {party}") for party in range(program.parties)]
@@ -104,7 +113,7 @@ class Dealer:
         serial = name + entropy(NAME_BYTES - len(name))
         seeds = [entropy(KEY_BYTES) for _ in range(self._program.parties)]
         sums = sums_of_draws(self._program, seeds)
-        dealing = Dealing(self._program, self._kernels, self._weights, sums)
+        dealing = Dealing(self._program, self._kernels, self._weights, sums, self._fixed)
         dealing.deal_all()
         corrections = write_corrections(self._program.manifest, dealing.corrections)
         return [
@@ -148,6 +157,7 @@ class Dealing:
     kernels: Kernels
     weights: dict[int, RingArray]
     sums: dict[Key, SlotArray]
+    fixed: FixedWeights = field(default_factory=FixedWeights)
     corrections: dict[Key, SlotArray] = field(default_factory=dict)
     masks: dict[int, Mask] = field(default_factory=dict)
     _kinds: dict[Key, SlotKind] = field(init=False)
@@ -169,13 +179,16 @@ class Dealing:
             case View() | Permute() | Expand() | Slice() | Windows():
                 if (mask := self.masks.get(gate.sources[0])) is not None:
                     self.masks[gate.out] = moved_mask(gate, mask, registers[gate.out])
+            case AddConstant():
+                if registers[gate.out].form is not Form.SHARE:
+                    self.masks[gate.out] = self.masks[gate.sources[0]]
             case Concatenate():
                 if registers[gate.out].form is not Form.SHARE:
                     self.masks[gate.out] = joined_mask(gate, [self.masks[at] for at in gate.sources])
             case Matmul() | Convolution():
-                words = self.masks[gate.sources[0]].words
-                weight = self.weights[gate.weight]
-                c = product(gate, words, weight, registers[gate.out], self.kernels)
+                weight = self.fixed.get(Side.MASK, gate, self.weights[gate.weight], self.kernels)
+                c = np.zeros(registers[gate.out].shape, dtype=np.uint64)
+                add_product(gate, self.masks[gate.sources[0]].words, weight, c, self.kernels)
                 self._correct(at, "product", c)
             case MultiplyParameter():
                 words = self.masks[gate.sources[0]].words
@@ -189,6 +202,14 @@ class Dealing:
                 self._truncate(at, gate)
             case Relu() | PairMax():
                 self._select(at, gate)
+            case Piecewise():
+                self._piecewise(at, gate)
+            case LookUp():
+                flips = self.sums[at, "flips"].astype(np.uint8, copy=False)
+                for name, value in look_up.corrections(gate, self._sum(at, "mask"), flips).items():
+                    self._correct(at, name, value)
+            case PairsMax():
+                self._pairs_max(at, gate)
             case Output():
                 self._correct(at, "zero", np.zeros_like(self._sum(at, "zero")))
             case _:
@@ -202,47 +223,75 @@ class Dealing:
         shaped = value.astype(drawn.dtype, copy=False).reshape(drawn.shape)
         self.corrections[at, name] = cut(self._kinds[at, name], shaped, drawn)
 
+    def _corrected(self, at: int, name: str) -> SlotArray:
+        """Give what was drawn of a slot, to be turned into its correction in place."""
+        drawn = self.sums[at, name]
+        self.corrections[at, name] = drawn
+        return drawn
+
+    def _corrected_words(self, at: int, name: str) -> RingArray:
+        return self._corrected(at, name).astype(np.uint64, copy=False).reshape(-1)
+
     def _truncate(self, at: int, gate: Truncate | TruncateFaithful) -> None:
         mask = self._sum(at, "mask")
-        upper = upper_bits(mask, gate.shift)
-        self._correct(at, "high", upper.words)
-        if upper.carry is not None:
-            self._correct(at, "carry", upper.carry)
+        high, carry = self._corrected_words(at, "high"), self._corrected(at, "carry").reshape(-1)
+        upper, top = self.kernels.set_truncation(mask.reshape(-1), gate.shift, high, carry)
         if isinstance(gate, Truncate):
-            self.masks[gate.out] = upper
+            self.masks[gate.out] = Mask(upper.reshape(mask.shape), top.reshape(mask.shape))
             return
-        self._compare(at, mask.reshape(-1) & word((1 << gate.shift) - 1), compared(gate))
-        self._correct(at, "beta", self._flip(at, mask.size).astype(np.uint64))
+        self._compare(at, mask.reshape(-1), compared(gate))
+        flips = unpack_bits(self.sums[at, "flip"][0].astype(np.uint8, copy=False), mask.size)
+        self._correct(at, "beta", flips.astype(np.uint64))
 
     def _compare(self, at: int, rho: RingArray, plan: Comparison) -> None:
-        for block in range(len(plan.blocks)):
-            dtype = str(self.sums[at, f"block{block}"].dtype)
-            self._correct(at, f"block{block}", one_hot(rho, plan, block, dtype))
+        tables = [self._corrected(at, f"block{block}") for block in range(len(plan.blocks))]
+        self.kernels.set_blocks(rho, *blocks(plan), tables)
         for depth, level in enumerate(plan.levels):
             for group, merge in enumerate(level):
-                masks: BitArray = self.sums[at, f"merge{depth}.{group}"].astype(np.uint8, copy=False)
-                self._correct(at, f"products{depth}.{group}", mask_products(masks, merge))
+                masks = self.sums[at, f"merge{depth}.{group}"].astype(np.uint8, copy=False)
+                products = self._corrected(at, f"products{depth}.{group}").astype(np.uint8, copy=False)
+                self.kernels.set_products(masks, subsets(merge), products)
 
-    def _flip(self, at: int, count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
-        return unpack_bits(self.sums[at, "flip"][0].astype(np.uint8, copy=False), count)
+    def _piecewise(self, at: int, gate: Piecewise) -> None:
+        mask = self.masks[gate.sources[0]]
+        self._compare(at, np.ascontiguousarray(mask.words).reshape(-1), compared(gate))
+        flips = self.sums[at, "flip"][0].astype(np.uint8, copy=False)
+        for name, value in piecewise.corrections(gate, mask, flips, self.kernels).items():
+            self._correct(at, name, value)
 
     def _select(self, at: int, gate: Relu | PairMax) -> None:
         mask = self.masks[gate.sources[0]]
-        carries: dict[str, RingArray] = {}
-        if isinstance(gate, Relu):
-            rho = mask.words
-            if mask.carry is not None:
-                carries["beta_carry"] = mask.carry
-        else:
+        rho, carries = mask.words, {} if mask.carry is None else {"beta_carry": mask.carry}
+        if isinstance(gate, PairMax):
             left, right = pairs(mask.words)
             rho = left - right
             if mask.carry is not None:
-                carries["beta_carry0"], carries["beta_carry1"] = pairs(mask.carry)
+                carries = dict(zip(SIDES, pairs(mask.carry), strict=True))
         flat = np.ascontiguousarray(rho).reshape(-1)
-        self._compare(at, flat & word((1 << (gate.bits - 1)) - 1), compared(gate))
-        sign = unpack_bits(top_bits(flat, gate.bits), flat.size)
-        beta = (self._flip(at, flat.size) ^ sign).astype(np.uint64)
-        self._correct(at, "beta", beta)
-        self._correct(at, "beta_mask", beta * flat)
+        self._compare(at, flat, compared(gate))
+        flips = self.sums[at, "flip"][0].astype(np.uint8, copy=False)
+        beta, beta_mask = self._corrected_words(at, "beta"), self._corrected_words(at, "beta_mask")
+        signs = self.kernels.set_selection(flat, gate.bits - 1, flips, beta, beta_mask)
         for name, carry in carries.items():
-            self._correct(at, name, beta * np.ascontiguousarray(carry).reshape(-1))
+            bits = np.ascontiguousarray(carry.astype(np.uint8, copy=False)).reshape(-1)
+            self.kernels.set_carry(signs, bits, self._corrected(at, name).reshape(-1))
+
+    def _pairs_max(self, at: int, gate: PairsMax) -> None:
+        mask = self.masks[gate.sources[0]]
+        plan = pairing_of(gate, self.program.registers[gate.sources[0]])
+        rho = differences(plan, with_floor(gate, mask.words))
+        self._compare(at, rho, compared(gate))
+        top = unpack_bits(self.kernels.pack_bit(rho, gate.bits - 1), rho.size)
+        self._correct(at, "top", pack_bits(top.reshape(len(plan.pairs), -1)))
+        names = ["pair", *(f"factor{depth}" for depth in range(1, len(plan.levels)))]
+        pairs, *factors = (self.sums[at, name].astype(np.uint8, copy=False) for name in names)
+        for depth, products in enumerate(win_products(plan, pairs, factors)):
+            self._correct(at, f"wins{depth}", products)
+        chosen = beyond_last(gate, mask.words).reshape(-1)
+        flips = unpack_bits(self.sums[at, "flip"][0].astype(np.uint8, copy=False), chosen.size)
+        beta = flips.astype(np.uint64)
+        self._correct(at, "beta", beta)
+        self._correct(at, "beta_mask", beta * chosen)
+        if mask.carry is not None:
+            for name, carry in zip(SIDES, sides(gate, mask.carry), strict=False):
+                self._correct(at, name, beta * carry.reshape(-1))

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Final
 
@@ -13,6 +13,7 @@ from gridward.core.errors import InvalidInputError, OutOfRangeError
 from gridward.core.smpc.correlations import draw
 from gridward.core.smpc.fixed_point import encode
 from gridward.core.smpc.link import Link
+from gridward.core.smpc.operands import FixedWeights
 from gridward.core.smpc.packets import (
     NAME_BYTES,
     Packet,
@@ -34,7 +35,8 @@ class DeployedModel:
     """What one party keeps of a model: its shares, and the weights behind their masks.
 
     ``shares`` has one array a parameter of the program; ``opened`` the public W + B, None for biases.
-    ``deployment`` names the dealer's masks that these weights go with.
+    ``deployment`` names the dealer's masks that these weights go with; ``fixed`` keeps both forms of the
+    weights as the kernels want them, from their first product on.
     """
 
     party: int
@@ -43,6 +45,7 @@ class DeployedModel:
     deployment: bytes
     shares: tuple[RingArray, ...]
     opened: tuple[RingArray | None, ...]
+    fixed: FixedWeights = field(default_factory=FixedWeights)
 
     def __repr__(self) -> str:
         return f"DeployedModel(party={self.party} of {self.parties}, deployment={self.deployment.hex()})"

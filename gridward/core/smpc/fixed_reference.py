@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gridward.core.errors import OutOfRangeError
-from gridward.core.smpc.correlations import draw, query_prgs
+from gridward.core.smpc.correlations import draw, pairing_of, query_prgs
 from gridward.core.smpc.deployment import encode_parameter
 from gridward.core.smpc.fixed_point import decode, encode
 from gridward.core.smpc.gate import (
@@ -22,6 +22,7 @@ from gridward.core.smpc.gate import (
     Expand,
     Gate,
     Input,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyConstant,
@@ -30,7 +31,9 @@ from gridward.core.smpc.gate import (
     Open,
     Output,
     PairMax,
+    PairsMax,
     Permute,
+    Piecewise,
     Relu,
     Scale,
     Slice,
@@ -42,8 +45,9 @@ from gridward.core.smpc.gate import (
     View,
     Windows,
 )
-from gridward.core.smpc.gates import local
+from gridward.core.smpc.gates import local, look_up, piecewise
 from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates.maximum import differences, with_floor
 from gridward.core.smpc.gates.products import by_parameter, multiplied
 from gridward.core.smpc.gates.select import pairs
 from gridward.core.smpc.kernels import reference
@@ -62,10 +66,10 @@ def evaluate(
 ) -> NDArray[np.float64]:
     """Compute a program in the clear: reals of ``program.output.shape``.
 
-    ``masks`` maps gate numbers to the masks R of public-coin truncations, see ``truncation_masks``; without
-    them every truncation goes to the floor.
-    Raises ``OutOfRangeError`` naming the gate where a value leaves the program's width, which in the protocol
-    gives a wrong answer and no error.
+    ``masks`` maps gate numbers to the masks R of truncations and look-ups with a public coin, see
+    ``truncation_masks``; without them every truncation goes to the floor, and look-ups read the argument's
+    own cell. Raises ``OutOfRangeError`` naming the gate where a value leaves the program's width, which in
+    the protocol gives a wrong answer and no error.
     """
     weights = [encode_parameter(program, item, parameters[item.name]) for item in program.parameters]
     first = encode(np.asarray(values, dtype=np.float64), program.input.scale, program.width)
@@ -76,12 +80,12 @@ def evaluate(
 
 
 def truncation_masks(program: Program, packets: Sequence[bytes]) -> dict[int, RingArray]:
-    """Add up the masks R of public-coin truncations from all parties' query packets (tests have them all)."""
+    """Add up the masks R of gates with a public coin from all parties' packets (tests have them all)."""
     prgs = [query_prgs(parse_packet(packet).seed)[0] for packet in packets]
     return {
-        slot.gate: np.sum([draw(prg, slot) for prg in prgs], axis=0, dtype=np.uint64)
+        slot.gate: np.sum([draw(prg, slot) for prg in prgs], axis=0, dtype=slot.dtype).astype(np.uint64)
         for slot in program.manifest
-        if slot.name == "mask" and isinstance(program.gates[slot.gate], Truncate)
+        if slot.name == "mask" and isinstance(program.gates[slot.gate], (Truncate, LookUp))
     }
 
 
@@ -134,20 +138,33 @@ class _Clear:
                 return local.pooled(gate, words, result)
             case Truncate() | TruncateFaithful():
                 return self._truncated(at, gate, words)
+            case PairsMax():
+                return self._largest(at, gate, words)
             case Relu() | PairMax():
                 return self._larger(at, gate, words)
+            case Piecewise():
+                return piecewise.in_clear(gate, words)
+            case LookUp():
+                return self._read(at, gate)
             case Open() | Output():
                 return words
 
     def _truncated(self, at: int, gate: Truncate | TruncateFaithful, words: RingArray) -> RingArray:
         self._check(at, words, RING_BITS - HEADROOM_BITS + 1)
         floor = unsigned(signed(words) >> gate.shift)
-        self._check(at, floor, self.program.width)
+        finer = self.program.registers[gate.out].scale - self.program.fraction_bits
+        self._check(at, floor, self.program.width + finer)
         mask = self.masks.get(at)
         if mask is None:
             return floor
         low = word((1 << gate.shift) - 1)
         return floor + ((words + mask) & low < mask & low).astype(np.uint64)
+
+    def _read(self, at: int, gate: LookUp) -> RingArray:
+        values = [self.registers[source] for source in gate.sources]
+        if len(values) == 1 and not look_up.covers(gate.tabulation, values[0]):
+            raise OutOfRangeError(f"gate {at} (LookUp): a value lies outside the table")
+        return look_up.in_clear(gate, values, self.masks.get(at))
 
     def _larger(self, at: int, gate: Relu | PairMax, words: RingArray) -> RingArray:
         if isinstance(gate, Relu):
@@ -157,6 +174,12 @@ class _Clear:
         self._check(at, left - right, gate.bits)
         larger = unsigned(np.maximum(signed(left), signed(right)))
         return np.concatenate([larger, words[2 * len(larger) :]])
+
+    def _largest(self, at: int, gate: PairsMax, words: RingArray) -> RingArray:
+        candidates = with_floor(gate, words)
+        plan = pairing_of(gate, self.program.registers[gate.sources[0]])
+        self._check(at, differences(plan, candidates), gate.bits)
+        return unsigned(signed(candidates).max(axis=0))
 
     def _check(self, at: int, words: RingArray, bits: int) -> None:
         reach = 1 << (bits - 1)

@@ -7,8 +7,12 @@ Adding one is a record here, and a case in each reader: ``correlations``, ``cost
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from gridward.core.smpc.tabulation import Tabulation
+
 Shape: TypeAlias = tuple[int, ...]
 Pair: TypeAlias = tuple[int, int]
+Piece: TypeAlias = tuple[int, int]
+"""Offset and slope of a straight line with integers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +257,48 @@ class PairMax:
 
 
 @dataclass(frozen=True, slots=True)
+class PairsMax:
+    """The largest on the first axis, which is gone, and with ``floor`` of 0: all pairs are compared at once.
+
+    Differences of two candidates take at most ``bits`` bits.
+    """
+
+    sources: tuple[int]
+    out: int
+    bits: int
+    levels: int
+    floor: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Piecewise:
+    """Functions of straight pieces, one a row, on a new first axis: exact, integers in and out.
+
+    Row r is offset + slope * x of ``rows[r][i]`` where ``thresholds[i - 1]`` <= x < ``thresholds[i]``;
+    differences of x and thresholds take at most ``bits`` bits.
+    """
+
+    sources: tuple[int]
+    out: int
+    thresholds: tuple[int, ...]
+    rows: tuple[tuple[Piece, ...], ...]
+    bits: int
+    levels: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:
+    """A tabulated curve of x from ``tabulation.low`` to ``tabulation.high``; the line read is a public coin.
+
+    With two sources there is no coin: they are the cell's number and the place in the cell.
+    """
+
+    sources: tuple[int] | tuple[int, int]
+    out: int
+    tabulation: Tabulation
+
+
+@dataclass(frozen=True, slots=True)
 class Output:
     """Shares that go to the client, made fresh by a sharing of zero."""
 
@@ -287,5 +333,8 @@ Gate: TypeAlias = (
     | Open
     | Relu
     | PairMax
+    | Piecewise
+    | LookUp
+    | PairsMax
     | Output
 )

@@ -1,4 +1,4 @@
-"""Index arithmetic of windows: convolution as a matrix product, and pooling. It never looks at a word."""
+"""Index arithmetic of windows: convolution as a product of gathered columns, and pooling."""
 
 from collections.abc import Iterator
 from functools import lru_cache
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gridward.core.smpc.gate import Convolution, Pair, Shape, SumPool, Windows
+from gridward.core.smpc.kernels.seam import Gather
 from gridward.core.smpc.ring import RingArray
 
 
@@ -21,11 +22,15 @@ def window_count(
     return count
 
 
-def _padded(words: RingArray, padding: Pair) -> RingArray:
+def padded(words: RingArray, padding: Pair) -> RingArray:
+    """Put zeros around images (n, c, h, w); contiguous, and not always a copy."""
     rows, columns = padding
     if rows == columns == 0:
-        return words
-    return np.pad(words, ((0, 0), (0, 0), (rows, rows), (columns, columns)))
+        return np.ascontiguousarray(words)
+    n, channels, height, width = words.shape
+    out = np.zeros((n, channels, height + 2 * rows, width + 2 * columns), dtype=np.uint64)
+    out[:, :, rows : rows + height, columns : columns + width] = words
+    return out
 
 
 def _slices(padded: RingArray, kernel: Pair, stride: Pair, dilation: Pair, out: Pair) -> Iterator[RingArray]:
@@ -37,27 +42,41 @@ def _slices(padded: RingArray, kernel: Pair, stride: Pair, dilation: Pair, out: 
             yield padded[:, :, top : bottom : stride[0], left : right : stride[1]]
 
 
-def columns_of(words: RingArray, gate: Convolution, kernel: Pair, out: Pair) -> RingArray:
-    """Lay an image (n, c, h, w) out as (groups, c/groups * kh * kw, n * oh * ow): a column for each place."""
-    n, channels = words.shape[:2]
-    padded = _padded(words, gate.padding)
-    taps = np.stack(list(_slices(padded, kernel, gate.stride, gate.dilation, out)))
-    grouped = taps.reshape(kernel[0] * kernel[1], n, gate.groups, channels // gate.groups, out[0] * out[1])
-    moved = grouped.transpose(2, 3, 0, 1, 4)
-    return np.ascontiguousarray(moved).reshape(gate.groups, -1, n * out[0] * out[1])
+def convolution_gather(image: Shape, gate: Convolution, kernel: Pair, result: Shape) -> Gather:
+    """Say where the product of a convolution finds its windows in ``padded`` images (n, c, h, w).
+
+    The fixed operand is (groups, o / groups, c / groups * kh * kw); the result (n, o, oh, ow).
+    """
+    rows, columns = image[2] + 2 * gate.padding[0], image[3] + 2 * gate.padding[1]
+    whole = (image[0], image[1], rows, columns)
+    return _convolution_gather(whole, kernel, gate.stride, gate.dilation, gate.groups, result)
 
 
-def image_of(products: RingArray, shape: Shape) -> RingArray:
-    """Turn (groups, o/groups, n * oh * ow) into an image of ``shape`` (n, o, oh, ow)."""
-    n, channels, rows, columns = shape
-    stacked = products.reshape(channels, n, rows, columns)
-    return np.ascontiguousarray(stacked.transpose(1, 0, 2, 3))
+@lru_cache(maxsize=256)
+def _convolution_gather(
+    image: Shape, kernel: Pair, stride: Pair, dilation: Pair, groups: int, result: Shape
+) -> Gather:
+    n, channels, rows, columns = image
+    area, out_area = rows * columns, result[2] * result[3]
+    inside = _grid((channels // groups, area), (kernel[0], dilation[0] * columns), (kernel[1], dilation[1]))
+    windows = _grid((n, channels * area), (result[2], stride[0] * columns), (result[3], stride[1]))
+    starts = np.arange(groups, dtype=np.int64) * (channels // groups * area)
+    outs = np.arange(groups, dtype=np.int64) * (result[1] // groups * out_area)
+    targets = _grid((n, result[1] * out_area), (out_area, 1))
+    return Gather(starts, inside, windows, outs, out_area, targets)
+
+
+def _grid(*axes: Pair) -> NDArray[np.int64]:
+    """Give the sums of one multiple from every axis (count, step), the last axis fastest."""
+    total = np.zeros(1, dtype=np.int64)
+    for count, step in axes:
+        total = (total[:, None] + np.arange(count, dtype=np.int64) * step).reshape(-1)
+    return total
 
 
 def sum_pool(words: RingArray, gate: SumPool, out: Pair) -> RingArray:
     """Add the words of each window."""
-    padded = _padded(words, gate.padding)
-    slices = _slices(padded, gate.kernel, gate.stride, (1, 1), out)
+    slices = _slices(padded(words, gate.padding), gate.kernel, gate.stride, (1, 1), out)
     total = np.zeros((*words.shape[:2], *out), dtype=np.uint64)
     for part in slices:
         total += part

@@ -4,8 +4,9 @@ Scales are fraction bits. Products have twice as many as their operands; they ar
 them back in range, never earlier, so that biases, residual sums and averages come before the truncation.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TypeAlias
 
 import numpy as np
@@ -18,6 +19,18 @@ from gridward.core.smpc.program import Form, Parameter, Register
 
 SLACK_BITS = 8
 """A wire may have so many fraction bits too many (from averages) before it is truncated."""
+
+
+class MaxForm(StrEnum):
+    """How the largest of several values is found.
+
+    TREE: rounds of neighbours, fewest comparisons. PAIRS: all pairs at once, fewest rounds. FITTING: pairs
+    where there are few candidates and few maxima, as the program's shapes say.
+    """
+
+    TREE = "tree"
+    PAIRS = "pairs"
+    FITTING = "fitting"
 
 
 class UnsupportedError(Exception):
@@ -64,18 +77,25 @@ Value: TypeAlias = Secret | Weight | Public | Missing
 
 @dataclass(slots=True)
 class Lowering:
-    """What has been compiled so far."""
+    """What has been compiled so far.
+
+    ``readers`` names the steps that read a value, None for the client; ``floored`` the registers that hold no
+    negative value.
+    """
 
     batch: int
     fraction_bits: int
     width: int
     levels: int
     weight_shapes: dict[str, Shape]
+    maxima: MaxForm
     exposed_names: frozenset[str]
+    readers: Mapping[str, Sequence[Step | None]]
     values: dict[str, Value] = field(default_factory=dict)
     registers: list[Register] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     parameters: list[Parameter] = field(default_factory=list)
+    floored: set[int] = field(default_factory=set)
     _made: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @property
@@ -133,18 +153,21 @@ class Lowering:
         register = self.in_range(Secret(value.register, False, value.exposed))
         return self._open(register) if self.registers[register].form is Form.SHARE else register
 
-    def relu(self, value: Secret) -> int:
-        """Emit the ReLU of the value's register."""
+    def relu(self, value: Secret, spare: int = 0) -> int:
+        """Emit the ReLU of the value's register, which may take ``spare`` bits more than others."""
         source = self.comparable(value)
         held = self.registers[source]
-        return self._once(
-            "relu",
+        bits = self.bits(held) + spare
+        out = self._once(
+            f"relu of {bits} bits",
             source,
             lambda: self.emit(
                 Register(held.shape, held.scale, Form.SHARE),
-                lambda out: Relu((source,), out, self.bits(held), self.levels),
+                lambda out: Relu((source,), out, bits, self.levels),
             ),
         )
+        self.floored.add(out)
+        return out
 
     def bits(self, register: Register) -> int:
         """Say how many bits a value takes, sign included."""
@@ -182,6 +205,11 @@ class Arguments:
         if at is None:
             raise UnsupportedError(f"has no argument {name!r}")
         return self.step.args[at] if at < len(self.step.args) else None
+
+    def only_reader(self) -> Step | None:
+        """Give the one step that reads this step's first result, if nothing else does, nor the client."""
+        readers = self.lowering.readers.get(self.step.out[0], ())
+        return readers[0] if len(readers) == 1 else None
 
     def value(self, name: str) -> Value | None:
         """Read a tensor, or a number as a public value; None where it is absent."""
@@ -258,6 +286,11 @@ class Arguments:
         if isinstance(raw, (int, float)):
             return float(raw)
         raise UnsupportedError(f"argument {name!r} is no number")
+
+    def text(self, name: str, default: str) -> str:
+        """Read one of an argument's words."""
+        raw = self._raw(name)
+        return default if raw is None else str(raw)
 
     def flag(self, name: str, default: bool) -> bool:
         """Read a truth value."""

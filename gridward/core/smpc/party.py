@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gridward.core.errors import GridError, InvalidInputError
-from gridward.core.smpc.correlations import Key, SlotArray, expand, input_gates, query_prgs
+from gridward.core.smpc.correlations import Key, SlotArray, compared, expand, input_gates, query_prgs
 from gridward.core.smpc.deployment import DeployedModel
 from gridward.core.smpc.gate import (
     Add,
@@ -16,6 +16,7 @@ from gridward.core.smpc.gate import (
     Expand,
     Gate,
     Input,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyConstant,
@@ -24,7 +25,9 @@ from gridward.core.smpc.gate import (
     Open,
     Output,
     PairMax,
+    PairsMax,
     Permute,
+    Piecewise,
     Relu,
     Scale,
     Slice,
@@ -36,11 +39,13 @@ from gridward.core.smpc.gate import (
     View,
     Windows,
 )
-from gridward.core.smpc.gates import local, products, select, truncate
-from gridward.core.smpc.gates.linear import product
+from gridward.core.smpc.gates import local, look_up, maximum, piecewise, products, select, truncate
+from gridward.core.smpc.gates.compare import prepare_comparison
+from gridward.core.smpc.gates.linear import add_product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
+from gridward.core.smpc.operands import Side
 from gridward.core.smpc.packets import PacketKind, read_packet
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Form, Program, SlotKind
@@ -100,7 +105,9 @@ def load(
     kernels: Kernels = cpu,
 ) -> Session:
     """Make a session of a party's expanded parts; ``agreed`` is what the parties must have in common."""
-    session = Session(program, deployed.party, kernels, agreed, parts, {}, {}, deployed.shares)
+    session = Session(
+        program, deployed.party, kernels, agreed, parts, {}, {}, deployed.shares, deployed.fixed
+    )
     for at, gate in enumerate(program.gates):
         _prepare_gate(session, deployed, at, gate)
     return session
@@ -110,23 +117,30 @@ def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate
     masks = session.masks
     match gate:
         case Input() | Open():
-            masks[gate.out] = Mask(session.part(at, "mask").astype(np.uint64, copy=False))
+            masks[gate.out] = Mask(session.whole(at, "mask"))
         case View() | Permute() | Expand() | Slice() | Windows():
             if (mask := masks.get(gate.sources[0])) is not None:
                 masks[gate.out] = local.moved_mask(gate, mask, session.program.registers[gate.out])
+        case AddConstant():
+            if session.form(gate.out) is not Form.SHARE:
+                masks[gate.out] = masks[gate.sources[0]]
         case Concatenate():
             if session.form(gate.out) is not Form.SHARE:
                 masks[gate.out] = local.joined_mask(gate, [masks[source] for source in gate.sources])
         case Truncate() | TruncateFaithful():
-            carry = session.part(at, "carry").astype(np.uint64, copy=False)
-            masks[gate.out] = Mask(session.part(at, "high").astype(np.uint64, copy=False), carry)
+            masks[gate.out] = Mask(session.whole(at, "high"), session.part(at, "carry"))
+            if isinstance(gate, TruncateFaithful):
+                prepare_comparison(session, at, compared(gate))
+        case Relu() | PairMax() | PairsMax() | Piecewise():
+            prepare_comparison(session, at, compared(gate))
         case Matmul() | Convolution() | MultiplyParameter():
             weight = deployed.opened[gate.weight]
             if weight is None:
                 raise InvalidInputError("a weight of this program was not opened")
-            words = masks[gate.sources[0]].words
+            product = np.zeros(session.program.registers[gate.out].shape, dtype=np.uint64)
+            _add_product(Side.OPENED, gate, masks[gate.sources[0]].words, weight, product, session)
             c = session.part(at, "product").astype(np.uint64, copy=False)
-            session.offline[at] = c - _by_weight(gate, words, weight, session)
+            session.offline[at] = np.subtract(c, product, out=product)
         case _:
             return
 
@@ -183,6 +197,12 @@ def _start(at: int, gate: Gate, session: Session) -> Steps:
             return select.relu(at, gate, session)
         case PairMax():
             return select.pair_max(at, gate, session)
+        case Piecewise():
+            return piecewise.piecewise(at, gate, session)
+        case LookUp():
+            return look_up.look_up(at, gate, session)
+        case PairsMax():
+            return maximum.pairs_max(at, gate, session)
         case _:
             return _alone(at, gate, session)
 
@@ -233,10 +253,13 @@ def _local(at: int, gate: Local, session: Session) -> Held:
             return _moved(gate, session)
         case Concatenate():
             return _joined(gate, session)
+        case AddConstant():
+            return _plus_constant(gate, session)
         case Matmul() | Convolution() | MultiplyParameter():
-            public = session.public(gate.sources[0])
-            y = _by_weight(gate, public, session.parameters[gate.weight], session)
-            return Held(y + session.offline.pop(at))
+            y = session.offline.pop(at)
+            weight = session.parameters[gate.weight]
+            _add_product(Side.SHARE, gate, session.public(gate.sources[0]), weight, y, session)
+            return Held(y)
         case Multiply() | MultiplyMatrices():
             return products.multiply(at, gate, session)
         case Square():
@@ -247,17 +270,24 @@ def _local(at: int, gate: Local, session: Session) -> Held:
             return Held(_single(at, gate, session, session.share(gate.sources[0])))
 
 
-def _by_weight(
-    gate: Matmul | Convolution | MultiplyParameter, words: RingArray, weight: RingArray, session: Session
-) -> RingArray:
+def _add_product(
+    side: Side,
+    gate: Matmul | Convolution | MultiplyParameter,
+    words: RingArray,
+    weight: RingArray,
+    out: RingArray,
+    session: Session,
+) -> None:
+    """Add the product of words with one side of a weight to ``out`` in place."""
     if isinstance(gate, MultiplyParameter):
-        return products.by_parameter(gate, words, weight)
-    return product(gate, words, weight, session.program.registers[gate.out], session.kernels)
+        out += products.by_parameter(gate, words, weight)
+    else:
+        add_product(gate, words, session.fixed.get(side, gate, weight, session.kernels), out, session.kernels)
 
 
 def _single(
     at: int,
-    gate: AddParameter | AddConstant | Scale | MultiplyConstant | Sum | SumPool | Output,
+    gate: AddParameter | Scale | MultiplyConstant | Sum | SumPool | Output,
     session: Session,
     share: RingArray,
 ) -> RingArray:
@@ -266,9 +296,6 @@ def _single(
         case AddParameter():
             addend = session.parameters[gate.parameter].reshape(gate.shape)
             return share + addend if gate.sign > 0 else share - addend
-        case AddConstant():
-            constant = local.constant(gate)
-            return share + (constant if session.first else np.zeros_like(constant))
         case Scale():
             return local.scale(gate, share)
         case MultiplyConstant():
@@ -280,6 +307,14 @@ def _single(
         case Output():
             # fresh for the client whatever gates came before: its shares are uniform but for their sum
             return share + session.part(at, "zero").astype(np.uint64, copy=False)
+
+
+def _plus_constant(gate: AddConstant, session: Session) -> Held:
+    held, constant = session.values[gate.sources[0]], local.constant(gate)
+    share = held.share + (constant if session.first else np.zeros_like(constant))
+    if session.form(gate.out) is Form.SHARE:
+        return Held(share)
+    return Held(share, session.public(gate.sources[0]) + constant, held.coefficient)
 
 
 def _joined(gate: Concatenate, session: Session) -> Held:

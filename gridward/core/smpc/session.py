@@ -11,8 +11,9 @@ from gridward.core.smpc.correlations import Key, SlotArray, join
 from gridward.core.smpc.gate import Gate
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
+from gridward.core.smpc.operands import FixedWeights
 from gridward.core.smpc.program import Form, Program, SlotKind
-from gridward.core.smpc.ring import RingArray
+from gridward.core.smpc.ring import BitArray, RingArray
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class Mask:
     """One party's share of a wire's mask, or of the upper bits of a truncation's mask and of its carry."""
 
     words: RingArray
-    carry: RingArray | None = None
+    carry: SlotArray | None = None
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -60,6 +61,7 @@ class Session:
     masks: dict[int, Mask]
     offline: dict[int, RingArray]
     parameters: tuple[RingArray, ...]
+    fixed: FixedWeights
     values: dict[int, Held] = field(default_factory=dict)
 
     @property
@@ -71,9 +73,21 @@ class Session:
         """Give this party's part of a correlation, and forget it: nothing is used twice."""
         return self.parts.pop((gate, name))
 
+    def flat(self, gate: int, name: str) -> SlotArray:
+        """Give a part in one dimension."""
+        return self.part(gate, name).reshape(-1)
+
+    def whole(self, gate: int, name: str) -> RingArray:
+        """Give a part that has 64 bits a word, in its shape."""
+        return self.part(gate, name).astype(np.uint64, copy=False)
+
     def words(self, gate: int, name: str) -> RingArray:
         """Give a part as ring words in one dimension."""
-        return self.part(gate, name).astype(np.uint64, copy=False).reshape(-1)
+        return self.whole(gate, name).reshape(-1)
+
+    def bits(self, gate: int, name: str) -> BitArray:
+        """Give a part that has packed bits."""
+        return self.part(gate, name).astype(np.uint8, copy=False)
 
     def share(self, register: int) -> RingArray:
         """Give this party's share of a value."""

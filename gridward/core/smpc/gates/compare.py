@@ -1,121 +1,125 @@
 """Comparison of public words with shared ones: shares of [P < rho] on low bits, without learning rho.
 
 The dealer shares every block of rho one-hot, so that less and equal of a block are look-ups in public places;
-``comparison`` lays out blocks and merging.
+``comparison`` lays out blocks and merging. Bits come in rows: less of every block, then equal of every block.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable
 from functools import lru_cache
+from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gridward.core.smpc.comparison import Comparison, Merge, Term
 from gridward.core.smpc.correlations import SlotArray
+from gridward.core.smpc.kernels.seam import Merging, Places
 from gridward.core.smpc.program import SlotKind
-from gridward.core.smpc.ring import BitArray, RingArray, pack_bits, word
+from gridward.core.smpc.ring import BitArray, RingArray
 from gridward.core.smpc.session import Opening, Session
 
-Entries = tuple[NDArray[np.int64], NDArray[np.int64]]
+_KEPT = 256
 
 
-def one_hot(rho: RingArray, plan: Comparison, at: int, dtype: str) -> SlotArray:
-    """Give the table of one block: bit v is set where the block is v."""
-    low, size = plan.blocks[at]
-    block = (rho >> np.uint64(low)) & word((1 << size) - 1)
-    table: RingArray = np.uint64(1) << block
-    return table.astype(dtype)
-
-
-def mask_products(masks: BitArray, merge: Merge) -> BitArray:
-    """Give the products of masks that a merge needs: (products, bytes)."""
-    rows = [np.bitwise_and.reduce(masks[list(subset)], axis=0) for subset in merge.products]
-    return np.stack(rows) if rows else np.zeros((0, masks.shape[1]), dtype=np.uint8)
-
-
-def top_bits(words: RingArray, bits: int) -> BitArray:
-    """Pack the bit number ``bits`` - 1 of each word."""
-    return pack_bits(((words >> np.uint64(bits - 1)) & np.uint64(1)).astype(np.bool_))
+def prepare_comparison(session: Session, gate: int, plan: Comparison) -> None:
+    """Lay the masks of every level under one another, with their products, before the query comes."""
+    for depth, level in enumerate(plan.levels):
+        masks = [session.part(gate, f"merge{depth}.{at}") for at in range(len(level))]
+        products = [session.part(gate, f"products{depth}.{at}") for at in range(len(level))]
+        ones = np.full((1, masks[0].shape[1]), 0xFF if session.first else 0, dtype=np.uint8)
+        session.parts[gate, _basis(depth)] = np.concatenate([ones, *masks, *products])
 
 
 def less_than(
-    session: Session, gate: int, words: RingArray, plan: Comparison
+    session: Session, gate: int, words: RingArray, plan: Comparison, times: int = 1
 ) -> Generator[Opening, SlotArray, BitArray]:
-    """Share [P < rho] for public ``words`` (n,): gives XOR shares, (bytes of n bits,).
+    """Share [P < rho] for the low bits of public ``words`` (n,): gives XOR shares, (bytes of n bits,).
+
+    The masks rho serve ``times`` runs of n / ``times`` words, one after another.
 
     Security: opens bits masked by dealer bits. Cost: one round a level of ``plan``; its variables' bits.
     """
-    lows, sizes = zip(*plan.blocks, strict=True)
-    tables = [session.part(gate, f"block{at}") for at in range(len(plan.blocks))]
-    less, equal = session.kernels.look_up(words, tables, lows, sizes)
-    for depth, level in enumerate(plan.levels):
-        groups = _split(level, less, equal)
-        masks = [_masks(session, gate, depth, at) for at in range(len(level))]
-        hidden = [variables ^ mask for (variables, _), mask in zip(groups, masks, strict=True)]
-        opened = yield Opening(SlotKind.XOR, np.concatenate(hidden))
-        less, equal = _merge_level(session, gate, depth, level, groups, masks, opened)
-    result: BitArray = less[0]
+    kernels = session.kernels
+    tables = [np.tile(session.part(gate, f"block{at}"), times) for at in range(len(plan.blocks))]
+    bits = kernels.look_up(words, tables, *blocks(plan))
+    for depth in range(len(plan.levels)):
+        basis = session.bits(gate, _basis(depth))
+        level = merging(plan, depth)
+        opened = yield Opening(SlotKind.XOR, kernels.hide(bits, level, basis))
+        bits = kernels.merge(opened.astype(np.uint8, copy=False), level, basis, bits)
+    result: BitArray = bits[0]
     return result
 
 
-def _masks(session: Session, gate: int, depth: int, at: int) -> BitArray:
-    return session.part(gate, f"merge{depth}.{at}").astype(np.uint8, copy=False)
+def _basis(depth: int) -> str:
+    return f"basis{depth}"
 
 
-def _split(level: Sequence[Merge], less: BitArray, equal: BitArray) -> list[tuple[BitArray, BitArray]]:
-    """Give each group's variables and its top block's less."""
-    groups = []
-    start = 0
-    for merge in level:
-        rows = slice(start, start + merge.blocks)
-        variables = np.concatenate([equal[rows][: merge.equals], less[rows][1:]])
-        groups.append((variables, less[start]))
-        start += merge.blocks
-    return groups
+def _places(values: list[int]) -> Places:
+    return np.array(values, dtype=np.int64)
 
 
-def _merge_level(
-    session: Session,
-    gate: int,
-    depth: int,
-    level: Sequence[Merge],
-    groups: list[tuple[BitArray, BitArray]],
-    masks: list[BitArray],
-    opened: SlotArray,
-) -> tuple[BitArray, BitArray]:
-    bits = opened.astype(np.uint8, copy=False)
-    less, equal = [], []
-    start = 0
+@lru_cache(maxsize=_KEPT)
+def blocks(plan: Comparison) -> tuple[Places, Places]:
+    """Give the lowest bit of each block, and its number of bits."""
+    lows, sizes = zip(*plan.blocks, strict=True)
+    return _places(list(lows)), _places(list(sizes))
+
+
+@lru_cache(maxsize=_KEPT)
+def subsets(merge: Merge) -> Places:
+    """Give the subsets of masks whose products the dealer shares, as bit sets."""
+    return _places([_bit_set(subset) for subset in merge.products])
+
+
+@lru_cache(maxsize=_KEPT)
+def merging(plan: Comparison, depth: int) -> Merging:
+    """Lay out one level. Its basis has ones (on party 0), then all masks, then all products of masks."""
+    level = plan.levels[depth]
+    groups = len(level)
+    total = sum(merge.blocks for merge in level)
+    first_block = list(accumulate((merge.blocks for merge in level), initial=0))
+    first_mask = list(accumulate((merge.variables for merge in level), initial=0))
+    first_product = list(accumulate((len(merge.products) for merge in level), initial=1 + first_mask[-1]))
+    picks: list[int] = []
+    entries: list[tuple[int, int, int]] = []
     for at, merge in enumerate(level):
-        rows = bits[start : start + merge.variables]
-        start += merge.variables
-        products = session.part(gate, f"products{depth}.{at}").astype(np.uint8, copy=False)
-        ones = np.full((1, rows.shape[1]), 0xFF if session.first else 0, dtype=np.uint8)
-        basis = np.concatenate([ones, masks[at], products])
-        less.append(groups[at][1] ^ session.kernels.expand(rows, basis, *entries(merge, merge.less)))
-        if merge.equal:
-            equal.append(session.kernels.expand(rows, basis, *entries(merge, merge.equal)))
-    return np.stack(less), np.stack(equal) if equal else np.zeros((0, bits.shape[1]), dtype=np.uint8)
+        start = first_block[at]
+        picks += range(total + start, total + start + merge.equals)
+        picks += range(start + 1, start + merge.blocks)
+        for to, terms in ((at, merge.less), (groups + at, merge.equal)):
+            entries += [
+                (_row(merge, known, 1 + first_mask[at], first_product[at]), factors << first_mask[at], to)
+                for known, factors in expansion(terms)
+            ]
+    rows, factors, outs = zip(*entries, strict=True)
+    masks = list(range(1, 1 + first_mask[-1]))
+    return Merging(
+        _places(picks),
+        _places(masks),
+        _places(first_block[:-1]),
+        _places(list(rows)),
+        _places(list(factors)),
+        _places(list(outs)),
+    )
 
 
-@lru_cache(maxsize=256)
-def entries(merge: Merge, terms: tuple[Term, ...]) -> Entries:
-    """Expand products of u_i = d_i ^ a_i: for each subset of masks, its row in the basis and its d_i.
-
-    The basis is: ones (on party 0), the masks, the products of masks. The d_i are a bit set.
-    """
-    rows, factors = [], []
-    for term in terms:
-        for chosen in range(1 << len(term)):
-            subset = tuple(item for at, item in enumerate(term) if chosen >> at & 1)
-            rows.append(_basis_row(merge, subset))
-            factors.append(sum(1 << item for item in term if item not in subset))
-    return np.array(rows, dtype=np.int64), np.array(factors, dtype=np.int64)
+def expansion(terms: tuple[Term, ...]) -> list[tuple[Term, int]]:
+    """Expand products of u_i = d_i ^ a_i: each subset of masks a, and the bit set of the d_i it goes with."""
+    return [
+        (subset, _bit_set(item for item in term if item not in subset))
+        for term in terms
+        for chosen in range(1 << len(term))
+        for subset in [tuple(item for at, item in enumerate(term) if chosen >> at & 1)]
+    ]
 
 
-def _basis_row(merge: Merge, subset: Term) -> int:
+def _bit_set(items: Iterable[int]) -> int:
+    return sum(1 << item for item in items)
+
+
+def _row(merge: Merge, subset: Term, first_mask: int, first_product: int) -> int:
     if not subset:
         return 0
     if len(subset) == 1:
-        return 1 + subset[0]
-    return 1 + merge.variables + merge.products.index(subset)
+        return first_mask + subset[0]
+    return first_product + merge.products.index(subset)

@@ -5,27 +5,37 @@ y_i = x^ * w_i - A_i * W^ + C_i (Beaver 1991, with one operand fixed). The last 
 query. Online: one ring product per party, no bytes.
 """
 
-from typing import TypeAlias, cast
+from typing import cast
 
 import numpy as np
 
-from gridward.core.smpc.gate import Convolution, Matmul
-from gridward.core.smpc.geometry import columns_of, image_of
+from gridward.core.smpc.gate import Matmul
+from gridward.core.smpc.geometry import convolution_gather, padded
+from gridward.core.smpc.kernels import gathers
 from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.operands import FixedWeight, Product, fix
 from gridward.core.smpc.program import Register
 from gridward.core.smpc.ring import RingArray
-
-Product: TypeAlias = Matmul | Convolution
 
 
 def product(
     gate: Product, words: RingArray, weight: RingArray, result: Register, kernels: Kernels
 ) -> RingArray:
     """Multiply words by a weight modulo 2^64; bilinear, so it serves shares, masks and plain values."""
+    out = np.zeros(result.shape, dtype=np.uint64)
+    add_product(gate, words, fix(gate, weight, kernels), out, kernels)
+    return out
+
+
+def add_product(
+    gate: Product, words: RingArray, weight: FixedWeight, out: RingArray, kernels: Kernels
+) -> None:
+    """Add a product to ``out``, contiguous and of the gate's result shape, in place."""
     if isinstance(gate, Matmul):
-        return kernels.matmul(words, weight.T if gate.transposed else weight)
-    kernel = cast(tuple[int, int], weight.shape[2:])
-    columns = columns_of(words, gate, kernel, cast(tuple[int, int], result.shape[2:]))
-    matrices = weight.reshape(gate.groups, weight.shape[0] // gate.groups, -1)
-    parts = [kernels.matmul(matrix, column) for matrix, column in zip(matrices, columns, strict=True)]
-    return image_of(np.stack(parts), result.shape)
+        flat = np.ascontiguousarray(words).reshape(-1)
+        gather = gathers.of_rows(words.shape[0], words.shape[1], out.shape[1])
+    else:
+        flat = padded(words, gate.padding).reshape(-1)
+        kernel = cast(tuple[int, int], weight.shape[2:])
+        gather = convolution_gather(words.shape, gate, kernel, out.shape)
+    kernels.multiply(weight.operand, flat, gather, out.reshape(-1))

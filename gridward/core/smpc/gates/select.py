@@ -10,9 +10,9 @@ import numpy as np
 
 from gridward.core.smpc.correlations import SlotArray, compared
 from gridward.core.smpc.gate import PairMax, Relu
-from gridward.core.smpc.gates.compare import less_than, top_bits
+from gridward.core.smpc.gates.compare import less_than
 from gridward.core.smpc.program import SlotKind
-from gridward.core.smpc.ring import RingArray, word
+from gridward.core.smpc.ring import BitArray, RingArray
 from gridward.core.smpc.session import Held, Opening, Session, Steps
 
 
@@ -23,11 +23,14 @@ def relu(at: int, gate: Relu, session: Session) -> Steps:
     Scale: kept; needs -2^(bits-1) <= x < 2^(bits-1).
     """
     held = session.values[gate.sources[0]]
-    public = session.public(gate.sources[0])
-    carried = np.zeros_like(public)
+    public = _flat(session.public(gate.sources[0]))
+    flips = yield from _signs(at, gate, session, public)
+    carried = None
     if held.coefficient is not None:
-        carried = held.coefficient * _part(session, at, "beta_carry", public)
-    return Held((yield from _positive(at, gate, session, held.share, public, carried)))
+        carried = (_flat(held.coefficient), session.flat(at, "beta_carry"))
+    beta, hidden = session.words(at, "beta"), session.words(at, "beta_mask")
+    chosen = session.kernels.select(_flat(held.share), public, beta, hidden, flips, carried)
+    return Held(chosen.reshape(held.share.shape))
 
 
 def pair_max(at: int, gate: PairMax, session: Session) -> Steps:
@@ -38,15 +41,17 @@ def pair_max(at: int, gate: PairMax, session: Session) -> Steps:
     """
     held = session.values[gate.sources[0]]
     left, right = pairs(session.public(gate.sources[0]))
-    left_share, right_share = pairs(held.share)
-    carried = np.zeros_like(left)
+    public = (left - right).reshape(len(left), -1)
+    flips = yield from _signs(at, gate, session, public.reshape(-1))
+    carried = None
     if held.coefficient is not None:
-        left_coefficient, right_coefficient = pairs(held.coefficient)
-        carried = left_coefficient * _part(session, at, "beta_carry0", left)
-        carried -= right_coefficient * _part(session, at, "beta_carry1", left)
-    larger = yield from _positive(at, gate, session, left_share - right_share, left - right, carried)
-    larger = larger + right_share
-    return Held(np.concatenate([larger, held.share[2 * len(larger) :]]))
+        carries = [session.part(at, name).reshape(public.shape) for name in ("beta_carry0", "beta_carry1")]
+        carried = (_paired(held.coefficient, public), carries[0], carries[1])
+    beta, hidden = (session.words(at, name).reshape(public.shape) for name in ("beta", "beta_mask"))
+    share = _paired(held.share, public)
+    chosen = session.kernels.larger(share, public, beta, hidden, flips, carried).reshape(left.shape)
+    odd = held.share[2 * len(left) :]
+    return Held(np.concatenate([chosen, odd]) if len(odd) else chosen)
 
 
 def pairs(words: RingArray) -> tuple[RingArray, RingArray]:
@@ -55,23 +60,23 @@ def pairs(words: RingArray) -> tuple[RingArray, RingArray]:
     return words[0:even:2], words[1:even:2]
 
 
-def _part(session: Session, at: int, name: str, like: RingArray) -> RingArray:
-    return session.words(at, name).reshape(like.shape)
+def _flat(words: RingArray) -> RingArray:
+    return np.ascontiguousarray(words).reshape(-1)
 
 
-def _positive(
-    at: int, gate: Relu | PairMax, session: Session, share: RingArray, public: RingArray, carried: RingArray
-) -> Generator[Opening, SlotArray, RingArray]:
-    flat = np.ascontiguousarray(public).reshape(-1)
-    low = flat & word((1 << (gate.bits - 1)) - 1)
-    sign = yield from less_than(session, at, low, compared(gate))
-    masked = sign[None] ^ session.part(at, "flip")
+def _paired(words: RingArray, differences: RingArray) -> RingArray:
+    """View neighbours as (pairs, 2, n)."""
+    count, width = differences.shape
+    return np.ascontiguousarray(words[: 2 * count]).reshape(count, 2, width)
+
+
+def _signs(
+    at: int, gate: Relu | PairMax, session: Session, public: RingArray
+) -> Generator[Opening, SlotArray, BitArray]:
+    """Open the sign of P - rho, flipped by the dealer's bit: packed bits."""
+    masked = (yield from less_than(session, at, public, compared(gate))) ^ session.bits(at, "flip")
     if session.first:
-        masked = masked ^ top_bits(flat, gate.bits)
+        masked ^= session.kernels.pack_bit(public, gate.bits - 1)
     flips = yield Opening(SlotKind.XOR, masked)
-    beta = session.words(at, "beta")
-    hidden = session.words(at, "beta_mask") - carried.reshape(-1)
-    chosen = session.kernels.select(
-        np.ascontiguousarray(share).reshape(-1), flat, beta, hidden, flips[0].astype(np.uint8, copy=False)
-    )
-    return chosen.reshape(share.shape)
+    opened: BitArray = flips[0].astype(np.uint8, copy=False)
+    return opened

@@ -7,12 +7,12 @@ harmless, for every |y| < 2^62. The faithful form subtracts the overflow, found 
 
 import numpy as np
 
-from gridward.core.smpc.correlations import compared
+from gridward.core.smpc.correlations import SlotArray, compared
 from gridward.core.smpc.gate import Truncate, TruncateFaithful
 from gridward.core.smpc.gates.compare import less_than
 from gridward.core.smpc.program import SlotKind
 from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, RingArray, unpack_bits, word
-from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps
+from gridward.core.smpc.session import Held, Opening, Session, Steps
 
 
 def truncate(at: int, gate: Truncate, session: Session) -> Steps:
@@ -34,8 +34,7 @@ def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> St
     """
     opened = yield _opening(at, gate, session)
     held, flat = _close(gate, session, opened)
-    low = flat & word((1 << gate.shift) - 1)
-    borrow = yield from less_than(session, at, low, compared(gate))
+    borrow = yield from less_than(session, at, flat, compared(gate))
     flips = yield Opening(SlotKind.XOR, borrow[None] ^ session.part(at, "flip"))
     # borrow = flip ^ bit with the bit shared arithmetically: flip + (1 - 2 flip) * bit
     flipped = unpack_bits(flips[0].astype(np.uint8, copy=False), flat.size)
@@ -45,25 +44,18 @@ def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> St
 
 
 def _opening(at: int, gate: Truncate | TruncateFaithful, session: Session) -> Opening:
-    share = session.share(gate.sources[0]) + session.part(at, "mask").astype(np.uint64, copy=False)
-    return Opening(SlotKind.SUM, share + word(1 << (RING_BITS - HEADROOM_BITS)) if session.first else share)
+    share = np.ascontiguousarray(session.share(gate.sources[0]))
+    offset = 1 << (RING_BITS - HEADROOM_BITS) if session.first else 0
+    return Opening(SlotKind.SUM, session.kernels.add_mask(share, session.whole(at, "mask"), offset))
 
 
-def _close(
-    gate: Truncate | TruncateFaithful,
-    session: Session,
-    opened: np.ndarray[tuple[int, ...], np.dtype[np.unsignedinteger]],
-) -> tuple[Held, RingArray]:
+def _close(gate: Truncate | TruncateFaithful, session: Session, opened: SlotArray) -> tuple[Held, RingArray]:
     flat = opened.astype(np.uint64, copy=False).reshape(-1)
     mask = session.masks[gate.out]
-    carry = np.zeros_like(flat) if mask.carry is None else mask.carry.reshape(-1)
+    if mask.carry is None:
+        raise ValueError(f"the mask of register {gate.out} has no carry")
     public, coefficient, share = session.kernels.truncate(
-        flat, mask.words.reshape(-1), carry, gate.shift, session.first, RING_BITS
+        flat, mask.words.reshape(-1), mask.carry.reshape(-1), gate.shift, session.first, RING_BITS
     )
     shape = opened.shape
     return Held(share.reshape(shape), public.reshape(shape), coefficient.reshape(shape)), flat
-
-
-def upper_bits(mask: RingArray, shift: int) -> Mask:
-    """Give what the dealer shares of a truncation's mask R: R >> shift, and the top bit of R."""
-    return Mask(mask >> np.uint64(shift), mask >> np.uint64(RING_BITS - 1))

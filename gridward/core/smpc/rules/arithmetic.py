@@ -103,7 +103,10 @@ def _plus_public(low: Lowering, value: Secret, public: Public, sign: float, expo
     except OutOfRangeError as why:
         raise UnsupportedError(why.detail) from why
     place = public.array.shape
-    return new_share(low, shape, held.scale, exposed, lambda out: AddConstant((source,), out, words, place))
+    # a masked value stays one: only its public words move
+    form, carry_bits = (held.form, held.carry_bits) if shape == held.shape else (Form.SHARE, 0)
+    register = Register(shape, held.scale, form, carry_bits)
+    return Secret(low.emit(register, lambda out: AddConstant((source,), out, words, place)), False, exposed)
 
 
 def plus(low: Lowering, left: Value, right: Value, sign: int, exposed: bool) -> Secret:

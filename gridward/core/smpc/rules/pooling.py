@@ -1,65 +1,12 @@
-"""Rules of ReLU and of pools."""
+"""Rules of pools that average."""
 
 from math import prod
-from typing import Final
 
-from gridward.core.smpc.gate import PairMax, SumPool, Windows
-from gridward.core.smpc.geometry import every_window_has_a_value, window_count
-from gridward.core.smpc.lowering import Arguments, Lowering, Missing, Secret, UnsupportedError, Value
-from gridward.core.smpc.program import Form, Register
+from gridward.core.smpc.gate import SumPool
+from gridward.core.smpc.geometry import window_count
+from gridward.core.smpc.lowering import Arguments, Lowering, Secret, UnsupportedError, Value
 from gridward.core.smpc.rules.arithmetic import new_share, scaled, shape_of
 from gridward.core.smpc.rules.products import check_positive
-from gridward.core.smpc.rules.shapes import viewed
-
-MOST_CANDIDATES: Final = 1 << 16
-
-
-def relu(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
-    """Note a ReLU: it is emitted where something needs it, after a max-pool if one comes first."""
-    value = args.secret("self")
-    return (Secret(value.register, True, exposed),)
-
-
-def max_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
-    """Compile a max-pool: a tournament among the candidates of each window."""
-    value = args.secret("self")
-    kernel = args.pair("kernel_size", (1, 1))
-    stride, padding = args.pair("stride", kernel), args.pair("padding", (0, 0), 0)
-    dilation, ceil_mode = args.pair("dilation", (1, 1)), args.flag("ceil_mode", False)
-    image = shape_of(low, value)
-    if len(image) != 4:
-        raise UnsupportedError(f"pools images, not values of shape {image}")
-    axes = list(zip(image[2:], kernel, stride, padding, dilation, strict=True))
-    out_axes = [window_count(*axis, ceil_mode) for axis in axes]
-    check_positive((*out_axes,))
-    if prod(kernel) > MOST_CANDIDATES or any(
-        2 * pad > size for pad, size in zip(padding, kernel, strict=True)
-    ):
-        raise UnsupportedError("a window is too large, or its padding more than half of it")
-    if not all(every_window_has_a_value(*axis, count) for axis, count in zip(axes, out_axes, strict=True)):
-        raise UnsupportedError("a window lies in the padding alone")
-    source = low.comparable(value)
-    held = low.registers[source]
-    shape = (prod(kernel), *image[:2], *out_axes)
-    current = low.emit(
-        Register(shape, held.scale, held.form, held.carry_bits),
-        lambda out: Windows((source,), out, kernel, stride, padding, dilation),
-    )
-    winner = viewed(low, Secret(_tournament(low, current), value.relu, exposed), shape[1:], exposed)
-    return winner, Missing("places of maxima are not computed")
-
-
-def _tournament(low: Lowering, current: int) -> int:
-    while low.registers[current].shape[0] > 1:
-        current = _play(low, current)
-    return current
-
-
-def _play(low: Lowering, current: int) -> int:
-    source = low.comparable(Secret(current, False, False))
-    held = low.registers[source]
-    halved = Register(((held.shape[0] + 1) // 2, *held.shape[1:]), held.scale, Form.SHARE)
-    return low.emit(halved, lambda out: PairMax((source,), out, low.bits(held) + 1, low.levels))
 
 
 def avg_pool(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:

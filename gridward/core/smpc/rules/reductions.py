@@ -5,7 +5,7 @@ from math import prod
 from gridward.core.smpc.gate import Shape, Sum
 from gridward.core.smpc.lowering import Arguments, Lowering, Secret, Value
 from gridward.core.smpc.rules.arithmetic import new_share, scaled, shape_of
-from gridward.core.smpc.rules.shapes import viewed
+from gridward.core.smpc.rules.shapes import reshaped
 
 
 def sum_over(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
@@ -46,8 +46,8 @@ def without(shape: Shape, axes: tuple[int, ...]) -> Shape:
 
 def _kept(
     low: Lowering, value: Secret, made: Secret, axes: tuple[int, ...], args: Arguments, exposed: bool
-) -> Value:
+) -> Secret:
     if not args.flag("keepdim", False):
         return made
     shape = tuple(1 if at in axes else size for at, size in enumerate(shape_of(low, value)))
-    return viewed(low, made, shape, exposed)
+    return reshaped(low, made, shape, exposed)

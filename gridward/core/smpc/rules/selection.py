@@ -4,7 +4,7 @@ from gridward.core.smpc.gate import Concatenate, Slice
 from gridward.core.smpc.lowering import Arguments, Lowering, Secret, UnsupportedError, Value
 from gridward.core.smpc.program import Form, Register
 from gridward.core.smpc.rules.arithmetic import shape_of, shifted_to
-from gridward.core.smpc.rules.shapes import viewed
+from gridward.core.smpc.rules.shapes import reshaped
 
 
 def select(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
@@ -15,7 +15,7 @@ def select(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     if not -shape[axis] <= index < shape[axis]:
         raise UnsupportedError(f"place {index} of an axis of {shape[axis]}")
     picked = sliced(low, value, axis, range(index % shape[axis], index % shape[axis] + 1), exposed)
-    return (viewed(low, picked, (*shape[:axis], *shape[axis + 1 :]), exposed),)
+    return (reshaped(low, picked, (*shape[:axis], *shape[axis + 1 :]), exposed),)
 
 
 def slice_axis(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:

@@ -26,6 +26,11 @@ def viewed(low: Lowering, value: Value | None, sizes: tuple[int, ...], exposed: 
         raise UnsupportedError(f"{old} has another number of elements than {sizes}")
     if isinstance(value, Weight):
         return Weight(value.name, shape)
+    return reshaped(low, value, shape, exposed)
+
+
+def reshaped(low: Lowering, value: Secret, shape: Shape, exposed: bool) -> Secret:
+    """Give a value another shape of as many elements."""
     held = low.registers[value.register]
     register = Register(shape, held.scale, held.form, held.carry_bits)
     return Secret(low.emit(register, lambda out: View((value.register,), out)), value.relu, exposed)

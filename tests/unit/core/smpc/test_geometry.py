@@ -6,13 +6,15 @@ from hypothesis import strategies as st
 
 from gridward.core.smpc.gate import Convolution, SumPool, Windows
 from gridward.core.smpc.geometry import (
-    columns_of,
+    convolution_gather,
     every_window_has_a_value,
-    image_of,
+    padded,
     sum_pool,
     window_count,
     windows,
 )
+from gridward.core.smpc.kernels import cpu, reference
+from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.ring import RingArray
 
 sizes = st.integers(1, 9)
@@ -27,12 +29,24 @@ def as_torch(words: RingArray) -> torch.Tensor:
     return torch.from_numpy(words.view(np.int64).astype(np.float64))
 
 
+@pytest.mark.parametrize("kernels", [cpu, reference], ids=["cpu", "reference"])
 @settings(max_examples=60)
 @given(
-    sizes, sizes, st.tuples(*[st.integers(1, 3)] * 2), st.integers(1, 3), st.integers(0, 2), st.integers(1, 2)
+    rows=sizes,
+    columns=sizes,
+    kernel=st.tuples(*[st.integers(1, 3)] * 2),
+    stride=st.integers(1, 3),
+    padding=st.integers(0, 2),
+    dilation=st.integers(1, 2),
 )
-def test_convolution_by_columns_is_torchs(
-    rows: int, columns: int, kernel: tuple[int, int], stride: int, padding: int, dilation: int
+def test_convolution_by_gathered_columns_is_torchs(
+    rows: int,
+    columns: int,
+    kernel: tuple[int, int],
+    stride: int,
+    padding: int,
+    dilation: int,
+    kernels: Kernels,
 ) -> None:
     out = tuple(
         window_count(size, k, stride, padding, dilation)
@@ -43,9 +57,10 @@ def test_convolution_by_columns_is_torchs(
     for groups in (1, 2):
         words, weight = image(1, 2, 4, rows, columns), image(2, 6, 4 // groups, *kernel)
         gate = Convolution((0,), 1, 0, (stride,) * 2, (padding,) * 2, (dilation,) * 2, groups)
-        laid = columns_of(words, gate, kernel, (out[0], out[1]))
-        matrices = weight.reshape(groups, 6 // groups, -1)
-        got = image_of(np.stack([m @ c for m, c in zip(matrices, laid, strict=True)]), (2, 6, *out))
+        gather = convolution_gather(words.shape, gate, kernel, (2, 6, *out))
+        got = np.zeros((2, 6, *out), dtype=np.uint64)
+        fixed = kernels.fix(weight.reshape(groups, 6 // groups, -1))
+        kernels.multiply(fixed, padded(words, gate.padding).reshape(-1), gather, got.reshape(-1))
         expected = torch.conv2d(
             as_torch(words), as_torch(weight), None, stride, padding, dilation, groups
         ).numpy()

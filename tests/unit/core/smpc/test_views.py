@@ -17,6 +17,7 @@ from gridward.core.smpc import correlations, session
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.correlations import Slot, SlotArray, query_prgs
 from gridward.core.smpc.link import HEADER_BYTES, Link
+from gridward.core.smpc.lowering import MaxForm
 from gridward.core.smpc.packets import parse_packet
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Program
@@ -226,6 +227,35 @@ def test_views_of_products_of_secrets_are_uniform_and_alike(opened: Opened) -> N
     first, second = views(grid, FIRST, opened), views(grid, SECOND, opened)
     assert abs(uniformity(first)) < CHI_LIMIT and correlation(first) < PAIR_LIMIT
     assert abs(difference(first, second)) < CHI_LIMIT
+
+
+def choosing() -> Program:
+    """Compile the largest of six values and 0, all pairs at once, after a product that truncates them."""
+    steps = [
+        step(Op.MM, Ref("x"), Ref("w"), out="h"),
+        step(Op.RELU, Ref("h"), out="r"),
+        step(Op.AMAX, Ref("r"), (1,), False, out="m"),
+        step(Op.UNSQUEEZE, Ref("m"), 1, out="u"),
+        step(Op.MM, Ref("u"), Ref("v"), out="y"),
+    ]
+    plan = plan_of(steps, (BATCH, 3), {"w": (3, 6), "v": (1, 1)}, "y")
+    return compile_plan(plan, batch=1, parties=2, maxima=MaxForm.PAIRS)
+
+
+def test_views_of_a_maximum_in_pairs_are_uniform_and_alike(opened: Opened) -> None:
+    grid = grid_of(choosing())
+    first, second = views(grid, FIRST, opened), views(grid, SECOND, opened)
+    assert abs(uniformity(first)) < CHI_LIMIT and correlation(first) < PAIR_LIMIT
+    assert abs(difference(first, second)) < CHI_LIMIT
+
+
+@pytest.mark.parametrize("name", ["top", "pair", "factor1", "wins0", "flip", "beta_carry0"])
+def test_a_build_that_forgets_a_mask_of_a_maximum_is_noticed(
+    name: str, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    grid = grid_of(choosing())
+    break_draws(monkeypatch, name)
+    assert correlation(views(grid, FIRST, opened)) > PAIR_LIMIT
 
 
 def without(*names: str) -> Callable[[Prg, Slot], SlotArray]:

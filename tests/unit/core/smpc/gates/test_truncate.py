@@ -7,7 +7,6 @@ from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Constant, DType, Ref
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.gate import Relu, Truncate, TruncateFaithful
-from gridward.core.smpc.gates.truncate import upper_bits
 from gridward.core.smpc.program import Program
 from tests.support.parties import BATCH, plan_of, step
 from tests.support.rigged import output_of, rigged_sessions
@@ -68,13 +67,6 @@ def test_the_faithful_floor_does_not_depend_on_the_mask(x: int, mask: int, parti
     sessions = rigged_sessions(program, {(faithful_gate(program), "mask"): masks, (0, "mask"): masks})
     masked = np.array([x], dtype=np.int64).view(np.uint64) + masks
     assert output_of(sessions, masked).tolist() == [x * 3 // 2]
-
-
-def test_the_upper_bits_of_a_mask_are_its_quotient_and_its_top_bit() -> None:
-    mask = np.array([0, 2**63, 2**64 - 1, 2**16], dtype=np.uint64)
-    upper = upper_bits(mask, 16)
-    assert upper.words.tolist() == [0, 2**47, 2**48 - 1, 1]
-    assert upper.carry is not None and upper.carry.tolist() == [0, 1, 1, 0]
 
 
 def test_only_roundings_that_show_are_faithful() -> None:

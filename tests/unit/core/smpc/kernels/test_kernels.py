@@ -1,6 +1,5 @@
 """One suite for every implementation of the kernels, against Python integers and against each other."""
 
-import random
 from itertools import product
 
 import numpy as np
@@ -9,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gridward.core.smpc.kernels import cpu, reference
-from gridward.core.smpc.kernels.seam import Kernels
+from gridward.core.smpc.kernels.seam import Kernels, Merging, Places
 from gridward.core.smpc.ring import RingArray, pack_bits, packed_bytes, unpack_bits
 
 IMPLEMENTATIONS: dict[str, Kernels] = {"reference": reference, "cpu": cpu}
@@ -23,42 +22,6 @@ def kernels(request: pytest.FixtureRequest) -> Kernels:
 
 def words(rng: np.random.Generator, *shape: int) -> RingArray:
     return rng.integers(0, 2**64, shape, dtype=np.uint64)
-
-
-@pytest.mark.parametrize("inner", [1, 7, 8, 9, 127, 128, 4608])
-def test_products_are_those_of_python_integers(kernels: Kernels, inner: int) -> None:
-    chooser = random.Random(inner)
-    a = np.array([[chooser.choice(EXTREMES) for _ in range(inner)] for _ in range(2)], dtype=np.uint64)
-    b = np.array([[chooser.choice(EXTREMES) for _ in range(3)] for _ in range(inner)], dtype=np.uint64)
-    exact = [
-        [sum(int(x) * int(y) for x, y in zip(row, column, strict=True)) % 2**64 for column in b.T]
-        for row in a
-    ]
-    assert kernels.matmul(a, b).tolist() == exact
-
-
-@pytest.mark.parametrize("inner", [25088, 2**17])
-def test_long_products_are_exact_too(inner: int) -> None:
-    rng = np.random.default_rng(inner)
-    a, b = words(rng, 2, inner), words(rng, inner, 3)
-    assert np.array_equal(cpu.matmul(a, b), reference.matmul(a, b))
-
-
-def test_products_of_transposed_and_sliced_operands_are_right(kernels: Kernels) -> None:
-    rng = np.random.default_rng(1)
-    a, b = words(rng, 20, 7), words(rng, 5, 20)
-    exact = (a.astype(object).T @ b.astype(object).T) % 2**64
-    assert np.array_equal(kernels.matmul(a.T, b.T).astype(object), exact)
-
-
-def test_a_product_of_nothing_is_zero(kernels: Kernels) -> None:
-    empty = np.zeros((2, 0), dtype=np.uint64)
-    assert kernels.matmul(empty, empty.T.copy()).tolist() == [[0, 0], [0, 0]]
-
-
-def test_operands_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="cannot multiply"):
-        cpu.matmul(np.zeros((2, 3), dtype=np.uint64), np.zeros((2, 3), dtype=np.uint64))
 
 
 def split(value: RingArray, parties: int, rng: np.random.Generator) -> list[RingArray]:
@@ -113,40 +76,77 @@ def test_wrap_points_truncate_without_a_wrap(kernels: Kernels, y: int, r: int) -
     assert int(share.view(np.int64)[0]) - (y >> 16) in (0, 1)
 
 
+def places(*values: int) -> Places:
+    return np.array(values, dtype=np.int64)
+
+
+def narrowest(size: int) -> str:
+    return f"uint{max(8, 1 << size)}"
+
+
 @pytest.mark.parametrize("size", range(1, 7))
 def test_every_block_compares_with_every_shared_block(kernels: Kernels, size: int) -> None:
     pairs = np.array(list(product(range(1 << size), repeat=2)), dtype=np.uint64)
-    public, hidden = pairs[:, 0] << np.uint64(5), pairs[:, 1]
+    public, hidden = pairs[:, 0] << np.uint64(5), np.ascontiguousarray(pairs[:, 1])
     rng = np.random.default_rng(size)
-    table = np.uint64(1) << hidden
-    mask = words(rng, table.size) & np.uint64((1 << (1 << size)) - 1)
-    parts = [mask, table ^ mask]
-    found = [kernels.look_up(public, [part], [5], [size]) for part in parts]
-    less, equal = found[0][0] ^ found[1][0], found[0][1] ^ found[1][1]
-    assert np.array_equal(unpack_bits(less[0], table.size), pairs[:, 0] < hidden)
-    assert np.array_equal(unpack_bits(equal[0], table.size), pairs[:, 0] == hidden)
+    mask = words(rng, hidden.size).astype(narrowest(size))
+    other = mask.copy()
+    kernels.set_blocks(hidden, places(0), places(size), [other])
+    less, equal = kernels.look_up(public, [mask], places(5), places(size)) ^ kernels.look_up(
+        public, [other], places(5), places(size)
+    )
+    assert np.array_equal(unpack_bits(less, hidden.size), pairs[:, 0] < hidden)
+    assert np.array_equal(unpack_bits(equal, hidden.size), pairs[:, 0] == hidden)
 
 
-@given(st.integers(1, 40), st.integers(0, 2**32))
-def test_look_ups_agree_word_for_word_on_any_tables(count: int, seed: int) -> None:
+counts = st.one_of(st.integers(1, 20), st.integers(60, 70), st.integers(120, 200))
+
+
+@given(counts, st.lists(st.integers(1, 6), min_size=1, max_size=8), st.integers(0, 2**32))
+def test_look_ups_agree_word_for_word_on_any_tables(count: int, sizes: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
     public = words(rng, count)
-    tables = [words(rng, count).astype(f"uint{max(8, 1 << size)}") for size in (6, 5, 4, 3)]
-    place = ([12, 7, 3, 0], [6, 5, 4, 3])
-    ours, theirs = (kernels.look_up(public, tables, *place) for kernels in (cpu, reference))
-    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    tables = [words(rng, count).astype(narrowest(size)) for size in sizes]
+    lows = places(*rng.integers(0, 58, len(sizes)))
+    ours, theirs = (kernels.look_up(public, tables, lows, places(*sizes)) for kernels in (cpu, reference))
+    assert np.array_equal(ours, theirs)
 
 
-@given(st.integers(1, 6), st.integers(0, 2**32))
-def test_expansions_agree_byte_for_byte(variables: int, seed: int) -> None:
+@given(counts, st.integers(1, 6), st.integers(0, 2**32))
+def test_levels_are_hidden_and_merged_alike(count: int, variables: int, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    opened = rng.integers(0, 256, (variables, 5), dtype=np.uint8)
-    basis = rng.integers(0, 256, (4, 5), dtype=np.uint8)
-    rows = rng.integers(0, 4, 9)
-    factors = rng.integers(0, 1 << variables, 9)
-    assert np.array_equal(
-        cpu.expand(opened, basis, rows, factors), reference.expand(opened, basis, rows, factors)
+    bits, basis, opened = (
+        rng.integers(0, 256, (rows, packed_bytes(count)), dtype=np.uint8) for rows in (6, 9, variables)
     )
+    layout = Merging(
+        rng.integers(0, 6, variables),
+        rng.integers(0, 9, variables),
+        rng.integers(0, 6, 3),
+        rng.integers(0, 9, 12),
+        rng.integers(0, 1 << variables, 12),
+        rng.integers(0, 6, 12),
+    )
+    assert np.array_equal(cpu.hide(bits, layout, basis), reference.hide(bits, layout, basis))
+    assert np.array_equal(
+        cpu.merge(opened, layout, basis, bits), reference.merge(opened, layout, basis, bits)
+    )
+
+
+def test_long_rows_merge_alike_over_the_edges_of_chunks() -> None:
+    rng = np.random.default_rng(6)
+    bits, basis, opened = (rng.integers(0, 256, (3, 9001), dtype=np.uint8) for _ in range(3))
+    layout = Merging(*(places(0, 2, 1) for _ in range(4)), places(3, 0, 5), places(0, 1, 3))
+    assert np.array_equal(
+        cpu.merge(opened, layout, basis, bits), reference.merge(opened, layout, basis, bits)
+    )
+
+
+@given(counts, st.integers(0, 63), st.integers(0, 2**32))
+def test_one_bit_of_every_word_is_packed_in_order(count: int, bit: int, seed: int) -> None:
+    public = words(np.random.default_rng(seed), count)
+    exact = pack_bits((public >> np.uint64(bit) & np.uint64(1)).astype(np.bool_))
+    assert np.array_equal(cpu.pack_bit(public, bit), exact)
+    assert np.array_equal(reference.pack_bit(public, bit), exact)
 
 
 @pytest.mark.parametrize("flip", [False, True])
@@ -155,20 +155,86 @@ def test_a_selection_keeps_the_value_where_the_bit_differs_from_the_flip(
     kernels: Kernels, bit: int, flip: bool
 ) -> None:
     rng = np.random.default_rng(5)
-    value, mask = words(rng, 20), words(rng, 20)
+    value, mask, coefficient, carry = (words(rng, 20) for _ in range(4))
     beta = np.full(20, bit, dtype=np.uint64)
     flips = pack_bits(np.full(20, flip))
     total = np.zeros_like(value)
     shares, betas = split(value, 2, rng), split(beta, 2, rng)
-    hidden = split(beta * mask, 2, rng)
+    hidden, carries = split(beta * mask, 2, rng), split(beta * carry, 2, rng)
+    public = value + mask - coefficient * carry
     for party in range(2):
-        total += kernels.select(shares[party], value + mask, betas[party], hidden[party], flips)
+        carried = (coefficient, carries[party])
+        total += kernels.select(shares[party], public, betas[party], hidden[party], flips, carried)
     assert np.array_equal(total, value * np.uint64(bool(bit) == flip))
 
 
-@given(st.integers(1, 30), st.integers(0, 2**32))
-def test_selections_agree_word_for_word(count: int, seed: int) -> None:
+carry_types = st.sampled_from(["uint8", "uint16", "uint32", "uint64"])
+
+
+@given(counts, st.booleans(), carry_types, st.integers(0, 2**32))
+def test_selections_agree_word_for_word(count: int, with_carry: bool, dtype: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
     arrays = [words(rng, count) for _ in range(4)]
     flips = rng.integers(0, 256, packed_bytes(count), dtype=np.uint8)
-    assert np.array_equal(cpu.select(*arrays, flips), reference.select(*arrays, flips))
+    carried = (words(rng, count), words(rng, count).astype(dtype)) if with_carry else None
+    ours, theirs = (kernels.select(*arrays, flips, carried) for kernels in (cpu, reference))
+    assert np.array_equal(ours, theirs)
+
+
+@given(st.integers(1, 5), st.integers(1, 40), st.booleans(), carry_types, st.integers(0, 2**32))
+def test_the_larger_of_neighbours_is_selected_alike(
+    pairs: int, count: int, with_carry: bool, dtype: str, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    share = words(rng, pairs, 2, count)
+    arrays = [words(rng, pairs, count) for _ in range(3)]
+    flips = rng.integers(0, 256, packed_bytes(pairs * count), dtype=np.uint8)
+    carries = [words(rng, pairs, count).astype(dtype) for _ in range(2)]
+    carried = (words(rng, pairs, 2, count), carries[0], carries[1]) if with_carry else None
+    ours, theirs = (kernels.larger(share, *arrays, flips, carried) for kernels in (cpu, reference))
+    assert np.array_equal(ours, theirs)
+
+
+@given(counts, st.integers(1, 62), st.booleans(), carry_types, st.integers(0, 2**32))
+def test_truncations_agree_word_for_word(count: int, shift: int, first: bool, dtype: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    opened, high, carry = words(rng, count), words(rng, count), words(rng, count).astype(dtype)
+    ours, theirs = (kernels.truncate(opened, high, carry, shift, first, 64) for kernels in (cpu, reference))
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("offset", [0, 2**62, 2**64 - 1])
+def test_masks_are_added_with_an_offset(kernels: Kernels, offset: int) -> None:
+    rng = np.random.default_rng(7)
+    share, mask = words(rng, 3, 5), words(rng, 3, 5)
+    exact = (share.astype(object) + mask.astype(object) + offset) % 2**64
+    assert np.array_equal(kernels.add_mask(share, mask, offset).astype(object), exact)
+
+
+@given(counts, st.integers(0, 63), carry_types, st.integers(0, 2**32))
+def test_dealt_selections_are_what_is_missing(count: int, top: int, dtype: str, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    rho = words(rng, count)
+    flips = rng.integers(0, 256, packed_bytes(count), dtype=np.uint8)
+    carry = rng.integers(0, 2, count, dtype=np.uint8)
+    drawn = words(rng, count), words(rng, count), words(rng, count).astype(dtype)
+    bits = unpack_bits(flips, count) ^ ((rho >> np.uint64(top)) & np.uint64(1)).astype(np.bool_)
+    for kernels in IMPLEMENTATIONS.values():
+        beta, beta_mask, part = (array.copy() for array in drawn)
+        signs = kernels.set_selection(rho, top, flips, beta, beta_mask)
+        kernels.set_carry(signs, carry, part)
+        assert np.array_equal(signs, bits)
+        assert np.array_equal(beta + drawn[0], bits)
+        assert np.array_equal(beta_mask + drawn[1], bits * rho)
+        assert np.array_equal(part + drawn[2], bits & carry)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "uint16", "uint32", "uint64"])
+def test_the_upper_bits_of_a_mask_are_its_quotient_and_its_top_bit(kernels: Kernels, dtype: str) -> None:
+    mask = np.array([0, 2**63, 2**64 - 1, 2**16], dtype=np.uint64)
+    rng = np.random.default_rng(8)
+    drawn = words(rng, 4), words(rng, 4).astype(dtype)
+    high, carry = drawn[0].copy(), drawn[1].copy()
+    upper, top = kernels.set_truncation(mask, 16, high, carry)
+    assert upper.tolist() == (high + drawn[0]).tolist() == [0, 2**47, 2**48 - 1, 1]
+    assert top.tolist() == (carry + drawn[1]).tolist() == [0, 1, 1, 0]
