@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from gridward.bench.encoder import EncoderBlock
 from gridward.core.plans.plan import Plan
 from gridward.core.plans.trace import trace_module
 
@@ -34,7 +35,7 @@ class Network:
 
 
 def network(name: str) -> Network:
-    """Make `mlp` or `lenet` for 28 x 28 images and 10 classes."""
+    """Make `mlp` or `lenet` for 28 x 28 images and 10 classes, or `transformer`, one encoder block."""
     torch.manual_seed(SEED)
     module, row = _MAKERS[name]()
     return of_module(module.eval(), row, name)
@@ -63,4 +64,9 @@ def _lenet() -> tuple[nn.Module, tuple[int, ...]]:
     return nn.Sequential(*features, nn.Flatten(), *head), (1, 28, 28)
 
 
-_MAKERS = {"mlp": _mlp, "lenet": _lenet}
+def _transformer() -> tuple[nn.Module, tuple[int, ...]]:
+    """One encoder block over 16 tokens of 64 numbers, 4 heads, 256 hidden: 49,984 parameters."""
+    return EncoderBlock(64, 4, 256), (16, 64)
+
+
+_MAKERS = {"mlp": _mlp, "lenet": _lenet, "transformer": _transformer}

@@ -11,6 +11,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from gridward.core.plans.ops import Op
 
@@ -44,7 +45,7 @@ def fx_graph(
         )
         for example, moving in zip(examples, dynamic, strict=True)
     ]
-    with enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), fakes:
+    with enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), fakes, _FlatLinear():
         traced = make_fx(torch.func.functionalize(function), decomposition_table=table)(*inputs)
     traced.graph.eliminate_dead_code()
     symbols = {
@@ -52,6 +53,23 @@ def fx_graph(
     }
     symbol = symbols.pop() if len(symbols) == 1 else None
     return traced, symbol if isinstance(symbol, str) else None
+
+
+class _FlatLinear(TorchFunctionMode):
+    """Applies linear layers to all rows of a tensor at once: torch's own way fixes the batch size there."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: Sequence[Any] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - torch's signature
+        if func is not torch.nn.functional.linear or args[0].ndim <= 2:
+            return func(*args, **(kwargs or {}))
+        value, *others = args
+        rows = func(value.flatten(0, -2), *others, **(kwargs or {}))
+        return rows.unflatten(0, value.shape[:-1])
 
 
 def symbolic(size: Any) -> int | str | tuple[int, str] | None:  # noqa: ANN401 - fx arguments have no type
