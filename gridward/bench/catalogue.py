@@ -96,6 +96,11 @@ BENCHES: Final = {
         "gridward.bench.load",
         {"repeat": 3, "model": "lenet", "queries": 4},
     ),
+    "curves": Bench(
+        "errors of smooth functions on shares against float64, over the declared range by decades",
+        "gridward.bench.curves",
+        {},
+    ),
     "plan": Bench(
         "a network as a plan in the plain executor against torch: overhead of a step",
         "gridward.bench.plan",
