@@ -121,7 +121,7 @@ def party_name(at: int) -> str:
 
 
 def settings_of(parties: int, bundles_ahead: int, *, direct: bool) -> dict[str, dict[str, object]]:
-    """Give the settings of a host, a provider and ``parties``, with direct TLS sockets between these or not."""
+    """Give the settings of a host, a provider and ``parties``; ``direct`` links these by TLS sockets."""
     party: dict[str, object] = {
         **({"lane_port": 0} if direct else {}),
         "offer_party": True,
