@@ -7,6 +7,8 @@ from typing import Final, get_args
 
 import pytest
 
+from gridward.core.plans.ops import Op
+from gridward.core.plans.plan import Ref
 from gridward.core.smpc import link, packets
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.correlations import correction_bytes
@@ -20,6 +22,7 @@ from gridward.core.smpc.gate import (
     Expand,
     Gate,
     Input,
+    LookUp,
     Matmul,
     Multiply,
     MultiplyConstant,
@@ -28,7 +31,9 @@ from gridward.core.smpc.gate import (
     Open,
     Output,
     PairMax,
+    PairsMax,
     Permute,
+    Piecewise,
     Relu,
     Scale,
     Slice,
@@ -41,7 +46,7 @@ from gridward.core.smpc.gate import (
     Windows,
 )
 from gridward.core.smpc.program import Form, Parameter, Program, Register
-from tests.support.parties import linear_plan
+from tests.support.parties import BATCH, linear_plan, plan_of, step
 from tests.support.programs import program_of, share, truncating, wire
 
 PAGE: Final = Path(__file__).parents[4] / "docs" / "encrypted.md"
@@ -79,6 +84,23 @@ def pair_max_of_truncated(levels: int) -> Program:
 def product(gate: Gate, *, parameter: Parameter | None = None, shape: tuple[int, ...] = (1, N)) -> Program:
     held = [] if parameter is None else [parameter]
     return program_of([gate], [wire(shape), share(shape, 32)], parameters=held)
+
+
+def largest(floor: bool) -> Program:
+    gate = PairsMax((0,), 1, 33, 2, floor)
+    return program_of([gate], [wire((4, N)), share((N,))])
+
+
+def clamp() -> Program:
+    """Bound by -1 and 1, at 16 fraction bits."""
+    one = 1 << 16
+    gate = Piecewise((0,), 1, (-one, one), (((-one, 0), (0, 1), (one, 0)),), 33, 2)
+    return program_of([gate], [wire((N,)), share((1, N))])
+
+
+def sigmoid() -> Program:
+    plan = plan_of([step(Op.SIGMOID, Ref("x"), out="y")], (BATCH,), {}, "y")
+    return compile_plan(plan, batch=N, parties=2)
 
 
 def opened() -> Program:
@@ -123,6 +145,10 @@ ROWS: Final[dict[str, tuple[type, Callable[[], Program]]]] = {
     "ReLU of a wire, w = 32, 2 levels": (Relu, lambda: relu(2)),
     "ReLU of a truncated value, w = 32, 1 level": (Relu, lambda: relu_of_truncated(1)),
     "ReLU of a truncated value, w = 32, 2 levels": (Relu, lambda: relu_of_truncated(2)),
+    "largest of 4 wires by pairs, w = 32, 2 levels": (PairsMax, lambda: largest(False)),
+    "largest of 4 wires and 0 by pairs, w = 32, 2 levels": (PairsMax, lambda: largest(True)),
+    "bounds on both sides, w = 32, 2 levels": (Piecewise, clamp),
+    "reading sigmoid's table, f = 16": (LookUp, sigmoid),
     "larger of a pair of wires, w = 32, 1 level": (PairMax, lambda: pair_max(1)),
     "larger of a pair of wires, w = 32, 2 levels": (PairMax, lambda: pair_max(2)),
     "larger of a pair of truncated values, w = 32, 1 level": (PairMax, lambda: pair_max_of_truncated(1)),
