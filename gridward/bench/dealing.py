@@ -23,10 +23,10 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """One bundle: from the parties' calls until each has its packet, and the bytes of all packets."""
+    """One bundle: the seconds from the parties' calls until each has its packet, and the packets."""
 
     seconds: float
-    packet_bytes: int
+    packets: list[bytes]
 
 
 class Asking:
@@ -49,10 +49,10 @@ class Asking:
         body = BundlesIn(batch=batch, serial=FIRST_SERIAL + number)
         had = BundlesHad(batch=batch, serials=[body.serial])
         began = time.perf_counter()
-        sizes = self._each(lambda at: len(self._fetch(at, body)))
+        packets = self._each(lambda at: self._fetch(at, body))
         seconds = time.perf_counter() - began
         self._each(lambda at: self._send(at, "bundles/confirmation", had))
-        return Dealt(seconds, sum(sizes))
+        return Dealt(seconds, packets)
 
     def _each(self, work: Callable[[int], Part]) -> list[Part]:
         return list(self._pool.map(work, range(len(self._keys))))
