@@ -30,7 +30,11 @@ FLAGS: Final = {
     flag.name: flag
     for flag in (
         Flag("repeat", "counted runs of each case, after a warm-up", high=10_000),
-        Flag("model", "network with seeded random weights", choices=("mlp", "lenet")),
+        Flag(
+            "model",
+            "network with seeded random weights",
+            choices=("mlp", "lenet", "vgg16", "alexnet", "resnet18", "resnet50", "transformer"),
+        ),
         Flag("batch", "rows of one query", high=1024),
         Flag("parties", "computing parties", low=2, high=5),
         Flag("link", "threads of one process, or node processes on loopback", choices=("process", "ws")),
