@@ -30,7 +30,7 @@ FLAGS: Final = {
     flag.name: flag
     for flag in (
         Flag("repeat", "counted runs of each case, after a warm-up", high=10_000),
-        Flag("model", "network with seeded random weights", choices=("mlp", "lenet", "transformer")),
+        Flag("model", "network with seeded random weights", choices=("mlp", "lenet")),
         Flag("batch", "rows of one query", high=1024),
         Flag("parties", "computing parties", low=2, high=5),
         Flag(

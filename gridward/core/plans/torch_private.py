@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch._decomp import core_aten_decompositions
 from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -45,7 +45,7 @@ def fx_graph(
         )
         for example, moving in zip(examples, dynamic, strict=True)
     ]
-    with enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), fakes, _FlatLinear():
+    with enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), fakes, _FlatLayers():
         traced = make_fx(torch.func.functionalize(function), decomposition_table=table)(*inputs)
     traced.graph.eliminate_dead_code()
     symbols = {
@@ -55,21 +55,20 @@ def fx_graph(
     return traced, symbol if isinstance(symbol, str) else None
 
 
-class _FlatLinear(TorchFunctionMode):
-    """Applies linear layers to all rows of a tensor at once: torch's own way fixes the batch size there."""
+class _FlatLayers(TorchFunctionMode):
+    """Lays the rows of a linear layer out before torch does: torch itself fixes the number of sequences."""
 
     def __torch_function__(
         self,
         func: Callable[..., Any],
         types: Sequence[type],
-        args: Sequence[Any] = (),
+        args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - torch's signature
-        if func is not torch.nn.functional.linear or args[0].ndim <= 2:
-            return func(*args, **(kwargs or {}))
-        value, *others = args
-        rows = func(value.flatten(0, -2), *others, **(kwargs or {}))
-        return rows.unflatten(0, value.shape[:-1])
+    ) -> Any:  # noqa: ANN401 - torch calls anything through here
+        if func is nn.functional.linear and not kwargs and args[0].ndim > 2:
+            x, *rest = args
+            return func(x.flatten(0, -2), *rest).reshape(*x.shape[:-1], -1)
+        return func(*args, **(kwargs or {}))
 
 
 def symbolic(size: Any) -> int | str | tuple[int, str] | None:  # noqa: ANN401 - fx arguments have no type

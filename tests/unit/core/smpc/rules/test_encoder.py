@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from gridward.bench.encoder import EncoderBlock
+from gridward.bench.architectures import EncoderBlock
 from tests.support.encrypted import drawn, run_module
 
 
