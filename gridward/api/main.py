@@ -2,6 +2,7 @@
 
 import logging
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -42,6 +43,9 @@ from gridward.api.services.uploads import expire
 from gridward.api.tables.accounts import ACCOUNT_TABLES
 from gridward.api.training_runs import TrainingRuns
 from gridward.api.workers import Workers
+from gridward.core.smpc.kernels import cpu
+from gridward.core.smpc.kernels.paces import read_paces
+from gridward.core.smpc.kernels.seam import Kernels
 from gridward.server import account_routes
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
@@ -54,6 +58,8 @@ from gridward.server.keys import load
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
 
+PACES: Final = "paces.json"
+"""In the data folder: what `gridward bench ring-matmul --tune` measured."""
 MIGRATIONS: Final = "gridward.api:migrations"
 ROUTERS: Final = (
     account_routes.router,
@@ -129,7 +135,7 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         workers=workers,
         trainings=TrainingRuns(settings, workers),
         calls=Calls(keys, httpx2.Client(trust_env=False), clock),
-        room=Room(),
+        room=Room(kernels=_kernels(settings)),
         offline=Offline(Budget(settings.bundles_bytes)),
         clock=clock,
     )
@@ -137,6 +143,12 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         node.room.listener = _listener(node, settings.lane_port)
         node.room.listener.start()
     return node
+
+
+def _kernels(settings: NodeSettings) -> Kernels:
+    """Give the kernels with the paces that were measured on this machine, if the folder holds any."""
+    measured = settings.data_dir / PACES
+    return cpu.Tuned(read_paces(measured.read_text())) if measured.exists() else cpu
 
 
 def _listener(node: Node, port: int) -> LaneListener:
@@ -158,6 +170,9 @@ def _begin(node: Node, hearts: Hearts) -> None:
     if swept:
         _log.info("removed %d files that a crash left behind", swept)
     resume_bundles(node)
+    if node.settings.offer_party or node.settings.offer_provider:
+        # beside the start: the first query must not wait for a compiler, and neither must anybody else
+        threading.Thread(target=cpu.warm_up, name="warm up", daemon=True).start()
     with node.database.read() as db:
         urls = {row.gateway_url for row in queries.memberships(db)}
     if node.settings.gateway_url is not None:

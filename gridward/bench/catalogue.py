@@ -26,11 +26,13 @@ class Bench:
     defaults: dict[str, Any]
 
 
+MODELS: Final = ("mlp", "lenet", "vgg16", "alexnet", "resnet18", "resnet50", "transformer")
+"""As in ``networks.MAKERS``, which takes torch to import."""
 FLAGS: Final = {
     flag.name: flag
     for flag in (
         Flag("repeat", "counted runs of each case, after a warm-up", high=10_000),
-        Flag("model", "network with seeded random weights", choices=("mlp", "lenet")),
+        Flag("model", "network with seeded random weights", choices=MODELS),
         Flag("batch", "rows of one query", high=1024),
         Flag("parties", "computing parties", low=2, high=5),
         Flag(
@@ -95,6 +97,11 @@ BENCHES: Final = {
         "latency of ordinary requests at a party that runs encrypted queries meanwhile",
         "gridward.bench.load",
         {"repeat": 3, "model": "lenet", "queries": 4},
+    ),
+    "curves": Bench(
+        "errors of smooth functions on shares against float64, over the declared range by decades",
+        "gridward.bench.curves",
+        {},
     ),
     "plan": Bench(
         "a network as a plan in the plain executor against torch: overhead of a step",

@@ -1,17 +1,32 @@
 """The networks that are measured, with seeded random weights, so that anyone can repeat a line."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from gridward.bench import architectures
 from gridward.core.plans.plan import Plan
 from gridward.core.plans.trace import trace_module
 
 SEED = 20
+
+MAKERS: Final[Mapping[str, Callable[[], tuple[nn.Module, architectures.Row]]]] = MappingProxyType(
+    {
+        "mlp": architectures.mlp,
+        "lenet": architectures.lenet,
+        "vgg16": architectures.vgg16,
+        "alexnet": architectures.alexnet,
+        "resnet18": architectures.resnet18,
+        "resnet50": architectures.resnet50,
+        "transformer": architectures.transformer,
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +49,9 @@ class Network:
 
 
 def network(name: str) -> Network:
-    """Make `mlp` or `lenet` for 28 x 28 images and 10 classes."""
+    """Make one of ``MAKERS`` with weights that are the same each time."""
     torch.manual_seed(SEED)
-    module, row = _MAKERS[name]()
+    module, row = MAKERS[name]()
     return of_module(module.eval(), row, name)
 
 
@@ -45,22 +60,3 @@ def of_module(module: nn.Module, row: tuple[int, ...], name: str) -> Network:
     traced = trace_module(module, (torch.zeros(2, *row),), name=name)
     parameters = {key: value.double().numpy() for key, value in traced.parameters.items()}
     return Network(module, traced.plan, parameters, row)
-
-
-def _mlp() -> tuple[nn.Module, tuple[int, ...]]:
-    """784-128-128-10 with ReLU (the network of Mohassel & Zhang 2017): 118,282 parameters."""
-    layers = (nn.Linear(784, 128), nn.ReLU(), nn.Linear(128, 128), nn.ReLU(), nn.Linear(128, 10))
-    return nn.Sequential(*layers), (784,)
-
-
-def _lenet() -> tuple[nn.Module, tuple[int, ...]]:
-    """LeNet-5 with ReLU and max-pooling (LeCun et al. 1998): 61,706 parameters."""
-    features = (
-        *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
-        *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2)),
-    )
-    head = (nn.Linear(400, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10))
-    return nn.Sequential(*features, nn.Flatten(), *head), (1, 28, 28)
-
-
-_MAKERS = {"mlp": _mlp, "lenet": _lenet}

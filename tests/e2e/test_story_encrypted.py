@@ -1,7 +1,10 @@
 """Story 3 of the SDK's contract: encrypted models over real processes, and what nobody may do with them."""
 
+import secrets
 import sqlite3
+from base64 import b64decode
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx2
@@ -10,6 +13,13 @@ import torch
 from torch import nn
 
 import gridward as gw
+from gridward.api.parties.documents import compile_document
+from gridward.core.schemas.deployments import DeploymentDocument
+from gridward.core.smpc import purposes
+from gridward.core.smpc.query import mask_input, reconstruct_output
+from gridward.core.smpc.ring import from_bytes, to_bytes
+from gridward.core.smpc.sealing import public_key, unseal
+from gridward.server.keys import encode_key
 from tests.support.grids import Grid, eventually
 
 pytestmark = pytest.mark.e2e
@@ -104,6 +114,78 @@ def test_the_stated_costs_are_those_that_a_query_takes(dana: gw.GatewayClient, n
     assert answer.sent_bytes == 2 * described.online_bytes_per_party
     assert described.measured_error is not None
     assert described.measured_error < 1e-3
+
+
+def test_parties_meet_on_direct_sockets_where_both_offer_one_and_over_websockets_elsewhere(
+    grid: Grid, dana: gw.GatewayClient, net: nn.Sequential
+) -> None:
+    assert dana.describe_model("net").lanes == ("tls",)
+    serve(
+        grid,
+        linear(),
+        "mixed",
+        torch.zeros(1, 2),
+        parties=["hospital", "university"],
+        crypto_provider="public",
+    )
+    eventually(lambda: found(dana, "mixed"), "the mixed model")
+    assert dana.describe_model("mixed").lanes == ("websocket",)
+    for _ in range(2):
+        assert dana.query_model("mixed", torch.tensor([5.0, 3.0]), mpc=True).item() == pytest.approx(
+            1022, abs=2**-15
+        )
+
+
+def test_queries_opened_ahead_answer_as_others_do_and_outlive_a_restart(
+    grid: Grid, dana: gw.GatewayClient, net: nn.Sequential
+) -> None:
+    torch.manual_seed(10)
+    with dana.prepared_queries("net", batch=2, ahead=2) as ask:
+        for _ in range(5):
+            x = torch.randn(2, 1, 8, 8)
+            with torch.no_grad():
+                assert torch.allclose(ask(x).output, net(x), atol=1e-3)
+        with pytest.raises(gw.InvalidInputError, match="2 rows are prepared"):
+            ask(x[:1])
+        eventually(lambda: ask.ready == 2 or None, "two open queries")
+        for party in PARTIES:
+            grid.nodes[party].kill()
+            grid.nodes[party].start()
+        grid.await_live()
+        with torch.no_grad():
+            assert torch.allclose(ask(x).output, net(x), atol=1e-3)
+
+
+def test_any_http_client_can_take_the_two_steps_of_a_query(dana: gw.GatewayClient, grid: Grid) -> None:
+    x = torch.tensor([[5.0, 3.0]])
+    serve(grid, linear(), "plain-http", x)
+    eventually(lambda: found(dana, "plain-http"), "the model")
+    place = dana.model_node("plain-http")
+    document = DeploymentDocument.model_validate(
+        place.transport.send("GET", "/v1/models/plain-http/deployment").json()["document"]
+    )
+    private = secrets.token_bytes(32)
+    key = encode_key(public_key(private))
+    query = place.transport.send("POST", "/v1/models/plain-http/queries", body={"seal_key": key}).json()
+    subkeys, shares, calls = [], [], []
+    for party, grant in enumerate(query["grants"]):
+        path = f"{grant['url']}/v1/parties/deployments/{document.id}/queries/{query['id']}"
+        headers = {"Authorization": f"Bearer {grant['token']}"}
+        sealed = b64decode(httpx2.post(path, headers=headers, timeout=30).json()["sealed"])
+        subkeys.append(unseal(private, sealed, purposes.subkey(query["id"], party)))
+        calls.append((f"{path}/answer", headers))
+    program = compile_document(document, 1)
+    masked = to_bytes(mask_input(program, x.double().numpy(), subkeys))
+    with ThreadPoolExecutor(2) as pool:
+        answers = [
+            pool.submit(httpx2.post, path, content=masked, headers=headers, timeout=30)
+            for path, headers in calls
+        ]
+    for party, answer in enumerate(answers):
+        sealed = b64decode(answer.result().json()["sealed"])
+        words = unseal(private, sealed, purposes.answer(query["id"], party))
+        shares.append(from_bytes(words, program.output.shape))
+    assert reconstruct_output(program, shares).item() == pytest.approx(1022, abs=2**-15)
 
 
 def test_who_may_not_infer_encrypted_gets_nothing(grid: Grid, net: nn.Sequential) -> None:

@@ -4,7 +4,6 @@ import hmac
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
@@ -18,6 +17,8 @@ from gridward.core.errors import AuthorizationError, BusyError, ConflictError, O
 from gridward.core.smpc.bundles import BundlePool
 from gridward.core.smpc.dealer import Dealer
 from gridward.core.smpc.deployment import DeployedModel
+from gridward.core.smpc.kernels import cpu
+from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.program import Program
 from gridward.core.smpc.session import Session
 
@@ -118,6 +119,7 @@ class OpenQuery:
 class Room:
     """A node's memory in all roles. A restart empties it: queries in flight end, their bundles stay spent."""
 
+    kernels: Kernels = cpu
     switchboard: Switchboard = field(default_factory=Switchboard)
     lanes: IdleLanes = field(default_factory=IdleLanes)
     listener: LaneListener | None = None
@@ -128,7 +130,6 @@ class Room:
     pools: Cache[str, BundlePool] = field(default_factory=lambda: Cache(KEPT_MODELS))
     dealing: threading.Lock = field(default_factory=threading.Lock)
     storing: threading.Lock = field(default_factory=threading.Lock)
-    errands: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "bundles"))
     _running: threading.Condition = field(default_factory=threading.Condition)
     _runs: int = 0
     _queries: dict[str, OpenQuery] = field(default_factory=dict)
@@ -201,8 +202,7 @@ class Room:
                 self._running.notify()
 
     def close(self) -> None:
-        """Stop fetching bundles and leave all peers."""
-        self.errands.shutdown(wait=True, cancel_futures=True)
+        """Leave all peers."""
         if self.listener is not None:
             self.listener.stop()
         self.lanes.close()

@@ -114,7 +114,7 @@ def activate(node: Node, token: str, deployment_id: str) -> ActivationOut:
         records.find(node, deployment_id, Role.PARTY)
         replace_durably(folder / MODEL, model.to_bytes())
     records.set_state(node, deployment_id, DeploymentState.READY, record.document.host.name)
-    node.room.errands.submit(fetch_ahead, node, record, 0)
+    fetch_ahead(node, record, 0)
     return ActivationOut(lanes={peer: kind.value for peer, kind in connected.kinds.items()})
 
 
@@ -142,7 +142,7 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str | None 
         with node.database.write() as db:
             records.log(node, db, grant.caller, "deployment.query", f"{deployment_id}/{grant.query_id}")
         subkey = party.input_subkey(program, record.position, packet)
-        session = party.prepare(program, model, packet)
+        session = party.prepare(program, model, packet, node.room.kernels)
         query = OpenQuery(grant, proof, program, session, subkey, time.monotonic())
         node.room.open(query)
     purpose = purposes.subkey(grant.query_id, record.position)

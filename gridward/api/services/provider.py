@@ -194,7 +194,7 @@ def _dealer(node: Node, record: Record, batch: int) -> Dealer:
     def make() -> Dealer:
         secret = _seed_path(node, record.id).read_bytes()
         limit = node.settings.query_memory_bytes
-        return Dealer(compile_within(record.document, batch, limit), secret)
+        return Dealer(compile_within(record.document, batch, limit), secret, node.room.kernels)
 
     return node.room.dealers.get((record.id, batch), make)
 

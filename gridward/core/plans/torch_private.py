@@ -4,13 +4,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor, fx, nn
 from torch._decomp import core_aten_decompositions
 from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from gridward.core.plans.ops import Op
 
@@ -44,7 +45,7 @@ def fx_graph(
         )
         for example, moving in zip(examples, dynamic, strict=True)
     ]
-    with enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), fakes:
+    with enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), fakes, _FlatLayers():
         traced = make_fx(torch.func.functionalize(function), decomposition_table=table)(*inputs)
     traced.graph.eliminate_dead_code()
     symbols = {
@@ -52,6 +53,22 @@ def fx_graph(
     }
     symbol = symbols.pop() if len(symbols) == 1 else None
     return traced, symbol if isinstance(symbol, str) else None
+
+
+class _FlatLayers(TorchFunctionMode):
+    """Lays the rows of a linear layer out before torch does: torch itself fixes the number of sequences."""
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:  # noqa: ANN401 - torch calls anything through here
+        if func is nn.functional.linear and not kwargs and args[0].ndim > 2:
+            x, *rest = args
+            return func(x.flatten(0, -2), *rest).reshape(*x.shape[:-1], -1)
+        return func(*args, **(kwargs or {}))
 
 
 def symbolic(size: Any) -> int | str | tuple[int, str] | None:  # noqa: ANN401 - fx arguments have no type

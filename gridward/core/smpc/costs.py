@@ -72,20 +72,15 @@ def _pairs_max(gate: PairsMax, source: Register) -> list[int]:
 
 def schedule(gates: Sequence[Gate], registers: Sequence[Register]) -> list[int]:
     """Give the payload bytes of each round: a gate starts once its sources are done and shares rounds."""
-    waiting = list(gates)
-    running: list[tuple[Gate, list[int]]] = []
-    done: set[int] = set()
+    done: dict[int, int] = {}
     rounds: list[int] = []
-    while waiting or running:
-        for gate in [gate for gate in waiting if done.issuperset(gate.sources)]:
-            waiting.remove(gate)
-            running.append((gate, openings(gate, registers)))
-        finished = [gate for gate, left in running if not left]
-        running = [(gate, left) for gate, left in running if left]
-        if finished:
-            done.update(gate.out for gate in finished)
-            continue
-        rounds.append(sum(left.pop(0) for _, left in running))
+    for gate in gates:  # sources come before those who read them
+        start = max((done[source] for source in gate.sources), default=0)
+        opened = openings(gate, registers)
+        done[gate.out] = start + len(opened)
+        rounds += [0] * (done[gate.out] - len(rounds))
+        for at, size in enumerate(opened, start):
+            rounds[at] += size
     return rounds
 
 

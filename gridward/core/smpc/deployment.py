@@ -105,7 +105,7 @@ def _cut(data: bytes, parameters: Sequence[Parameter]) -> list[RingArray]:
 def split_parameters(program: Program, values: Mapping[str, ArrayLike], entropy: Entropy) -> list[bytes]:
     """Split a model's parameters: one packet a party, to be sealed to it; all but party 0's hold a seed only.
 
-    ``values`` maps every name in ``program.parameters`` to real numbers of its shape.
+    ``values`` maps the sources of every parameter in ``program.parameters`` to real numbers.
     Security: any n - 1 packets are uniform. Cost: 8 bytes a parameter to party 0.
     Raises ``InvalidInputError`` for missing or misshapen values, ``OutOfRangeError`` for too large ones.
     """
@@ -113,7 +113,7 @@ def split_parameters(program: Program, values: Mapping[str, ArrayLike], entropy:
     prgs = [Prg(seed) for seed in seeds[1:]]
     rest = []
     for at, parameter in enumerate(program.parameters):
-        words = _encoded(program, parameter, values)
+        words = encode_parameter(program, parameter, values)
         for prg in prgs:
             words = words - prg.words(at, words.size).reshape(words.shape)
         rest.append(to_bytes(words))
@@ -134,9 +134,14 @@ def split_parameters(program: Program, values: Mapping[str, ArrayLike], entropy:
     ]
 
 
-def encode_parameter(program: Program, parameter: Parameter, value: ArrayLike) -> RingArray:
-    """Encode one parameter at its scale; raises as ``split_parameters``."""
-    array = np.asarray(value, dtype=np.float64)
+def encode_parameter(program: Program, parameter: Parameter, values: Mapping[str, ArrayLike]) -> RingArray:
+    """Encode one parameter at its scale, derived if it has a recipe; raises as ``split_parameters``."""
+    if parameter.recipe is not None:
+        array = parameter.recipe.derive(values)
+    elif parameter.name in values:
+        array = np.asarray(values[parameter.name], dtype=np.float64)
+    else:
+        raise InvalidInputError(f"parameter {parameter.name!r} is missing")
     if array.shape != parameter.shape:
         raise InvalidInputError(
             f"parameter {parameter.name!r} has shape {array.shape}, not {parameter.shape}"
@@ -145,12 +150,6 @@ def encode_parameter(program: Program, parameter: Parameter, value: ArrayLike) -
         return encode(array, parameter.scale, parameter.scale + program.width - program.fraction_bits)
     except OutOfRangeError as why:
         raise OutOfRangeError(f"parameter {parameter.name!r}: {why.detail}") from why
-
-
-def _encoded(program: Program, parameter: Parameter, values: Mapping[str, ArrayLike]) -> RingArray:
-    if parameter.name not in values:
-        raise InvalidInputError(f"parameter {parameter.name!r} is missing")
-    return encode_parameter(program, parameter, values[parameter.name])
 
 
 def load_parameters(program: Program, party: int, packet: bytes) -> tuple[RingArray, ...]:

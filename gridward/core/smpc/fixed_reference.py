@@ -71,7 +71,7 @@ def evaluate(
     own cell. Raises ``OutOfRangeError`` naming the gate where a value leaves the program's width, which in
     the protocol gives a wrong answer and no error.
     """
-    weights = [encode_parameter(program, item, parameters[item.name]) for item in program.parameters]
+    weights = [encode_parameter(program, item, parameters) for item in program.parameters]
     first = encode(np.asarray(values, dtype=np.float64), program.input.scale, program.width)
     run = _Clear(program, weights, masks or {}, kernels, {program.gates[0].out: first})
     for at, gate in enumerate(program.gates):

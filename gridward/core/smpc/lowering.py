@@ -7,6 +7,7 @@ them back in range, never earlier, so that biases, residual sums and averages co
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
@@ -16,6 +17,7 @@ from gridward.core.plans.plan import Dim, Ref, Step
 from gridward.core.plans.table import SPECS
 from gridward.core.smpc.gate import Gate, Open, Relu, Shape, Truncate, TruncateFaithful
 from gridward.core.smpc.program import Form, Parameter, Register
+from gridward.core.smpc.recipe import Part, Recipe
 
 SLACK_BITS = 8
 """A wire may have so many fraction bits too many (from averages) before it is truncated."""
@@ -51,11 +53,12 @@ class Secret:
 
 @dataclass(frozen=True, slots=True)
 class Weight:
-    """A parameter, perhaps transposed or viewed."""
+    """A parameter, perhaps transposed or viewed; with a ``recipe`` it is derived from the named one."""
 
     name: str
     shape: Shape
     transposed: bool = False
+    recipe: Recipe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Lowering:
     """What has been compiled so far.
 
     ``readers`` names the steps that read a value, None for the client; ``floored`` the registers that hold no
-    negative value.
+    negative value, ``normed`` the values that a norm behind them is already in.
     """
 
     batch: int
@@ -96,6 +99,7 @@ class Lowering:
     gates: list[Gate] = field(default_factory=list)
     parameters: list[Parameter] = field(default_factory=list)
     floored: set[int] = field(default_factory=set)
+    normed: set[str] = field(default_factory=set)
     _made: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @property
@@ -116,9 +120,13 @@ class Lowering:
         self.gates.append(gate(out))
         return out
 
-    def parameter(self, name: str, scale: int, masked: bool) -> int:
+    def parameter(self, weight: Weight, scale: int, masked: bool) -> int:
         """Give the number of a parameter at a scale, listing it on first use."""
-        wanted = Parameter(name, self.weight_shapes[name], scale, masked)
+        recipe = weight.recipe
+        if recipe is None or recipe.part is Part.SCALED:
+            wanted = Parameter(weight.name, self.weight_shapes[weight.name], scale, masked, recipe)
+        else:
+            wanted = Parameter(recipe.name, (prod(weight.shape),), scale, masked, recipe)
         if wanted not in self.parameters:
             self.parameters.append(wanted)
         return self.parameters.index(wanted)
@@ -205,6 +213,11 @@ class Arguments:
         if at is None:
             raise UnsupportedError(f"has no argument {name!r}")
         return self.step.args[at] if at < len(self.step.args) else None
+
+    def name(self, argument: str) -> str | None:
+        """Give the name of the plan's value that an argument is."""
+        raw = self._raw(argument)
+        return raw.name if isinstance(raw, Ref) else None
 
     def only_reader(self) -> Step | None:
         """Give the one step that reads this step's first result, if nothing else does, nor the client."""

@@ -1,6 +1,7 @@
 """Bytes that travel once: packets of the dealer and of the model owner, each naming what it belongs to."""
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
@@ -48,22 +49,20 @@ class Packet:
         return f"Packet({self.kind.name}, party={self.party} of {self.parties}, serial={self.serial.hex()})"
 
 
-def write_packet(packet: Packet) -> bytes:
-    """Write a packet: header of ``HEADER_BYTES``, little-endian, then the body."""
-    return (
-        _HEADER.pack(
-            _MAGIC,
-            packet.kind,
-            packet.party,
-            packet.parties,
-            bytes.fromhex(packet.digest),
-            packet.deployment,
-            packet.serial,
-            packet.seed,
-            len(packet.body),
-        )
-        + packet.body
+def write_packet(packet: Packet, more: Sequence[memoryview] = ()) -> bytes:
+    """Write a packet: header of ``HEADER_BYTES``, little-endian, then the body and ``more`` bytes of it."""
+    header = _HEADER.pack(
+        _MAGIC,
+        packet.kind,
+        packet.party,
+        packet.parties,
+        bytes.fromhex(packet.digest),
+        packet.deployment,
+        packet.serial,
+        packet.seed,
+        len(packet.body) + sum(map(len, more)),
     )
+    return b"".join([header, packet.body, *more])
 
 
 def read_packet(data: bytes, kind: PacketKind, party: int, parties: int, digest: str) -> Packet:

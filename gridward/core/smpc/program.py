@@ -11,8 +11,9 @@ from functools import cached_property
 from typing import Final
 
 from gridward.core.smpc.gate import Gate, Shape
+from gridward.core.smpc.recipe import Recipe
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 
 class Form(StrEnum):
@@ -44,13 +45,20 @@ class Register:
 class Parameter:
     """One parameter of the model: split once per deployment at ``scale`` fraction bits.
 
-    ``masked`` ones are operands of products: their mask B comes from the dealer and W + B is opened once.
+    With a ``recipe`` it is not the plan's of that name but derived from some of them. ``masked`` ones are
+    operands of products: their mask B comes from the dealer and W + B is opened once.
     """
 
     name: str
     shape: Shape
     scale: int
     masked: bool
+    recipe: Recipe | None = None
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Name the plan's parameters that it takes."""
+        return (self.name,) if self.recipe is None else self.recipe.sources
 
 
 class SlotKind(StrEnum):
@@ -120,6 +128,15 @@ class Program:
     manifest: tuple[Slot, ...]
     setup_manifest: tuple[Slot, ...]
     costs: Costs
+
+    @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """List for each register the numbers of the gates that take it, in order."""
+        readers: list[list[int]] = [[] for _ in self.registers]
+        for at, gate in enumerate(self.gates):
+            for register in set(gate.sources):
+                readers[register].append(at)
+        return tuple(map(tuple, readers))
 
     @cached_property
     def digest(self) -> str:

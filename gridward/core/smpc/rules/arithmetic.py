@@ -84,7 +84,7 @@ def plus_parameter(low: Lowering, value: Secret, weight: Weight, sign: int, expo
     held = low.registers[source]
     if weight.transposed or broadcast(held.shape, weight.shape) != held.shape:
         raise UnsupportedError(f"parameter {weight.name!r} of shape {weight.shape} cannot be added here")
-    number = low.parameter(weight.name, held.scale, masked=False)
+    number = low.parameter(weight, held.scale, masked=False)
     return new_share(
         low,
         held.shape,

@@ -80,7 +80,7 @@ def times_weight(low: Lowering, value: Secret, weight: Weight, exposed: bool) ->
         raise UnsupportedError(f"parameter {weight.name!r} is transposed before a product by elements")
     shape = broadcast(shape_of(low, value), weight.shape)
     source = low.wire(value)
-    number = low.parameter(weight.name, low.fraction_bits, masked=True)
+    number = low.parameter(weight, low.fraction_bits, masked=True)
     scale = low.registers[source].scale + low.fraction_bits
     return new_share(
         low, shape, scale, exposed, lambda out: MultiplyParameter((source,), out, number, weight.shape)

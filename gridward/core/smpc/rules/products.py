@@ -1,9 +1,12 @@
 """Rules of products of matrices, with parameters and with other values, and of convolutions."""
 
+from dataclasses import replace
+
 from gridward.core.smpc.gate import Convolution, Matmul, MultiplyMatrices, Shape
 from gridward.core.smpc.geometry import window_count
 from gridward.core.smpc.lowering import Arguments, Lowering, Secret, UnsupportedError, Value, Weight
 from gridward.core.smpc.rules.arithmetic import new_share, plus, plus_parameter, shape_of
+from gridward.core.smpc.rules.norms import folded
 
 
 def _product(low: Lowering, value: Secret, weight: Weight, exposed: bool) -> Secret:
@@ -14,7 +17,7 @@ def _product(low: Lowering, value: Secret, weight: Weight, exposed: bool) -> Sec
     if weight.shape != (stored[::-1] if weight.transposed else stored):
         raise UnsupportedError(f"parameter {weight.name!r} is viewed as {weight.shape} before a product")
     source = low.wire(value)
-    number = low.parameter(weight.name, low.fraction_bits, masked=True)
+    number = low.parameter(weight, low.fraction_bits, masked=True)
     scale = low.registers[source].scale + low.fraction_bits
     out_shape = (rows[0], weight.shape[1])
     return new_share(
@@ -47,7 +50,7 @@ def times_matrix(low: Lowering, left: Secret, right: Secret, exposed: bool) -> S
 
 def mm(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     """Compile a matrix product."""
-    return (_matrix_product(low, args.secret("self"), args.value("mat2"), exposed),)
+    return (_layer(args, low, args.secret("self"), args.value("mat2"), None, exposed),)
 
 
 def bmm(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
@@ -60,8 +63,17 @@ def addmm(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     if args.number("beta", 1.0) != 1.0 or args.number("alpha", 1.0) != 1.0:
         raise UnsupportedError("alpha and beta must be 1")
     bias = args.value("self")
-    product = _matrix_product(low, args.secret("mat1"), args.value("mat2"), exposed)
-    return (product if bias is None else plus(low, product, bias, 1, exposed),)
+    return (_layer(args, low, args.secret("mat1"), args.value("mat2"), bias, exposed),)
+
+
+def _layer(
+    args: Arguments, low: Lowering, value: Secret, other: Value | None, bias: Value | None, exposed: bool
+) -> Secret:
+    if isinstance(other, Weight) and len(other.shape) == 2:
+        axis, channels = (0 if other.transposed else 1), other.shape[1]
+        other, bias = folded(args, low, other, bias, axis, channels)
+    product = _matrix_product(low, value, other, exposed)
+    return product if bias is None else plus(low, product, bias, 1, exposed)
 
 
 def convolution(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
@@ -84,8 +96,9 @@ def convolution(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, .
     axes = zip(image[2:], kernel[2:], stride, padding, dilation, strict=True)
     shape = (image[0], kernel[0], *(window_count(*axis) for axis in axes))
     check_positive(shape)
+    weight, bias = folded(args, low, weight, args.value("bias"), 0, kernel[0])
     source = low.wire(value)
-    number = low.parameter(weight.name, low.fraction_bits, masked=True)
+    number = low.parameter(weight, low.fraction_bits, masked=True)
     scale = low.registers[source].scale + low.fraction_bits
     product = new_share(
         low,
@@ -94,16 +107,15 @@ def convolution(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, .
         exposed,
         lambda out: Convolution((source,), out, number, stride, padding, dilation, groups),
     )
-    return (_with_channel_bias(args, low, product, exposed),)
+    return (_with_channel_bias(low, product, bias, exposed),)
 
 
-def _with_channel_bias(args: Arguments, low: Lowering, product: Secret, exposed: bool) -> Secret:
-    bias = args.value("bias")
+def _with_channel_bias(low: Lowering, product: Secret, bias: Value | None, exposed: bool) -> Secret:
     if bias is None:
         return product
     if not isinstance(bias, Weight) or len(bias.shape) != 1:
         raise UnsupportedError("argument 'bias' must be a parameter of the model")
-    column = Weight(bias.name, (bias.shape[0], 1, 1))
+    column = replace(bias, shape=(bias.shape[0], 1, 1))
     return plus_parameter(low, product, column, 1, exposed)
 
 

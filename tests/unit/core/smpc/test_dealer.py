@@ -43,7 +43,7 @@ def test_the_bytes_of_a_dealt_query_are_frozen() -> None:
     packets = Dealer(program, b"s" * 32).deal_query(SeededEntropy(1), 1)
     assert (
         hashlib.sha256(b"".join(packets)).hexdigest()
-        == "38f19334e2967cda5587c1dc9982c07a10f47bbf4d5df998bab15e83e812e71d"
+        == "0a5642d626dd772bb1508223571a150788d9b9013e376a57a7b791b79f8bbd92"
     )
 
 
