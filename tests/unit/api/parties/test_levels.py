@@ -83,6 +83,6 @@ def test_who_does_not_answer_is_named(party: RoleHolderUnderTest) -> None:
 
 
 def test_a_rate_is_of_the_bytes_that_came(party: RoleHolderUnderTest) -> None:
-    page = httpx2.MockTransport(lambda request: httpx2.Response(200, content=bytes(1 << 16)))
+    page = httpx2.MockTransport(lambda request: httpx2.Response(200, content=iter([bytes(1 << 16)])))
     with httpx2.Client(transport=page) as client:
         assert delivered_per_s(client, wish(party).parties[0]) > 1 << 16
