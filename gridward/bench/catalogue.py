@@ -30,13 +30,17 @@ FLAGS: Final = {
     flag.name: flag
     for flag in (
         Flag("repeat", "counted runs of each case, after a warm-up", high=10_000),
-        Flag("model", "network with seeded random weights", choices=("mlp", "lenet")),
+        Flag(
+            "model",
+            "network with seeded random weights",
+            choices=("mlp", "lenet", "vgg16", "alexnet", "resnet18", "resnet50", "transformer"),
+        ),
         Flag("batch", "rows of one query", high=1024),
         Flag("parties", "computing parties", low=2, high=5),
         Flag(
             "link",
             "threads of one process, processes over plain local sockets, or nodes through the SDK",
-            choices=("process", "sockets", "ws"),
+            choices=("process", "sockets", "ws", "tls"),
         ),
         Flag("network", "simulated between the parties: delay and rate", choices=("none", "lan", "wan")),
         Flag("device", "what computes", choices=("cpu",)),
@@ -89,7 +93,7 @@ BENCHES: Final = {
     "reach": Bench(
         "every figure that was set as a goal, through the SDK, beside the best that is known of others",
         "gridward.bench.reach",
-        {"repeat": 9, "link": "ws", "threads": 1},
+        {"repeat": 9, "link": "tls", "threads": 1},
     ),
     "api-under-load": Bench(
         "latency of ordinary requests at a party that runs encrypted queries meanwhile",

@@ -46,7 +46,7 @@ class Asking:
 def run(options: Options) -> Iterator[Result]:
     """Measure a party that is idle, then the same one under ``queries`` encrypted queries at once."""
     asked = network(options.model)
-    with running_grid(settings_of(PARTIES, bundles_ahead=64)) as grid:
+    with running_grid(settings_of(PARTIES, bundles_ahead=64, direct=True)) as grid:
         serve(grid, asked, PARTIES)
         for callers in CALLERS:
             yield _measure(grid, options, callers, 0)

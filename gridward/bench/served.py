@@ -87,9 +87,10 @@ def ask(network: Network, options: Options) -> Line:
     """
     program = compile_plan(network.plan, batch=options.batch, parties=options.parties)
     conditions = CONDITIONS[options.network]
-    settings = settings_of(options.parties, options.repeat + 2)
+    settings = settings_of(options.parties, options.repeat + 2, direct=options.link == "tls")
     with cores.thread_pools(options.threads), running_grid(settings, conditions) as grid:
         serve(grid, network, options.parties)
+        _require_link(grid, options.link)
         _stock_up(grid, network, options)
         _pin(grid, options)
         starts = _sizes(grid, options.parties, rss_bytes_of)
@@ -119,9 +120,10 @@ def party_name(at: int) -> str:
     return f"party-{at}"
 
 
-def settings_of(parties: int, bundles_ahead: int) -> dict[str, dict[str, object]]:
-    """Give the settings of a host, a provider and ``parties``."""
-    party = {
+def settings_of(parties: int, bundles_ahead: int, *, direct: bool) -> dict[str, dict[str, object]]:
+    """Give the settings of a host, a provider and ``parties``; ``direct`` links these by TLS sockets."""
+    party: dict[str, object] = {
+        **({"lane_port": 0} if direct else {}),
         "offer_party": True,
         "bundles_ahead": bundles_ahead,
         "bundles_ahead_bytes": POOL_BYTES,
@@ -146,6 +148,13 @@ def serve(grid: RunningGrid, network: Network, parties: int) -> None:
         allow_remote_inference=True,
     )
     wait_until(lambda: _is_found(grid), "the gateway to learn of the model")
+
+
+def _require_link(grid: RunningGrid, link: str) -> None:
+    told = grid.scientist.describe_model(MODEL)
+    wanted = {"ws": "websocket", "tls": "tls"}[link]
+    linked = set(told.lanes) if isinstance(told, gw.EncryptedModel) else set()
+    require(linked == {wanted}, f"the parties are linked by {linked}, not by {wanted}")
 
 
 def _is_found(grid: RunningGrid) -> bool:

@@ -62,6 +62,10 @@ class ShapedTransport:
             raise TimeoutError
         return stamped[ARRIVAL.size :]
 
+    def complete(self) -> None:
+        """Tell the connections that the session went well."""
+        self.inner.complete()
+
     def close(self) -> None:
         """End the connections."""
         self.inner.close()

@@ -47,6 +47,9 @@ class StreamTransport:
             self._wait(peer, deadline, reading=False)
         return frame
 
+    def complete(self) -> None:
+        """Keep the connections for the next session."""
+
     def close(self) -> None:
         """End every connection after sending what is left, for a second at most."""
         for peer, one in self.sockets.items():

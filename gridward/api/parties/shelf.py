@@ -13,6 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -166,8 +167,9 @@ class Shelf:
 
     def sweep(self) -> None:
         """Wipe the packets that moved away; to be called soon after each ``confirm``, beside the request."""
-        for path in (self.folder / "spent").iterdir():
-            wipe(path)
+        with suppress(FileNotFoundError):  # the deployment ended meanwhile, and was wiped whole
+            for path in (self.folder / "spent").iterdir():
+                wipe(path)
 
     def had(self) -> dict[int, Total]:
         """Give how many bundles each party had since the deployment began, and their bytes. Exact."""

@@ -6,7 +6,7 @@ their packet of it.
 
 import logging
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from itertools import groupby
 from typing import Final
@@ -231,7 +231,8 @@ def _ask(node: Node, record: Record, what: str, body: BundlesIn | BundlesHad) ->
 
 def _tidy(pool: BundlePool, batch: int, number: int) -> None:
     """Wipe what was spent, and give up packets whose queries never came."""
-    for behind in pool.held().get(batch, {}):
-        if behind < number - KEPT_BEHIND:
-            pool.discard(batch, behind)
-    pool.sweep()
+    with suppress(FileNotFoundError):  # it ended meanwhile, and was wiped whole
+        for behind in pool.held().get(batch, {}):
+            if behind < number - KEPT_BEHIND:
+                pool.discard(batch, behind)
+        pool.sweep()

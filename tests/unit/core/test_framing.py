@@ -2,10 +2,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridward.core.framing import LENGTH, LONGEST_MESSAGE_BYTES, MESSAGE_BYTES, joined, pieces
+from gridward.core.framing import LENGTH, LONGEST_MESSAGE_BYTES, MESSAGE_BYTES, Receive, joined, pieces
 
 
-def reader(messages: list[bytes]):  # type: ignore[no-untyped-def]
+def reader(messages: list[bytes]) -> Receive:
     left = iter(messages)
     return lambda deadline: next(left)
 

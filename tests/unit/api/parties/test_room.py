@@ -8,6 +8,7 @@ from gridward.api.parties.room import Cache, OpenQuery, Remembered, Room
 from gridward.core.errors import AuthorizationError, ConflictError, InvalidInputError, ObjectNotFoundError
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.kernels import cpu
+from gridward.core.smpc.operands import FixedWeights
 from gridward.core.smpc.session import Session
 from tests.support.parties import linear_plan
 
@@ -19,7 +20,7 @@ PROOF = b"p" * 32
 
 def query(proof: bytes = PROOF) -> OpenQuery:
     program = compile_plan(linear_plan(2, 1), batch=1, parties=2)
-    session = Session(program, 0, cpu, (), {}, {}, {}, ())
+    session = Session(program, 0, cpu, (), {}, {}, {}, (), FixedWeights())
     return OpenQuery(GRANT, proof, program, session, bytes(32), 0.0)
 
 

@@ -7,11 +7,12 @@ from typing import Final, get_args
 
 import pytest
 
+from gridward.core.plans.ops import Op
+from gridward.core.plans.plan import Ref
 from gridward.core.smpc import link, packets
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.correlations import correction_bytes
 from gridward.core.smpc.costs import openings
-from gridward.core.smpc.curve import Curve
 from gridward.core.smpc.gate import (
     Add,
     AddConstant,
@@ -45,8 +46,7 @@ from gridward.core.smpc.gate import (
     Windows,
 )
 from gridward.core.smpc.program import Form, Parameter, Program, Register
-from gridward.core.smpc.tabulation import Tabulation
-from tests.support.parties import linear_plan
+from tests.support.parties import BATCH, linear_plan, plan_of, step
 from tests.support.programs import program_of, share, truncating, wire
 
 PAGE: Final = Path(__file__).parents[4] / "docs" / "encrypted.md"
@@ -84,6 +84,23 @@ def pair_max_of_truncated(levels: int) -> Program:
 def product(gate: Gate, *, parameter: Parameter | None = None, shape: tuple[int, ...] = (1, N)) -> Program:
     held = [] if parameter is None else [parameter]
     return program_of([gate], [wire(shape), share(shape, 32)], parameters=held)
+
+
+def largest(floor: bool) -> Program:
+    gate = PairsMax((0,), 1, 33, 2, floor)
+    return program_of([gate], [wire((4, N)), share((N,))])
+
+
+def clamp() -> Program:
+    """Bound by -1 and 1, at 16 fraction bits."""
+    one = 1 << 16
+    gate = Piecewise((0,), 1, (-one, one), (((-one, 0), (0, 1), (one, 0)),), 33, 2)
+    return program_of([gate], [wire((N,)), share((1, N))])
+
+
+def sigmoid() -> Program:
+    plan = plan_of([step(Op.SIGMOID, Ref("x"), out="y")], (BATCH,), {}, "y")
+    return compile_plan(plan, batch=N, parties=2)
 
 
 def opened() -> Program:
@@ -128,34 +145,14 @@ ROWS: Final[dict[str, tuple[type, Callable[[], Program]]]] = {
     "ReLU of a wire, w = 32, 2 levels": (Relu, lambda: relu(2)),
     "ReLU of a truncated value, w = 32, 1 level": (Relu, lambda: relu_of_truncated(1)),
     "ReLU of a truncated value, w = 32, 2 levels": (Relu, lambda: relu_of_truncated(2)),
+    "largest of 4 wires by pairs, w = 32, 2 levels": (PairsMax, lambda: largest(False)),
+    "largest of 4 wires and 0 by pairs, w = 32, 2 levels": (PairsMax, lambda: largest(True)),
+    "bounds on both sides, w = 32, 2 levels": (Piecewise, clamp),
+    "reading sigmoid's table, f = 16": (LookUp, sigmoid),
     "larger of a pair of wires, w = 32, 1 level": (PairMax, lambda: pair_max(1)),
     "larger of a pair of wires, w = 32, 2 levels": (PairMax, lambda: pair_max(2)),
     "larger of a pair of truncated values, w = 32, 1 level": (PairMax, lambda: pair_max_of_truncated(1)),
     "larger of a pair of truncated values, w = 32, 2 levels": (PairMax, lambda: pair_max_of_truncated(2)),
-}
-
-
-def clamp(levels: int) -> Program:
-    rows = (((-5, 0), (0, 1), (5, 0)),)
-    return program_of([Piecewise((0,), 1, (-5, 5), rows, 33, levels)], [wire((N,)), share((1, N))])
-
-
-def look_up(curve: Curve, start: int, index: int, shift: int) -> Program:
-    wanted = Tabulation(curve, 16, start << 16, index, shift, 0, 18)
-    return program_of([LookUp((0,), 1, wanted)], [wire((N,)), share((N,), wanted.out_scale)])
-
-
-def pairs_max(levels: int) -> Program:
-    return program_of([PairsMax((0,), 1, 33, levels, False)], [wire((4, N)), share((N,))])
-
-
-ROWS |= {
-    "largest of four wires, all pairs, w = 32, 1 level": (PairsMax, lambda: pairs_max(1)),
-    "largest of four wires, all pairs, w = 32, 2 levels": (PairsMax, lambda: pairs_max(2)),
-    "clamp of a wire, w = 32, 1 level": (Piecewise, lambda: clamp(1)),
-    "clamp of a wire, w = 32, 2 levels": (Piecewise, lambda: clamp(2)),
-    "look-up of sigmoid, f = 16": (LookUp, lambda: look_up(Curve.SIGMOID, -16, 10, 11)),
-    "look-up of GELU, f = 16": (LookUp, lambda: look_up(Curve.GELU_LESS_HALF, -8, 10, 10)),
 }
 
 
