@@ -13,7 +13,6 @@ from gridward.core.smpc import link, packets
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.correlations import correction_bytes
 from gridward.core.smpc.costs import openings
-from gridward.core.smpc.curve import Curve
 from gridward.core.smpc.gate import (
     Add,
     AddConstant,
@@ -47,7 +46,6 @@ from gridward.core.smpc.gate import (
     Windows,
 )
 from gridward.core.smpc.program import Form, Parameter, Program, Register
-from gridward.core.smpc.tabulation import Tabulation
 from tests.support.parties import BATCH, linear_plan, plan_of, step
 from tests.support.programs import program_of, share, truncating, wire
 
@@ -155,30 +153,6 @@ ROWS: Final[dict[str, tuple[type, Callable[[], Program]]]] = {
     "larger of a pair of wires, w = 32, 2 levels": (PairMax, lambda: pair_max(2)),
     "larger of a pair of truncated values, w = 32, 1 level": (PairMax, lambda: pair_max_of_truncated(1)),
     "larger of a pair of truncated values, w = 32, 2 levels": (PairMax, lambda: pair_max_of_truncated(2)),
-}
-
-
-def clamp(levels: int) -> Program:
-    rows = (((-5, 0), (0, 1), (5, 0)),)
-    return program_of([Piecewise((0,), 1, (-5, 5), rows, 33, levels)], [wire((N,)), share((1, N))])
-
-
-def look_up(curve: Curve, start: int, index: int, shift: int) -> Program:
-    wanted = Tabulation(curve, 16, start << 16, index, shift, 0, 18)
-    return program_of([LookUp((0,), 1, wanted)], [wire((N,)), share((N,), wanted.out_scale)])
-
-
-def pairs_max(levels: int) -> Program:
-    return program_of([PairsMax((0,), 1, 33, levels, False)], [wire((4, N)), share((N,))])
-
-
-ROWS |= {
-    "largest of four wires, all pairs, w = 32, 1 level": (PairsMax, lambda: pairs_max(1)),
-    "largest of four wires, all pairs, w = 32, 2 levels": (PairsMax, lambda: pairs_max(2)),
-    "clamp of a wire, w = 32, 1 level": (Piecewise, lambda: clamp(1)),
-    "clamp of a wire, w = 32, 2 levels": (Piecewise, lambda: clamp(2)),
-    "look-up of sigmoid, f = 16": (LookUp, lambda: look_up(Curve.SIGMOID, -16, 10, 11)),
-    "look-up of GELU, f = 16": (LookUp, lambda: look_up(Curve.GELU_LESS_HALF, -8, 10, 10)),
 }
 
 
