@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from gridward.client import PlanLimitError as PlanLimitError
     from gridward.client import PlanRejectedError as PlanRejectedError
     from gridward.client import Pointer as Pointer
+    from gridward.client import PreparedQueries as PreparedQueries
     from gridward.client import ProtocolError as ProtocolError
     from gridward.client import RemoteModel as RemoteModel
     from gridward.client import ResultSuppressedError as ResultSuppressedError
@@ -103,6 +104,7 @@ __all__ = [
     "PlanLimitError",
     "PlanRejectedError",
     "Pointer",
+    "PreparedQueries",
     "ProtocolError",
     "RemoteModel",
     "ResultSuppressedError",

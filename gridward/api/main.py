@@ -1,6 +1,8 @@
 """The node's app: `create_app` wires its parts; uvicorn calls it as a factory."""
 
 import logging
+import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,10 +14,16 @@ from starlette.concurrency import run_in_threadpool
 
 from gridward.api import queries, storage
 from gridward.api.hearts import Hearts
+from gridward.api.lanes.accept import authenticate
+from gridward.api.lanes.listener import LaneListener
+from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
+from gridward.api.parties.budget import Budget
 from gridward.api.parties.calls import Calls
+from gridward.api.parties.offline import Offline
 from gridward.api.parties.room import Room
 from gridward.api.routes import (
+    bundles,
     computations,
     datasets,
     deployments,
@@ -29,11 +37,15 @@ from gridward.api.routes import (
     uploads,
 )
 from gridward.api.routes import node as node_routes
+from gridward.api.services.bundles import resume_bundles
 from gridward.api.services.trainings import mark_interrupted
 from gridward.api.services.uploads import expire
 from gridward.api.tables.accounts import ACCOUNT_TABLES
 from gridward.api.training_runs import TrainingRuns
 from gridward.api.workers import Workers
+from gridward.core.smpc.kernels import cpu
+from gridward.core.smpc.kernels.paces import read_paces
+from gridward.core.smpc.kernels.seam import Kernels
 from gridward.server import account_routes
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
@@ -46,6 +58,8 @@ from gridward.server.keys import load
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
 
+PACES: Final = "paces.json"
+"""In the data folder: what `gridward bench ring-matmul --tune` measured."""
 MIGRATIONS: Final = "gridward.api:migrations"
 ROUTERS: Final = (
     account_routes.router,
@@ -60,6 +74,7 @@ ROUTERS: Final = (
     deployments.router,
     parties.router,
     provider.router,
+    bundles.router,
     secure_sums.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
@@ -108,7 +123,7 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
     )
     database.migrate(MIGRATIONS)
     workers = Workers(settings)
-    return Node(
+    node = Node(
         settings=settings,
         claimed=claimed,
         keys=keys,
@@ -120,8 +135,32 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         workers=workers,
         trainings=TrainingRuns(settings, workers),
         calls=Calls(keys, httpx2.Client(trust_env=False), clock),
-        room=Room(),
+        room=Room(kernels=_kernels(settings)),
+        offline=Offline(Budget(settings.bundles_bytes)),
         clock=clock,
+    )
+    if settings.lane_port is not None:
+        node.room.listener = _listener(node, settings.lane_port)
+        node.room.listener.start()
+    return node
+
+
+def _kernels(settings: NodeSettings) -> Kernels:
+    """Give the kernels with the paces that were measured on this machine, if the folder holds any."""
+    measured = settings.data_dir / PACES
+    return cpu.Tuned(read_paces(measured.read_text())) if measured.exists() else cpu
+
+
+def _listener(node: Node, port: int) -> LaneListener:
+    """Take direct connections of parties on a port of their own."""
+    family = socket.AF_INET6 if ":" in node.settings.host else socket.AF_INET
+    listener = socket.create_server((node.settings.host, port), family=family, backlog=64)
+    return LaneListener(
+        listener,
+        server_context(node.keys.sign_key, node.settings.data_dir, node.clock()),
+        partial(authenticate, node),
+        node.room.switchboard,
+        node.settings.party_timeout_s,
     )
 
 
@@ -130,6 +169,10 @@ def _begin(node: Node, hearts: Hearts) -> None:
     swept = storage.sweep(node)
     if swept:
         _log.info("removed %d files that a crash left behind", swept)
+    resume_bundles(node)
+    if node.settings.offer_party or node.settings.offer_provider:
+        # beside the start: the first query must not wait for a compiler, and neither must anybody else
+        threading.Thread(target=cpu.warm_up, name="warm up", daemon=True).start()
     with node.database.read() as db:
         urls = {row.gateway_url for row in queries.memberships(db)}
     if node.settings.gateway_url is not None:
@@ -144,6 +187,7 @@ def close_node(node: Node) -> None:
     node.trainings.stop()
     mark_interrupted(node)
     node.room.close()
+    node.offline.close()
     node.calls.client.close()
     node.database.close()
     node.claimed.close()

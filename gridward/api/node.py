@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 
 from gridward.api import queries, queries_results
 from gridward.api.parties.calls import Calls
+from gridward.api.parties.offline import Offline
 from gridward.api.parties.room import Room
 from gridward.api.training_runs import TrainingRuns
 from gridward.api.workers import Workers
@@ -37,6 +38,7 @@ class Node(Server):
     trainings: TrainingRuns
     calls: Calls
     room: Room
+    offline: Offline
 
     def authenticate(self, token: str) -> Principal:
         """Accept the node's own access tokens and identity tokens of gateways that it joined."""

@@ -37,10 +37,18 @@ FLAGS: Final = {
         ),
         Flag("batch", "rows of one query", high=1024),
         Flag("parties", "computing parties", low=2, high=5),
-        Flag("link", "threads of one process, or node processes on loopback", choices=("process", "ws")),
-        Flag("threads", "torch's threads, in what is compared with torch", high=1024),
+        Flag(
+            "link",
+            "threads of one process, processes over plain local sockets, or nodes through the SDK",
+            choices=("process", "sockets", "ws", "tls"),
+        ),
+        Flag("network", "simulated between the parties: delay and rate", choices=("none", "lan", "wan")),
+        Flag("device", "what computes", choices=("cpu",)),
+        Flag("operation", "which one; all if not said", choices=("all", "relu", "truncation", "matmul")),
+        Flag("threads", "cores and threads of one party, or torch's where torch is compared", high=1024),
         Flag("nodes", "nodes of the grid", high=1000),
         Flag("datasets", "datasets that each node lists", high=10_000),
+        Flag("queries", "encrypted queries that run all the time, side by side", high=64),
     )
 }
 
@@ -58,7 +66,44 @@ BENCHES: Final = {
     "inference": Bench(
         "encrypted inference: online and offline seconds, rounds, bytes, error against float, memory",
         "gridward.bench.inference",
-        {"repeat": 5, "model": "lenet", "batch": 1, "parties": 2, "link": "process"},
+        {
+            "repeat": 5,
+            "model": "lenet",
+            "batch": 1,
+            "parties": 2,
+            "link": "process",
+            "network": "none",
+            "device": "cpu",
+            "threads": 1,
+        },
+    ),
+    "operation": Bench(
+        "one encrypted operation for itself: ReLU or truncated product of 1e6, a product of 1024^3",
+        "gridward.bench.operations",
+        {
+            "repeat": 5,
+            "operation": "all",
+            "parties": 2,
+            "link": "process",
+            "network": "none",
+            "device": "cpu",
+            "threads": 1,
+        },
+    ),
+    "reach": Bench(
+        "every figure that was set as a goal, through the SDK, beside the best that is known of others",
+        "gridward.bench.reach",
+        {"repeat": 9, "link": "tls", "threads": 1},
+    ),
+    "api-under-load": Bench(
+        "latency of ordinary requests at a party that runs encrypted queries meanwhile",
+        "gridward.bench.load",
+        {"repeat": 3, "model": "lenet", "queries": 4},
+    ),
+    "curves": Bench(
+        "errors of smooth functions on shares against float64, over the declared range by decades",
+        "gridward.bench.curves",
+        {},
     ),
     "plan": Bench(
         "a network as a plan in the plain executor against torch: overhead of a step",

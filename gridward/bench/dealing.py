@@ -10,9 +10,9 @@ from typing import Final, TypeVar
 import httpx2
 
 from gridward.client.transport import TIMEOUT, Transport
-from gridward.core.schemas.deployments import BundleIn, DeploymentDocument, SealedOut
-from gridward.core.smpc import purposes
-from gridward.core.smpc.sealing import unseal
+from gridward.core.schemas.bundles import BundlesHad, BundlesIn
+from gridward.core.schemas.deployments import DeploymentDocument
+from gridward.core.smpc.pieces import read_pieces
 from gridward.server.keys import Keys
 from gridward.server.signing import sign_request
 
@@ -23,10 +23,10 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True, slots=True)
 class Dealt:
-    """One bundle: from the parties' calls until each has its packet, and the bytes of all packets."""
+    """One bundle: the seconds from the parties' calls until each has its packet, and the packets."""
 
     seconds: float
-    packet_bytes: int
+    packets: list[bytes]
 
 
 class Asking:
@@ -46,22 +46,23 @@ class Asking:
 
     def take(self, batch: int, number: int) -> Dealt:
         """Have all parties fetch their packets of a new bundle side by side, then confirm them."""
-        body = BundleIn(batch=batch, serial=FIRST_SERIAL + number)
+        body = BundlesIn(batch=batch, serial=FIRST_SERIAL + number)
+        had = BundlesHad(batch=batch, serials=[body.serial])
         began = time.perf_counter()
-        sizes = self._each(lambda at: len(self._fetch(at, body)))
+        packets = self._each(lambda at: self._fetch(at, body))
         seconds = time.perf_counter() - began
-        self._each(lambda at: self._send(at, "bundles/confirmation", body))
-        return Dealt(seconds, sum(sizes))
+        self._each(lambda at: self._send(at, "bundles/confirmation", had))
+        return Dealt(seconds, packets)
 
     def _each(self, work: Callable[[int], Part]) -> list[Part]:
         return list(self._pool.map(work, range(len(self._keys))))
 
-    def _fetch(self, at: int, body: BundleIn) -> bytes:
-        sealed = SealedOut.model_validate_json(self._send(at, "bundles", body)).raw()
-        purpose = purposes.bundle(self._document.id, at, body.batch, body.serial)
-        return unseal(self._keys[at].seal_key.private_bytes_raw(), sealed, purpose)
+    def _fetch(self, at: int, body: BundlesIn) -> bytes:
+        key, sent = self._keys[at].seal_key.private_bytes_raw(), self._send(at, "bundles", body)
+        pieces = read_pieces([sent], len(sent))
+        return b"".join(piece.opened(key, self._document.id, at) for piece in pieces)
 
-    def _send(self, at: int, what: str, body: BundleIn) -> bytes:
+    def _send(self, at: int, what: str, body: BundlesIn | BundlesHad) -> bytes:
         path = f"/v1/provider/deployments/{self._document.id}/{what}"
         content = body.model_dump_json().encode()
         signed = sign_request(

@@ -8,12 +8,16 @@ from dataclasses import dataclass
 from typing import Final
 
 import gridward as gw
+from gridward.bench.namespaces import Place, namespaces
+from gridward.bench.shaping import Conditions
 from gridward.client.gateway import GatewayClient
 from gridward.client.node import NodeClient
 from gridward.core.errors import NodeUnreachableError
 from gridward.core.schemas.gateway import NodeState
 from gridward.demo.processes import Server, Servers
 
+SCIENTIST: Final = "dana"
+GATEWAY: Final = "grid"
 WAIT_S: Final = 60.0
 Settings = Mapping[str, object]
 
@@ -25,15 +29,31 @@ class RunningGrid:
     servers: Mapping[str, Server]
     owners: Mapping[str, NodeClient]
     scientist: GatewayClient
+    gateway_url: str
+    password: str
+    """The scientist's, for another process that asks under the same name."""
 
 
 @contextmanager
-def running_grid(nodes: Mapping[str, Settings]) -> Iterator[RunningGrid]:
-    """Start a gateway and nodes with these settings, each under its own owner; all end with the block."""
+def running_grid(
+    nodes: Mapping[str, Settings], conditions: Conditions | None = None
+) -> Iterator[RunningGrid]:
+    """Start a gateway and nodes with these settings, each under its own owner; all end with the block.
+
+    Under ``conditions`` each has a network namespace of its own, and every packet takes its time.
+    """
     with ExitStack() as stack:
-        servers = stack.enter_context(Servers())
-        gateway = servers.spawn("gateway", "grid", heartbeat_s=1, away_after_s=10)
-        processes = {name: servers.spawn("node", name, **settings) for name, settings in nodes.items()}
+        places: Mapping[str, Place] = {}
+        if conditions is not None:
+            places = stack.enter_context(namespaces([GATEWAY, *nodes], conditions))
+        hosts: dict[str, Settings] = {name: {"host": place.host} for name, place in places.items()}
+        servers = stack.enter_context(Servers({name: place.prefix for name, place in places.items()}))
+        beating: Settings = {"heartbeat_s": 1, "away_after_s": 10}
+        gateway = servers.spawn("gateway", GATEWAY, **beating, **hosts.get(GATEWAY, {}))
+        processes = {
+            name: servers.spawn("node", name, **settings, **hosts.get(name, {}))
+            for name, settings in nodes.items()
+        }
         for server in servers.all:
             server.wait()
         head = stack.enter_context(_sign_in_to_gateway(gateway))
@@ -45,9 +65,9 @@ def running_grid(nodes: Mapping[str, Settings]) -> Iterator[RunningGrid]:
             "all nodes to join the gateway",
         )
         password = secrets.token_urlsafe(18)
-        head.users.add("dana", password)
-        scientist = stack.enter_context(gw.network(gateway.url, username="dana", password=password))
-        yield RunningGrid(processes, owners, scientist)
+        head.users.add(SCIENTIST, password)
+        scientist = stack.enter_context(gw.network(gateway.url, username=SCIENTIST, password=password))
+        yield RunningGrid(processes, owners, scientist, gateway.url, password)
 
 
 @contextmanager
@@ -83,7 +103,7 @@ def _join(server: Server, gateway_url: str, head: GatewayClient) -> NodeClient:
     owner = _own(server)
     owner.join(gateway_url)
     head.approve(server.name, owner=f"owner of {server.name}")
-    owner.admit("dana@grid", role="data_scientist")
+    owner.admit(f"{SCIENTIST}@{GATEWAY}", role="data_scientist")
     return owner
 
 

@@ -10,9 +10,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 Line: TypeAlias = dict[str, Any]
+Made = TypeVar("Made")
 
 _PACKAGES: Final = ("gridward", "torch", "numpy", "numba", "cryptography", "fastapi", "uvicorn")
 
@@ -30,9 +31,13 @@ class Options:
     batch: int = 1
     parties: int = 2
     link: str = "process"
+    network: str = "none"
+    device: str = "cpu"
+    operation: str = "all"
     threads: int = 1
     nodes: int = 2
     datasets: int = 100
+    queries: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,8 @@ class Result:
 
     case: Line
     measured: Line
+    brief: tuple[str, ...] = ()
+    """Where there are many cases: the fields that a table has room for, one row a case."""
 
 
 def seconds_a_call(action: Callable[[], object], repeat: int, at_least_s: float = 0.02) -> list[float]:
@@ -53,6 +60,13 @@ def seconds_a_call(action: Callable[[], object], repeat: int, at_least_s: float 
         calls *= 2
     gc.collect()
     return [_seconds_of(action, calls) / calls for _ in range(repeat)]
+
+
+def timed(work: Callable[[], Made]) -> tuple[Made, float]:
+    """Do it once; give the result and the seconds it took."""
+    began = time.perf_counter()
+    made = work()
+    return made, time.perf_counter() - began
 
 
 def summary(times: list[float]) -> Line:
@@ -100,11 +114,20 @@ def peak_rss_bytes() -> int:
 
 def peak_rss_bytes_of(pid: int) -> int | None:
     """Largest resident size of another process so far, bytes; None where the system does not say it."""
+    return _memory_of(pid, "VmHWM:")
+
+
+def rss_bytes_of(pid: int) -> int | None:
+    """Resident size of a process now, bytes; None where the system does not say it."""
+    return _memory_of(pid, "VmRSS:")
+
+
+def _memory_of(pid: int, field: str) -> int | None:
     status = Path(f"/proc/{pid}/status")
     if not status.exists():
         return None
-    peaks = [line for line in status.read_text().splitlines() if line.startswith("VmHWM:")]
-    return int(peaks[0].split()[1]) * 1024 if peaks else None
+    found = [line for line in status.read_text().splitlines() if line.startswith(field)]
+    return int(found[0].split()[1]) * 1024 if found else None
 
 
 def _seconds_of(action: Callable[[], object], calls: int) -> float:

@@ -24,6 +24,9 @@ def as_line(bench: str, result: Result, machine: Line, versions: dict[str, str])
 def show(console: Console, bench: str, results: Sequence[Result], machine: Line) -> None:
     """Print a table, one row a figure and one column a case; a single case says minimum and runs as well."""
     alone = len(results) == 1
+    if results and results[0].brief:
+        _show_rows(console, bench, results, machine)
+        return
     cases = [dict(_cells(result.case)) for result in results]
     figures = [dict(_cells(result.measured)) for result in results]
     table = Table(box=None, pad_edge=False, show_header=False)
@@ -33,6 +36,24 @@ def show(console: Console, bench: str, results: Sequence[Result], machine: Line)
             table.add_row(name, *row, style="cyan" if column is cases else None)
     console.print(f"[bold]{bench}[/]" + ("" if alone else ", medians"), highlight=False)
     console.print(table)
+    _show_machine(console, machine)
+
+
+def _show_rows(console: Console, bench: str, results: Sequence[Result], machine: Line) -> None:
+    """Print one row a case, with the columns that it asks for."""
+    table = Table(box=None, pad_edge=False)
+    names = results[0].brief
+    for name in names:
+        table.add_column(name.removesuffix("_s").replace("_", " "))
+    for result in results:
+        cells = dict(_cells(result.case)) | dict(_cells(result.measured))
+        table.add_row(*(in_words(name, cells.get(name, "-"), briefly=True) for name in names))
+    console.print(f"[bold]{bench}[/], medians", highlight=False)
+    console.print(table)
+    _show_machine(console, machine)
+
+
+def _show_machine(console: Console, machine: Line) -> None:
     console.print(
         f"{machine['processor']}, {machine['cores']} cores, {machine['system']}, Python {machine['python']}; "
         f"load average before the run {machine['load_average_1m']:.2f}",
@@ -46,7 +67,9 @@ def in_words(name: str, value: object, *, briefly: bool = False) -> str:
     """Write a figure with its unit, which the last words of its name tell; ``briefly``: the median alone."""
     if isinstance(value, dict):
         return _spread(name, value, briefly=briefly)
-    if not isinstance(value, float | int) or isinstance(value, bool):
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, float | int):
         return str(value)
     if name.endswith("gmac_per_s"):
         return f"{value:.3g} GMAC/s"

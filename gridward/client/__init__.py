@@ -4,8 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from gridward.client.asking import EncryptedAnswer as EncryptedAnswer
+    from gridward.client.asking import PreparedQueries as PreparedQueries
     from gridward.client.dataset_pointers import DatasetPointer as DatasetPointer
-    from gridward.client.encrypted import EncryptedAnswer as EncryptedAnswer
     from gridward.client.encrypted import EncryptedModel as EncryptedModel
     from gridward.client.entry import connect as connect
     from gridward.client.entry import network as network
@@ -100,6 +101,7 @@ __all__ = [
     "PlanLimitError",
     "PlanRejectedError",
     "Pointer",
+    "PreparedQueries",
     "ProtocolError",
     "RemoteModel",
     "ResultSuppressedError",
@@ -131,10 +133,11 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "network",
         "setup_owner",
     ),
-    "gridward.client.encrypted": (
+    "gridward.client.asking": (
         "EncryptedAnswer",
-        "EncryptedModel",
+        "PreparedQueries",
     ),
+    "gridward.client.encrypted": ("EncryptedModel",),
     "gridward.client.federated": (
         "RoundReport",
         "TrainingResult",

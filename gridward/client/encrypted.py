@@ -1,14 +1,9 @@
-"""Models served encrypted: parameter shares to the parties, masked queries to all, answers added up."""
+"""Models served encrypted: parameter shares go straight to the parties."""
 
 import secrets
-import threading
-import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from base64 import urlsafe_b64decode
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Final, TypeVar
 
 import httpx2
 import numpy as np
@@ -17,51 +12,35 @@ from numpy.typing import NDArray
 
 from gridward.client import models
 from gridward.client.attestation import check_roles
+from gridward.client.channels import ANSWER_S, OCTETS
 from gridward.client.granted import calls_to_parties
 from gridward.client.place import Place, segment
 from gridward.client.rules import ModelAccess
 from gridward.client.transport import TIMEOUT
-from gridward.core.errors import DeploymentRefusedError, InvalidInputError
+from gridward.core.errors import DeploymentRefusedError
 from gridward.core.plans import codec
 from gridward.core.schemas.deployments import (
     ActivationIn,
     DeploymentDocument,
     DeploymentIn,
     DeploymentOut,
-    QueryAnswer,
-    QueryIn,
-    QueryOut,
-    SealedOut,
 )
 from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.models import ModelIn, ModelOut
 from gridward.core.schemas.plan import PlanDocument
-from gridward.core.schemas.tensor import TensorInfo
 from gridward.core.smpc import fixed_reference, purposes
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.deployment import split_parameters
 from gridward.core.smpc.program import Program
-from gridward.core.smpc.query import mask_input, reconstruct_output
-from gridward.core.smpc.ring import from_bytes, to_bytes
-from gridward.core.smpc.sealing import public_key, seal, unseal
-
-ANSWER_S: Final = 300.0
-Result = TypeVar("Result")
-
-
-@dataclass(frozen=True, slots=True)
-class EncryptedAnswer:
-    """What an encrypted query gave and took."""
-
-    output: torch.Tensor
-    rounds: int
-    sent_bytes: int
-    seconds: float
+from gridward.core.smpc.sealing import seal
 
 
 @dataclass(frozen=True, slots=True)
 class EncryptedModel:
-    """Who holds what of an encrypted model, and what a query of one row costs. Exact, but for the error."""
+    """Who holds what of an encrypted model, and what a query of one row costs. Exact, but for the error.
+
+    ``lanes`` says how each pair of parties was linked at activation: `tls` or `websocket`.
+    """
 
     id: str
     state: str
@@ -74,6 +53,7 @@ class EncryptedModel:
     setup_bytes: int
     ring_macs: int
     measured_error: float | None
+    lanes: tuple[str, ...]
 
     def __str__(self) -> str:
         """Say it in a few lines."""
@@ -83,7 +63,8 @@ class EncryptedModel:
             f"{', '.join(self.parties)}, correlations from {self.crypto_provider}\n"
             f"a query: {self.rounds} rounds, {self.online_bytes_per_party / 1e3:,.1f} kB sent by each party "
             f"online, {self.dealer_bytes / 1e3:,.1f} kB dealt offline, "
-            f"{self.ring_macs:,} multiplications a party; error against float: {error}"
+            f"{self.ring_macs:,} multiplications a party; error against float: {error}\n"
+            f"the parties are linked by {' and '.join(sorted(set(self.lanes))) or 'nothing yet'}"
         )
 
 
@@ -164,117 +145,8 @@ def described(model_id: str, deployment: DeploymentOut) -> EncryptedModel:
         setup_bytes=costs.setup_bytes,
         ring_macs=costs.ring_macs,
         measured_error=deployment.measured_error,
+        lanes=tuple(lane.kind for lane in deployment.lanes),
     )
-
-
-class Asker:
-    """Asks encrypted models of one grid; remembers their programs. Safe for several threads."""
-
-    def __init__(self, gateway: GatewayOut) -> None:
-        self._gateway = gateway
-        self._documents: dict[tuple[str, str], DeploymentDocument] = {}
-        self._programs: dict[tuple[str, int], Program] = {}
-        self._lock = threading.Lock()
-        self._http = httpx2.Client(timeout=TIMEOUT, follow_redirects=False)
-
-    def ask(self, node: Place, model_id: str, x: torch.Tensor) -> EncryptedAnswer:
-        """Run one encrypted query on all parties; nobody but the caller sees ``x`` or the answer.
-
-        A single sample without a batch dimension gets one, and loses it again.
-        Raises ``DeploymentRefusedError`` if the gateway does not vouch for the parties, ``OutOfRangeError``
-        for inputs beyond the fixed-point range, ``ProtocolError`` if a party fails on the way.
-        """
-        began = time.perf_counter()
-        known = self._document(node, model_id)
-        batch, single = models.batched(x, _input_of(known))
-        private = secrets.token_bytes(32)
-        query = node.transport.fetch(
-            QueryOut,
-            "POST",
-            f"/v1/models/{segment(model_id)}/queries",
-            body=QueryIn(batch=len(batch), seal_key=_text(public_key(private))),
-        )
-        if query.deployment != known:
-            known = self._accept(node, model_id, query.deployment)
-        program = self._program(known, len(batch))
-        output, answers = self._run(program, known, query, private, batch.double().numpy())
-        y = torch.from_numpy(output).to(x.dtype if x.is_floating_point() else torch.float32)
-        return EncryptedAnswer(
-            output=y.squeeze(0) if single else y,
-            rounds=max(answer.rounds for answer in answers),
-            sent_bytes=sum(answer.sent_bytes for answer in answers),
-            seconds=time.perf_counter() - began,
-        )
-
-    def close(self) -> None:
-        """Close the connections to the parties."""
-        self._http.close()
-
-    def _run(
-        self,
-        program: Program,
-        document: DeploymentDocument,
-        query: QueryOut,
-        private: bytes,
-        values: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], list[QueryAnswer]]:
-        path = f"/v1/parties/deployments/{document.id}/queries/{query.id}"
-        calls = calls_to_parties(query.grants, document, self._http)
-        opened = _side_by_side([partial(call.fetch, SealedOut, "POST", path) for call in calls])
-        subkeys = [
-            unseal(private, sealed.raw(), purposes.subkey(query.id, party))
-            for party, sealed in enumerate(opened)
-        ]
-        masked = to_bytes(mask_input(program, values, subkeys))
-        answers = _side_by_side(
-            [
-                partial(
-                    call.fetch,
-                    QueryAnswer,
-                    "POST",
-                    f"{path}/answer",
-                    content=masked,
-                    headers=OCTETS,
-                    timeout_s=ANSWER_S,
-                )
-                for call in calls
-            ]
-        )
-        shares = [
-            from_bytes(unseal(private, answer.raw(), purposes.answer(query.id, party)), program.output.shape)
-            for party, answer in enumerate(answers)
-        ]
-        return reconstruct_output(program, shares), answers
-
-    def _document(self, node: Place, model_id: str) -> DeploymentDocument:
-        with self._lock:
-            known = self._documents.get((node.id, model_id))
-        if known is not None:
-            return known
-        path = f"/v1/models/{segment(model_id)}/deployment"
-        return self._accept(node, model_id, node.transport.fetch(DeploymentOut, "GET", path).document)
-
-    def _accept(self, node: Place, model_id: str, document: DeploymentDocument) -> DeploymentDocument:
-        check_roles(document, self._gateway)
-        if document.host.node_id != node.id:
-            raise DeploymentRefusedError(f"{model_id!r} is another node's deployment than {node.name}'s")
-        if compiled(document, 1).digest != document.program_digest:
-            raise DeploymentRefusedError(f"{model_id!r} is another program than its host says")
-        with self._lock:
-            self._documents[node.id, model_id] = document
-        return document
-
-    def _program(self, document: DeploymentDocument, batch: int) -> Program:
-        with self._lock:
-            program = self._programs.get((document.id, batch))
-        if program is None:
-            program = compiled(document, batch)
-            with self._lock:
-                self._programs[document.id, batch] = program
-        return program
-
-
-OCTETS: Final = {"content-type": "application/octet-stream"}
 
 
 def compiled(document: DeploymentDocument, batch: int) -> Program:
@@ -344,23 +216,6 @@ def _measured_error(
     module.train(was_training)
     fixed = fixed_reference.evaluate(compiled(document, len(example)), values, example.double().numpy())
     return float(np.abs(fixed - clear).max())
-
-
-def _input_of(document: DeploymentDocument) -> TensorInfo:
-    data = [value for value in document.plan.inputs if value.role == "data"]
-    if len(data) != 1:
-        raise InvalidInputError("an encrypted model takes one input")
-    return TensorInfo(name=data[0].name, dtype=data[0].dtype, shape=data[0].shape)
-
-
-def _side_by_side(calls: Sequence[Callable[[], Result]]) -> list[Result]:
-    """Make all calls at once; a refusal of one is raised after all have ended."""
-    with ThreadPoolExecutor(len(calls)) as pool:
-        return [future.result() for future in [pool.submit(call) for call in calls]]
-
-
-def _text(key: bytes) -> str:
-    return urlsafe_b64encode(key).rstrip(b"=").decode()
 
 
 def _raw(key: str) -> bytes:

@@ -8,9 +8,10 @@ import torch
 
 from gridward.client import directory, encrypted, federated, models
 from gridward.client.accounts import Accounts
+from gridward.client.asking import Asker, EncryptedAnswer, PreparedQueries
 from gridward.client.credentials import GatewayIdentity, PasswordSession
 from gridward.client.dataset_pointers import DatasetPointer
-from gridward.client.encrypted import Asker, EncryptedAnswer, EncryptedModel
+from gridward.client.encrypted import EncryptedModel
 from gridward.client.federated import TrainingResult
 from gridward.client.node import NodeClient
 from gridward.client.paging import collected_up_to
@@ -120,6 +121,14 @@ class GatewayClient:
     def ask_encrypted(self, id: str, x: torch.Tensor) -> EncryptedAnswer:
         """Ask as ``query_model`` with ``mpc=True``, and say what it took."""
         return self._asker.ask(self.model_node(id), id, x)
+
+    def prepared_queries(self, id: str, *, batch: int = 1, ahead: int = 1) -> PreparedQueries:
+        """Ask one encrypted model again and again, with ``ahead`` queries of ``batch`` rows opened ahead.
+
+        ``with grid.prepared_queries("diagnosis") as ask: answer = ask(x)``. Opening needs no input, so that a
+        call waits only for what depends on it. Cost: each open query has spent a bundle at every party.
+        """
+        return self._asker.prepared(self.model_node(id), id, batch, ahead)
 
     def describe_model(self, id: str) -> ModelOut | EncryptedModel:
         """What may be known of a hosted model; of an encrypted one, who holds what and what a query costs."""

@@ -31,12 +31,17 @@ def calls_to_parties(
 
     Raises ``DeploymentRefusedError`` for any other set of grants: two for one party would send it two shares.
     """
+    require_one_each(grants, document)
+    return [call_to_party(grant, document, http) for grant in grants]
+
+
+def require_one_each(grants: Sequence[PartyGrant], document: DeploymentDocument) -> None:
+    """Raise ``DeploymentRefusedError`` unless there is one grant for each party, in their order."""
     if [grant.party for grant in grants] != list(range(len(document.parties))):
         raise DeploymentRefusedError("the host did not give one grant for each party")
-    return [_party_calls(grant, document, http) for grant in grants]
 
 
-def _party_calls(grant: PartyGrant, document: DeploymentDocument, http: httpx2.Client) -> Transport:
+def call_to_party(grant: PartyGrant, document: DeploymentDocument, http: httpx2.Client) -> Transport:
     """Calls to one party, at the address that the gateway attests, under the host's grant."""
     holder = document.parties[grant.party]
     if holder.node_id != grant.node_id:

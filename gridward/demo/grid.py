@@ -57,7 +57,13 @@ def build(servers: Servers) -> DemoGrid:
     """Start everything, claim it with the one-time tokens, join and approve nodes, admit the scientist."""
     gateway = servers.spawn("gateway", "grid", heartbeat_s=1, away_after_s=5)
     nodes = [
-        servers.spawn("node", cast.node, offer_party=cast.party, offer_provider=cast.provider)
+        servers.spawn(
+            "node",
+            cast.node,
+            offer_party=cast.party,
+            offer_provider=cast.provider,
+            **({"lane_port": 0} if cast.party else {}),
+        )
         for cast in NODES
     ]
     for server in servers.all:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -24,13 +25,17 @@ _DEATH_SIGNAL: Final = 1
 
 @dataclass(slots=True)
 class Server:
-    """One process with its data folder; it can be ended and started again on the same port."""
+    """One process with its data folder; it can be ended and started again on the same port.
+
+    ``prefix`` begins its command: what is to run it somewhere else, such as in another network namespace.
+    """
 
     kind: str
     name: str
     folder: Path
     environment: dict[str, str]
     token: str
+    prefix: tuple[str, ...] = ()
     process: subprocess.Popen[bytes] | None = None
     url: str = ""
     _written: int = 0
@@ -43,7 +48,8 @@ class Server:
     def spawn(self) -> None:
         """Start the process, on its former port if it had one; it answers after ``wait``."""
         port = self.url.rsplit(":", 1)[1] if self.url else "0"
-        command = [sys.executable, "-m", "gridward", self.kind, "--data-dir", str(self.folder / "data")]
+        gridward = [sys.executable, "-m", "gridward"]
+        command = [*self.prefix, *gridward, self.kind, "--data-dir", str(self.folder / "data")]
         self._written = self.log.stat().st_size if self.log.exists() else 0
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -89,8 +95,12 @@ class Server:
 
 @dataclass(slots=True)
 class Servers:
-    """All processes of a grid, in a temporary folder that is removed with them."""
+    """All processes of a grid, in a temporary folder that is removed with them.
 
+    ``prefixes``: by name, what begins the command of a server that is to run somewhere else.
+    """
+
+    prefixes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     _folder: tempfile.TemporaryDirectory[str] = field(
         default_factory=lambda: tempfile.TemporaryDirectory(prefix="gridward-", ignore_cleanup_errors=True)
     )
@@ -129,7 +139,7 @@ class Servers:
         token = _TOKEN.search(made.stdout)
         if token is None:
             raise NodeUnreachableError(f"init of {name} printed no one-time token: {made.stdout}")
-        server = Server(kind, name, folder, environment, token[1])
+        server = Server(kind, name, folder, environment, token[1], self.prefixes.get(name, ()))
         self.all.append(server)
         server.spawn()
         return server

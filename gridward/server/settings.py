@@ -124,12 +124,39 @@ class NodeSettings(ServerSettings):
         default=16, ge=0, description="Trainings that may wait for a worker; more are refused."
     )
     bundles_ahead: int = Field(
-        default=4, ge=0, description="Bundles that a party fetches ahead for each encrypted model."
+        default=8,
+        ge=0,
+        le=512,
+        description="Bundles that a party fetches ahead for each encrypted model and batch size in use.",
+    )
+    bundles_ahead_bytes: int = Field(
+        default=2 * GIBIBYTE,
+        ge=0,
+        description="Most bytes that a party keeps ahead of queries for one encrypted model; "
+        "at least one bundle of a batch size in use is kept.",
+    )
+    bundles_dealt_ahead: int = Field(
+        default=8,
+        ge=0,
+        le=512,
+        description="Bundles that a crypto provider deals ahead for each encrypted model and batch size "
+        "in use.",
     )
     bundles_waiting: int = Field(
         default=256,
         ge=1,
-        description="Bundles that a crypto provider keeps for parties that have not fetched.",
+        description="Bundles of one encrypted model that a crypto provider keeps for parties that have not "
+        "fetched.",
+    )
+    bundles_bytes: int = Field(
+        default=16 * GIBIBYTE,
+        ge=MEBIBYTE,
+        description="Most bytes of bundles that a crypto provider keeps; dealt ahead is half of it at most.",
+    )
+    deployments_proposed: int = Field(
+        default=32,
+        ge=1,
+        description="Encrypted models of one host that may be proposed here and not ready yet.",
     )
     queries_at_once: int = Field(
         default=4, ge=1, description="Encrypted queries that a party computes at the same time; more wait."
@@ -138,6 +165,13 @@ class NodeSettings(ServerSettings):
         default=4 * GIBIBYTE,
         ge=MEBIBYTE,
         description="Most correlations of one encrypted query that a party or provider holds, bytes.",
+    )
+    lane_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="TCP port of direct TLS connections between parties, 0 for a free one. "
+        "Unset: none, parties meet over WebSockets on `port`.",
     )
     party_timeout_s: float = Field(
         default=30, gt=0, description="Longest wait of a party for another within a round, seconds."

@@ -2,7 +2,7 @@
 
 import pytest
 
-from gridward.bench import api, federated, inference, search
+from gridward.bench import api, federated, inference, load, search
 from gridward.bench.api import Question
 from gridward.bench.measure import Options
 from gridward.bench.networks import network
@@ -19,7 +19,9 @@ def test_inference_over_processes_counts_what_the_program_states(batch: int) -> 
     assert told["rounds"] == costs.rounds
     assert told["online_bytes_per_party"] == costs.online_bytes_per_party
     assert told["dealer_bytes"] == costs.dealer_bytes
-    assert told["bundles"].startswith("fetched ahead" if batch == 1 else "dealt while")
+    assert told["max_abs_err_fixed"] < 4 * 2.0**-16
+    assert told["peak_rss_bytes"]["party"] >= told["start_rss_bytes"]["party"] > 0
+    assert min(told[name]["min"] for name in ("fetch_s", "load_s", "dealer_s", "offline_s")) > 0
     assert set(told["peak_rss_bytes"]) == {"party", "dealer", "host"}
     assert told["online_s"]["min"] > 0
     assert told["dealer_s"]["min"] > 0
@@ -45,3 +47,13 @@ def test_a_round_is_measured_over_all_nodes(monkeypatch: pytest.MonkeyPatch) -> 
     assert result.case["nodes"] == 2
     assert result.measured["round_s"]["runs"] == 1
     assert result.measured["slowest_training_s"]["median"] <= result.measured["round_s"]["median"]
+
+
+def test_a_party_is_measured_while_it_runs_encrypted_queries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "REQUESTS", 20)
+    idle, _, busy, _ = load.run(Options(repeat=1, model="mlp", queries=2))
+    assert "answered" not in idle.measured
+    assert busy.case["encrypted_queries_at_once"] == 2
+    assert busy.measured["answered"] > 0
+    assert busy.measured["latency_s"]["requests"] == 20
+    assert set(load.BRIEF) <= busy.case.keys() | busy.measured.keys()

@@ -16,6 +16,8 @@ import gridward as gw
 
 PASSWORD: Final = "correct horse battery"
 OWNERS: Final = {"hospital": "bob", "public": "paula", "company": "carl", "university": "uma"}
+DIRECT: Final = ("hospital", "public")
+"""Nodes that offer a direct port; others meet them over WebSockets."""
 _START_S: Final = 90.0
 _QUICK: Final = {
     "GRIDWARD_PASSWORD_MEMORY_KIB": "1024",
@@ -147,7 +149,15 @@ class Grid:
 def running_grid(folder: Path, **environment: str) -> Iterator[Grid]:
     """Start a grid and end all its processes, whatever happens."""
     gateway = ServerProcess("gateway", "grid", folder / "gateway", environment)
-    nodes = {name: ServerProcess("node", name, folder / name, environment) for name in OWNERS}
+    nodes = {
+        name: ServerProcess(
+            "node",
+            name,
+            folder / name,
+            environment | ({"GRIDWARD_LANE_PORT": "0"} if name in DIRECT else {}),
+        )
+        for name in OWNERS
+    }
     servers = [gateway, *nodes.values()]
     try:
         tokens = {server.name: server.init() for server in servers}

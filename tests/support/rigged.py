@@ -41,7 +41,7 @@ def rigged_sessions(
     sessions = []
     for party in range(program.parties):
         bundle, first = query_prgs(seeds[party])
-        body = b"" if party else corrections
+        body = b"" if party else b"".join(corrections)
         parts = expand(program.manifest, bundle, first, input_gates(program.gates), body)
         if party == 0:
             parts |= {key: join(kinds[key], parts[key], shift) for key, shift in shifts.items()}

@@ -1,5 +1,6 @@
 """Signed calls of this node to its peers in a deployment: provider, parties, host, gateway."""
 
+from collections.abc import Generator
 from dataclasses import dataclass
 
 import httpx2
@@ -34,17 +35,26 @@ class Calls:
 
         Raises ``NodeUnreachableError`` naming the peer, or the refusal that the peer answered with.
         """
+        return b"".join(self.stream(peer, method, path, body, timeout_s=timeout_s))
+
+    def stream(
+        self, peer: Peer, method: str, path: str, body: bytes = b"", *, timeout_s: float
+    ) -> Generator[bytes]:
+        """Send one signed request and give the body of the answer as it comes; raises as ``send``.
+
+        ``timeout_s`` bounds each wait. Whoever stops before the end closes the iterator.
+        """
         token = sign_request(self.keys, peer.id, body, target=f"{method} {path}", clock=self.clock)
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        url = peer.url.rstrip("/") + path
         try:
-            answer = self.client.request(
-                method, peer.url.rstrip("/") + path, content=body, headers=headers, timeout=timeout_s
-            )
+            with self.client.stream(method, url, content=body, headers=headers, timeout=timeout_s) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise _refusal(peer, answer)
+                yield from answer.iter_bytes()
         except httpx2.HTTPError as why:
             raise NodeUnreachableError(f"{peer.name} does not answer at {peer.url}: {why}") from why
-        if answer.is_success:
-            return answer.content
-        raise _refusal(peer, answer)
 
 
 def _refusal(peer: Peer, answer: httpx2.Response) -> GridError:

@@ -1,14 +1,13 @@
 """Deployments that this node has a role in: stored, found again, and who may speak about them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from gridward.api import queries
 from gridward.api.node import Node
 from gridward.api.parties.documents import check_roles
+from gridward.api.parties.roles import Record, Role
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.deployments import Deployment
 from gridward.core.errors import ConflictError, DeploymentRefusedError, ObjectNotFoundError
@@ -19,34 +18,15 @@ from gridward.server.keys import read_sign_key
 from gridward.server.signing import verify_request
 
 
-class Role(StrEnum):
-    """What this node is in a deployment."""
-
-    HOST = "host"
-    PARTY = "party"
-    PROVIDER = "provider"
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A deployment as this node knows it; ``position`` is the party's index, else -1."""
-
-    document: DeploymentDocument
-    role: Role
-    position: int
-    state: DeploymentState
-
-    @property
-    def id(self) -> str:
-        """The deployment's id."""
-        return self.document.id
-
-
 def find(node: Node, deployment_id: str, role: Role, *, ending: bool = False) -> Record:
     """Load a deployment in which this node has the role, or raise ``ObjectNotFoundError``.
 
-    With ``ending`` also one that was closed and not wiped to the end.
+    With ``ending`` also one that was closed and not wiped to the end. Reading a row means to check its whole
+    document, so it is remembered until this node changes it.
     """
+    known, seen = node.room.records.get(deployment_id)
+    if known is not None and known.role is role:
+        return known
     with node.database.read() as db:
         row = db.get(Deployment, deployment_id)
     if (
@@ -55,7 +35,10 @@ def find(node: Node, deployment_id: str, role: Role, *, ending: bool = False) ->
         or (row.state == DeploymentState.CLOSED and not (ending and row.document))
     ):
         raise ObjectNotFoundError(f"this node is not {role.value} of a deployment {deployment_id}")
-    return record_of(row)
+    record = record_of(row)
+    if record.state is not DeploymentState.CLOSED:
+        node.room.records.put(deployment_id, record, seen)
+    return record
 
 
 def record_of(row: Deployment) -> Record:
@@ -73,6 +56,8 @@ def remember(
     """
     stored = document.model_dump(mode="json", by_alias=True)
     known = db.get(Deployment, document.id)
+    if known is None and role is not Role.HOST:
+        _require_room(node, db, document)
     if known is not None:
         if known.state == DeploymentState.CLOSED:
             raise ConflictError(f"deployment {document.id} has ended here; propose it under another id")
@@ -95,6 +80,36 @@ def remember(
     log(node, db, created_by, f"deployment.{role.value}.accept", document.id)
 
 
+def _require_room(node: Node, db: Session, document: DeploymentDocument) -> None:
+    """Refuse a host that leaves too many deployments here as proposals."""
+    rows = select(func.count()).where(
+        col(Deployment.host_id) == document.host.node_id,
+        col(Deployment.state) == DeploymentState.PROPOSED.value,
+        col(Deployment.role) != Role.HOST.value,
+    )
+    if db.exec(rows).one() >= node.settings.deployments_proposed:
+        raise DeploymentRefusedError(
+            f"{document.host.name} has {node.settings.deployments_proposed} deployments at "
+            f"{node.settings.name} that are proposed and not ready; make some ready or withdraw them"
+        )
+
+
+def of_role(node: Node, role: Role) -> list[Record]:
+    """List the deployments in which this node has a role and that have not ended, oldest first."""
+    with node.database.read() as db:
+        rows = select(Deployment).where(
+            col(Deployment.role) == role.value, col(Deployment.state) != DeploymentState.CLOSED.value
+        )
+        return [record_of(row) for row in db.exec(rows.order_by(col(Deployment.created_at))).all()]
+
+
+def unburied(node: Node) -> list[str]:
+    """List the deployments that were closed here and not wiped to the end."""
+    with node.database.read() as db:
+        rows = select(Deployment).where(col(Deployment.state) == DeploymentState.CLOSED.value)
+        return [row.id for row in db.exec(rows).all() if row.document]
+
+
 def set_state(node: Node, deployment_id: str, state: DeploymentState, actor: str) -> None:
     """Move a deployment that has not ended to a state."""
     with node.database.write() as db:
@@ -104,6 +119,7 @@ def set_state(node: Node, deployment_id: str, state: DeploymentState, actor: str
         row.state = state.value
         db.add(row)
         log(node, db, actor, f"deployment.{state.value}", deployment_id)
+    node.room.records.drop(deployment_id)
 
 
 def close(node: Node, deployment_id: str, actor: str) -> None:
@@ -113,6 +129,7 @@ def close(node: Node, deployment_id: str, actor: str) -> None:
         row.state = DeploymentState.CLOSED.value
         db.add(row)
         log(node, db, actor, "deployment.withdraw", deployment_id)
+    node.room.records.drop(deployment_id)
 
 
 def bury(node: Node, deployment_id: str) -> None:
@@ -130,6 +147,7 @@ def forget(node: Node, deployment_id: str, actor: str) -> None:
         if row is not None:
             db.delete(row)
             log(node, db, actor, "deployment.withdraw", deployment_id)
+    node.room.records.drop(deployment_id)
 
 
 def deployment_of_model(db: Session, model_id: str) -> Deployment | None:

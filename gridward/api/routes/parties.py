@@ -4,10 +4,18 @@ from typing import Annotated
 
 from fastapi import APIRouter, Body, Path, WebSocket
 
+from gridward.api.lanes.accept import accept_lane
 from gridward.api.node import NodeOf
-from gridward.api.parties.accept import accept_link
+from gridward.api.parties.channel import serve_channel
 from gridward.api.services import parties
-from gridward.core.schemas.deployments import Acceptance, DeploymentDocument, QueryAnswer, SealedOut
+from gridward.core.schemas.deployments import (
+    Acceptance,
+    ActivationOut,
+    DeploymentDocument,
+    LaneOut,
+    QueryAnswer,
+    SealedOut,
+)
 from gridward.server.state import BearerToken, RawBody
 
 router = APIRouter(prefix="/v1/parties/deployments/{deployment_id}", tags=["parties"])
@@ -43,10 +51,10 @@ def store_parameter_share(
     parties.store_parameters(node, token, deployment_id, body)
 
 
-@router.post("/activation", status_code=204)
-def activate_party(deployment_id: DeploymentPath, node: NodeOf, token: BearerToken) -> None:
+@router.post("/activation")
+def activate_party(deployment_id: DeploymentPath, node: NodeOf, token: BearerToken) -> ActivationOut:
     """Open the masked weights with the other parties, once. Signed by the host."""
-    parties.activate(node, token, deployment_id)
+    return parties.activate(node, token, deployment_id)
 
 
 @router.post("/queries/{query_id}", status_code=201)
@@ -54,7 +62,7 @@ def open_query(
     deployment_id: DeploymentPath, query_id: QueryPath, node: NodeOf, token: BearerToken
 ) -> SealedOut:
     """Spend the query's bundle; returns this party's share of the input mask, sealed to the asker."""
-    return parties.open_query(node, token, deployment_id, query_id)
+    return SealedOut.of(parties.open_query(node, token, deployment_id, query_id).sealed)
 
 
 @router.post("/queries/{query_id}/answer")
@@ -62,10 +70,28 @@ def answer_query(
     deployment_id: DeploymentPath, query_id: QueryPath, node: NodeOf, token: BearerToken, body: Bytes
 ) -> QueryAnswer:
     """Run the query on the masked input; returns this party's share of the answer, sealed to the asker."""
-    return parties.answer(node, token, deployment_id, query_id, body)
+    answered = parties.answer(node, deployment_id, query_id, parties.proof_of(token), body)
+    return QueryAnswer(
+        sealed=SealedOut.of(answered.sealed).sealed,
+        rounds=answered.rounds,
+        sent_bytes=answered.sent_bytes,
+        seconds=answered.seconds,
+    )
 
 
-@router.websocket("/links/{session}")
-async def link(socket: WebSocket, deployment_id: str, session: str) -> None:
-    """The other parties' way in: binary frames of one joint computation."""
-    await accept_link(socket, deployment_id, session)
+@router.post("/lane")
+def direct_port(deployment_id: DeploymentPath, node: NodeOf, token: BearerToken) -> LaneOut:
+    """Say where this party takes direct TLS connections. Signed by another party."""
+    return parties.direct_port(node, token, deployment_id)
+
+
+@router.websocket("/lane")
+async def lane(socket: WebSocket, deployment_id: str) -> None:
+    """The other parties' way in: binary frames of joint computations, one after another."""
+    await accept_lane(socket, deployment_id)
+
+
+@router.websocket("/queries")
+async def channel(socket: WebSocket, deployment_id: str) -> None:
+    """The clients' short way in: queries opened and answered without a request's overhead."""
+    await serve_channel(socket, deployment_id)

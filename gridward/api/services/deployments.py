@@ -15,7 +15,7 @@ from gridward.api.parties.directory import find_holders
 from gridward.api.parties.dismissal import dismiss, peer_of, role_paths
 from gridward.api.parties.documents import check_roles, compile_document
 from gridward.api.parties.grants import Grant, Purpose
-from gridward.api.parties.records import Role
+from gridward.api.parties.roles import Role
 from gridward.api.tables.deployments import Deployment, QuerySerial
 from gridward.api.tables.models import Model
 from gridward.core.errors import (
@@ -28,11 +28,13 @@ from gridward.core.errors import (
 from gridward.core.schemas.deployments import (
     Acceptance,
     ActivationIn,
+    ActivationOut,
     Costs,
     DeploymentDocument,
     DeploymentIn,
     DeploymentOut,
     DeploymentState,
+    LaneBetween,
     PartyGrant,
     QueryIn,
     QueryOut,
@@ -86,13 +88,19 @@ def activate(node: Node, caller: Principal, deployment_id: str, body: Activation
             )
             for party in document.parties
         ]
-        for call in calls:
-            call.result()
+        answers = [ActivationOut.model_validate_json(call.result()) for call in calls]
+    lanes = [
+        LaneBetween(parties=(position, peer), kind=kind).model_dump(mode="json")
+        for position, answer in enumerate(answers)
+        for peer, kind in sorted(answer.lanes.items())
+    ]
     with node.database.write() as db:
         row = db.get_one(Deployment, deployment_id)
         row.state, row.measured_error = DeploymentState.READY.value, body.measured_error
+        row.lanes = lanes
         db.add(row)
         records.log(node, db, caller.name, "deployment.ready", deployment_id)
+    node.room.records.drop(deployment_id)
     node.catalogue_changed.ring()
     program = compile_document(document, 1)
     return _describe(node, document, DeploymentState.READY, program, body.measured_error, caller)
@@ -132,13 +140,14 @@ def grant_query(node: Node, caller: Principal, model_id: str, body: QueryIn) -> 
         serial = _next_serial(db, row.id, body.batch)
         query_id = secrets.token_hex(16)
         records.log(node, db, caller.name, "deployment.query", f"{model_id}/{query_id}")
-        document = records.record_of(row).document
+        deployment_id = row.id
+    document = records.find(node, deployment_id, Role.HOST).document
     grant = Grant(document.id, Purpose.QUERY, caller.name, query_id, body.batch, serial, body.seal_key)
     return QueryOut(
         id=query_id,
         batch=body.batch,
         serial=serial,
-        deployment=document,
+        deployment_id=document.id,
         grants=_grants(node, document, grant),
     )
 
@@ -248,6 +257,7 @@ def _describe(
             ring_macs=costs.ring_macs,
         ),
         measured_error=measured_error,
+        lanes=[LaneBetween.model_validate(lane) for lane in row.lanes],
         parameter_grants=_grants(node, document, grant) if wants else [],
         created_at=row.created_at,
     )

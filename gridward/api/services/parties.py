@@ -2,20 +2,19 @@
 
 import hashlib
 import time
-from base64 import b64encode
+from math import prod
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-
+from gridward.api.lanes.accept import lane_path
+from gridward.api.lanes.connect import connect_parties
 from gridward.api.node import Node
 from gridward.api.parties import grants, records
 from gridward.api.parties.calls import Peer
 from gridward.api.parties.dealt import replace_durably, wipe_folder
 from gridward.api.parties.documents import compile_within
 from gridward.api.parties.grants import Grant, Purpose
-from gridward.api.parties.links import connect_parties
-from gridward.api.parties.records import Record, Role
+from gridward.api.parties.roles import Record, Role
 from gridward.api.parties.room import OPEN_QUERIES, OpenQuery
 from gridward.api.parties.stock import fetch_ahead, take_bundle
 from gridward.core.errors import (
@@ -24,17 +23,19 @@ from gridward.core.errors import (
     DeploymentRefusedError,
     InvalidInputError,
 )
+from gridward.core.schemas.channel import Answered, Opened
 from gridward.core.schemas.deployments import (
     Acceptance,
+    ActivationOut,
     DeploymentDocument,
     DeploymentState,
-    QueryAnswer,
+    LaneOut,
     SealedOut,
 )
 from gridward.core.smpc import party, purposes
 from gridward.core.smpc.deployment import DeployedModel, deploy, load_parameters
 from gridward.core.smpc.program import Program
-from gridward.core.smpc.ring import from_bytes, to_bytes
+from gridward.core.smpc.ring import WORD_BYTES, from_bytes, to_bytes
 from gridward.core.smpc.sealing import seal, unseal
 from gridward.server.keys import decode_key, read_sign_key
 
@@ -91,7 +92,7 @@ def store_parameters(node: Node, token: str, deployment_id: str, sealed: bytes) 
         records.log(node, db, grant.caller, "deployment.parameters", deployment_id)
 
 
-def activate(node: Node, token: str, deployment_id: str) -> None:
+def activate(node: Node, token: str, deployment_id: str) -> ActivationOut:
     """Fetch the set-up packet and open W + B with the other parties.
 
     A party that is ready does it again when asked: another may have been cut off before it was, and needs all
@@ -105,63 +106,94 @@ def activate(node: Node, token: str, deployment_id: str) -> None:
         raise ConflictError(f"{node.settings.name} has no parameter share yet; send it first")
     program = _program(node, record, 1)
     parameters = (folder / PARAMETERS).read_bytes()
-    session = f"setup-{hashlib.sha256(deployment_id.encode()).hexdigest()[:16]}"
     setup = _fetch_setup(node, record)
-    link = connect_parties(node, record, session, program.costs.setup_bytes)
-    model = deploy(program, record.position, setup, parameters, link)
-    link.close()
+    connected = connect_parties(node, record, _setup_session(deployment_id), program.costs.setup_bytes)
+    model = deploy(program, record.position, setup, parameters, connected.link)
+    connected.link.complete()
     with node.room.storing:
         records.find(node, deployment_id, Role.PARTY)
         replace_durably(folder / MODEL, model.to_bytes())
     records.set_state(node, deployment_id, DeploymentState.READY, record.document.host.name)
-    node.room.errands.submit(fetch_ahead, node, record, 0)
+    fetch_ahead(node, record, 0)
+    return ActivationOut(lanes={peer: kind.value for peer, kind in connected.kinds.items()})
 
 
-def open_query(node: Node, token: str, deployment_id: str, query_id: str) -> SealedOut:
-    """Spend the query's bundle and prepare it; the subkey of the input mask goes to the asker, sealed."""
+def direct_port(node: Node, token: str, deployment_id: str) -> LaneOut:
+    """Tell a party of a deployment where this one takes direct connections, if it does."""
+    record = records.find(node, deployment_id, Role.PARTY)
+    records.verify_signer(node, token, b"", f"POST {lane_path(deployment_id)}", *record.document.parties)
+    return LaneOut(port=node.room.listener.port if node.room.listener is not None else None)
+
+
+def open_query(node: Node, token: str, deployment_id: str, query_id: str | None = None) -> Opened:
+    """Spend the query's bundle and prepare it; the subkey of the input mask goes to the asker, sealed.
+
+    Without ``query_id`` the grant alone says which query it is.
+    """
     record = records.find(node, deployment_id, Role.PARTY)
     grant = _query_grant(node, record, token, query_id)
-    query = node.room.known(grant)
+    proof = proof_of(token)
+    query = node.room.known(grant.query_id, proof)
     if query is None:
         node.room.admit(time.monotonic())
         program = _program(node, record, grant.batch)
         model = _model(node, record, program)
         packet = take_bundle(node, record, grant.batch, grant.serial)
         with node.database.write() as db:
-            records.log(node, db, grant.caller, "deployment.query", f"{deployment_id}/{query_id}")
+            records.log(node, db, grant.caller, "deployment.query", f"{deployment_id}/{grant.query_id}")
         subkey = party.input_subkey(program, record.position, packet)
-        session = party.prepare(program, model, packet)
-        query = OpenQuery(grant, program, session, subkey, time.monotonic())
+        session = party.prepare(program, model, packet, node.room.kernels)
+        query = OpenQuery(grant, proof, program, session, subkey, time.monotonic())
         node.room.open(query)
-    purpose = purposes.subkey(query_id, record.position)
-    return SealedOut(sealed=_seal(grant, query.subkey, purpose))
+    purpose = purposes.subkey(grant.query_id, record.position)
+    return Opened(grant.query_id, seal(decode_key(grant.seal_key), query.subkey, purpose))
 
 
-def answer(node: Node, token: str, deployment_id: str, query_id: str, masked: bytes) -> QueryAnswer:
+def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: bytes) -> Answered:
     """Run the query with the other parties; the output share goes to the asker, sealed.
 
+    ``proof`` says that the asker has the grant that opened the query, see ``proof_of``.
     Parties that were sent different inputs do not compute together: frames are bound to the input's hash.
     Party 0 alone limits how many queries run at once: two parties that each admitted others would wait for
     each other.
     """
     began = time.perf_counter()
     record = records.find(node, deployment_id, Role.PARTY)
-    grant = _query_grant(node, record, token, query_id)
-    program = _program(node, record, grant.batch)
-    if len(masked) != 8 * int(np.prod(program.input.shape)):
-        raise InvalidInputError(f"a masked input of shape {program.input.shape} takes 8 bytes an element")
     with node.room.running(node.settings.queries_at_once if record.position == 0 else OPEN_QUERIES):
-        query = node.room.take(grant)
-        link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party)
+        query = node.room.take(query_id, proof, lambda query: _check_input(query, deployment_id, masked))
+        program, grant = query.program, query.grant
+        link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party).link
         result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
-        link.close()
+        link.complete()
     purpose = purposes.answer(query_id, record.position)
-    return QueryAnswer(
-        sealed=_seal(grant, to_bytes(result.output_share), purpose),
+    return Answered(
+        sealed=seal(decode_key(grant.seal_key), to_bytes(result.output_share), purpose),
         rounds=result.rounds,
         sent_bytes=result.bytes_sent,
         seconds=time.perf_counter() - began,
     )
+
+
+def check_query_grant(node: Node, token: str, deployment_id: str) -> None:
+    """Raise a refusal unless the token is a grant for a query of this deployment, any query."""
+    _query_grant(node, records.find(node, deployment_id, Role.PARTY), token, None)
+
+
+def proof_of(token: str) -> bytes:
+    """Give what proves to a party that the asker holds a grant that the party has read before: 32 bytes."""
+    return hashlib.sha256(token.encode()).digest()
+
+
+def _setup_session(deployment_id: str) -> str:
+    return hashlib.sha256(f"setup {deployment_id}".encode()).hexdigest()[:32]
+
+
+def _check_input(query: OpenQuery, deployment_id: str, masked: bytes) -> None:
+    shape = query.program.input.shape
+    if query.grant.deployment_id != deployment_id:
+        raise AuthorizationError("the query is of another deployment")
+    if len(masked) != WORD_BYTES * prod(shape):
+        raise InvalidInputError(f"a masked input of shape {shape} takes 8 bytes an element")
 
 
 def folder_of(node: Node, deployment_id: str) -> Path:
@@ -184,9 +216,9 @@ def _read_grant(node: Node, record: Record, token: str, purpose: Purpose) -> Gra
     return grant
 
 
-def _query_grant(node: Node, record: Record, token: str, query_id: str) -> Grant:
+def _query_grant(node: Node, record: Record, token: str, query_id: str | None) -> Grant:
     grant = _read_grant(node, record, token, Purpose.QUERY)
-    if grant.query_id != query_id:
+    if query_id not in (None, grant.query_id):
         raise AuthorizationError("the grant is for another query")
     if record.state is not DeploymentState.READY:
         raise ConflictError(f"{node.settings.name} is not ready for this model yet; activate the deployment")
@@ -217,7 +249,3 @@ def _model(node: Node, record: Record, program: Program) -> DeployedModel:
     return node.room.models.get(
         record.id, lambda: DeployedModel.from_bytes(program, record.position, path.read_bytes())
     )
-
-
-def _seal(grant: Grant, secret: bytes, purpose: str) -> str:
-    return b64encode(seal(decode_key(grant.seal_key), secret, purpose)).decode()

@@ -23,6 +23,7 @@ class Deployment(NodeTable, table=True):
     state: str = Field(max_length=16)
     document: dict[str, Any] = Field(sa_type=JSON)
     measured_error: float | None = None
+    lanes: list[dict[str, Any]] = Field(default=[], sa_type=JSON)
     created_by: str = Field(max_length=80)
     created_at: datetime = Field(sa_type=UtcDateTime)
 

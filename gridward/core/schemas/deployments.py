@@ -4,7 +4,7 @@ Secrets (parameter shares, correlations, input subkeys, output shares) travel se
 key, as opaque base64, also where the link is TLS.
 """
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
@@ -119,6 +119,32 @@ class Costs(BaseModel):
     ring_macs: int = Field(json_schema_extra={"format": "int64"})
 
 
+class LaneOut(BaseModel):
+    """Where a party takes direct TLS connections of the others."""
+
+    port: int | None = Field(
+        ge=1,
+        le=65_535,
+        description="TCP port; null: it offers none, a WebSocket serves.",
+        json_schema_extra={"format": "int32"},
+    )
+
+
+class ActivationOut(BaseModel):
+    """A party is ready."""
+
+    lanes: dict[int, str] = Field(
+        description="How it reached the parties that it dials: `tls` or `websocket`, by their positions."
+    )
+
+
+class LaneBetween(BaseModel):
+    """How two parties were connected when the deployment was activated."""
+
+    parties: tuple[int, int]
+    kind: str = Field(description="`tls`, a direct socket, or `websocket`, on the node's one port.")
+
+
 class PartyGrant(BaseModel):
     """The host's leave to do one thing at one party, as a signed token."""
 
@@ -139,6 +165,7 @@ class DeploymentOut(BaseModel):
         description="Largest difference between fixed point and float on the model owner's example input.",
         json_schema_extra={"format": "double"},
     )
+    lanes: list[LaneBetween] = Field(description="One for each pair of parties; empty before activation.")
     parameter_grants: list[PartyGrant] = Field(
         description="For the model's owner while it is `proposed`; else empty."
     )
@@ -174,7 +201,7 @@ class QueryOut(BaseModel):
     id: str
     batch: int = Field(json_schema_extra={"format": "int32"})
     serial: int = Field(json_schema_extra={"format": "int64"})
-    deployment: DeploymentDocument
+    deployment_id: str = Field(description="A change means that the model was deployed anew.")
     grants: list[PartyGrant]
 
 
@@ -182,6 +209,11 @@ class SealedOut(BaseModel):
     """Bytes for one recipient's eyes."""
 
     sealed: Base64
+
+    @staticmethod
+    def of(sealed: bytes) -> "SealedOut":
+        """Encode sealed bytes."""
+        return SealedOut(sealed=b64encode(sealed).decode())
 
     def raw(self) -> bytes:
         """Decode the sealed bytes; raises ``InvalidInputError``."""
@@ -199,15 +231,6 @@ class QueryAnswer(BaseModel):
     def raw(self) -> bytes:
         """Decode the sealed bytes; raises ``InvalidInputError``."""
         return _decoded(self.sealed)
-
-
-class BundleIn(BaseModel):
-    """A party asks the provider for its packet of one bundle."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    batch: int = Field(ge=1, le=1024, json_schema_extra={"format": "int32"})
-    serial: int = Field(ge=0, lt=2**53, json_schema_extra={"format": "int64"})
 
 
 def _decoded(text: str) -> bytes:

@@ -223,8 +223,25 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     },
     "Acceptance": {"program_digest": _DIGEST},
     "ActivationIn": {"measured_error": 0.00002},
+    "ActivationOut": {"lanes": {"1": "tls"}},
     "ApprovalIn": {"approved": True, "owner": "St. Mary Hospital"},
-    "BundleIn": {"batch": 1, "serial": 0},
+    "BundlesHad": {"batch": 1, "serials": [0, 1, 2, 3]},
+    "BundlesIn": {"batch": 1, "serial": 0, "count": 4},
+    "BundlesOut": {
+        "dealt": [
+            {
+                "deployment_id": "0123456789abcdef0123456789abcdef",
+                "model_id": "diagnosis",
+                "host": "company",
+                "parties": [
+                    {"party": "hospital", "bundles": 12, "packet_bytes": 4992},
+                    {"party": "public", "bundles": 12, "packet_bytes": 4992},
+                ],
+                "shelf": [{"batch": 1, "ahead": 8, "asked": 0, "waiting_bytes": 3328}],
+            }
+        ],
+        "held": [],
+    },
     "CatalogueIn": {"entries": [_ENTRY]},
     "ComputationIn": {
         "plan": _MEAN_PLAN,
@@ -261,6 +278,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "state": "ready",
         "costs": _COSTS,
         "measured_error": 0.00002,
+        "lanes": [{"parties": [0, 1], "kind": "tls"}],
         "parameter_grants": [],
         "created_at": _TIME,
     },
@@ -288,6 +306,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "offers_provider": False,
     },
     "JoinOut": {"state": "pending", "gateway": _GATEWAY},
+    "LaneOut": {"port": 5101},
     "MatchIn": {"host": _HOST_ID, "parties": 2},
     "MatchOut": {"parties": [_DIRECTORY_NODE, _PUBLIC_NODE], "crypto_provider": _PROVIDER_NODE},
     "MembershipIn": {"gateway_url": "http://127.0.0.1:5000"},
@@ -340,7 +359,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "id": "fedcba9876543210fedcba9876543210",
         "batch": 1,
         "serial": 0,
-        "deployment": _DOCUMENT,
+        "deployment_id": "0123456789abcdef0123456789abcdef",
         "grants": [_GRANT],
     },
     "RefreshIn": {"refresh_token": "9mP0pZyVQ2uY0d8u3vFzjQ"},

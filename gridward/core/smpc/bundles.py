@@ -2,26 +2,39 @@
 
 import os
 import re
-import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from gridward.core.errors import AlreadyExistsError, EmptyCryptoPrimitiveStoreError, InvalidInputError
-from gridward.core.smpc.packets import PacketKind, parse_packet
+from gridward.core.smpc.disk import DIRECTORY_MODE, append, sync_file, sync_folder, wipe
+from gridward.core.smpc.ledger import Ledger, Total, open_ledger
+from gridward.core.smpc.packets import (
+    HEADER_BYTES,
+    Packet,
+    PacketKind,
+    name_bundle,
+    named_bundle,
+    parse_header,
+)
 
-_SERIAL: Final = re.compile(r"[0-9a-f]{32}")
+LEDGER: Final = "ledger"
+_HELD: Final = re.compile(r"(\d{1,4})-(\d{1,16})")
 
 
 @dataclass(frozen=True, slots=True)
 class BundlePool:
-    """Packets of one program and deployment in a folder of their own, named by serial.
+    """Packets of one deployment by batch size and number, in a folder of their own; see ``open_pool``.
 
-    ``unspent/`` holds packets, ``spent/`` one empty file for each packet that was ever given out. Several
-    processes may share the folder. Open it with ``open_pool``.
+    ``unspent/`` holds packets, ``spent/`` those that were given out and are not wiped yet; the ledger alone
+    says which numbers were. Several threads, and processes, may share the folder. A number that lies
+    ``ledger.WINDOW`` behind the highest spent one of its batch size counts as spent.
     """
 
     folder: Path
+    ledger: Ledger
 
     @property
     def _unspent(self) -> Path:
@@ -31,109 +44,177 @@ class BundlePool:
     def _spent(self) -> Path:
         return self.folder / "spent"
 
-    def store(self, packet: bytes) -> str:
-        """Keep a packet for later; give its serial. On disk when this returns.
+    def add_piece(self, batch: int, number: int, at: int, piece: bytes) -> None:
+        """Keep the next bytes of a packet that comes in pieces; ``at`` is where they begin. Not yet durable.
 
-        Raises ``InvalidInputError`` for bytes that are no query packet, ``AlreadyExistsError`` for a serial
-        that is or was in the pool.
+        Raises ``InvalidInputError`` where they are not the next ones.
         """
-        parsed = parse_packet(packet)
-        if parsed.kind is not PacketKind.QUERY:
-            raise InvalidInputError(f"a packet of kind {parsed.kind.name.lower()} is no bundle")
-        serial = parsed.serial.hex()
-        if (self._spent / serial).exists():
-            raise AlreadyExistsError(f"bundle {serial} was spent")
-        draft = _write_draft(self.folder, packet)
+        if at != self.drafted(batch, number):
+            raise InvalidInputError(f"{self.drafted(batch, number)} bytes are here, not {at}")
+        append(self._draft(batch, number), piece)
+
+    def drafted(self, batch: int, number: int) -> int:
+        """Say how many bytes of a packet came in pieces so far."""
         try:
-            os.link(draft, self._unspent / serial)
-        except FileExistsError as why:
-            raise AlreadyExistsError(f"bundle {serial} is in the pool") from why
-        finally:
-            draft.unlink(missing_ok=True)
-        _sync(self._unspent)
-        return serial
+            return self._draft(batch, number).stat().st_size
+        except FileNotFoundError:
+            return 0
 
-    def take(self, serial: str) -> bytes:
-        """Spend one packet and give its bytes; the file is overwritten, if the file system does so in place.
+    def draft_serial(self, batch: int, number: int, packet_bytes: int) -> bytes:
+        """Give the serial of a packet of which the first piece is here; raises ``InvalidInputError``."""
+        with self._draft(batch, number).open("rb") as file:
+            return parse_header(file.read(HEADER_BYTES), packet_bytes).serial
 
-        The mark is on disk before the bytes are read: no crash, retry or second process gets them again.
+    def drop(self, batch: int, number: int) -> None:
+        """Wipe the pieces of a packet."""
+        wipe(self._draft(batch, number))
+
+    def keep(self, batch: int, numbers: Sequence[int]) -> None:
+        """Put packets whose pieces are complete in the pool. On disk when this returns.
+
+        Raises ``InvalidInputError`` for bytes that are no such packet, ``AlreadyExistsError`` for a number
+        that is or was in the pool; the pieces are wiped then.
+        """
+        for number in numbers:
+            draft = self._draft(batch, number)
+            try:
+                self._check(batch, number, draft)
+                sync_file(draft)
+                os.link(draft, self._held(batch, number))
+            except FileExistsError as why:
+                wipe(draft)
+                raise AlreadyExistsError(f"bundle {number} of batch {batch} is in the pool") from why
+            except (AlreadyExistsError, InvalidInputError):
+                wipe(draft)
+                raise
+            draft.unlink()
+        sync_folder(self._unspent)
+
+    def store(self, batch: int, number: int, packet: bytes) -> None:
+        """Keep a whole packet for later; see ``keep``."""
+        self.drop(batch, number)
+        self.add_piece(batch, number, 0, packet)
+        self.keep(batch, [number])
+
+    def take(self, batch: int, number: int) -> bytes:
+        """Spend one packet and give its bytes.
+
+        The mark is on disk before the bytes are read: no crash, retry or second process gets them again. They
+        stay on disk until ``sweep``, or ``open_pool`` after a crash.
+        Cost: one durable write of 32 bytes, and reading the packet.
         Raises ``EmptyCryptoPrimitiveStoreError`` where the packet was spent or never here.
         """
-        held = self._named(serial)
-        mark = self._spent / serial
+        held = self._held(batch, number)
         try:
-            os.link(held, mark)  # fails if the mark exists: this is the one step that decides who spends it
-        except FileExistsError as why:
-            held.unlink(missing_ok=True)
-            raise EmptyCryptoPrimitiveStoreError(f"bundle {serial} was spent") from why
+            with held.open("rb") as file:
+                if not self.ledger.add(batch, number, os.fstat(file.fileno()).st_size):
+                    raise EmptyCryptoPrimitiveStoreError(f"bundle {number} of batch {batch} was spent")
+                packet = file.read()
         except FileNotFoundError as why:
-            raise EmptyCryptoPrimitiveStoreError(f"bundle {serial} is not in the pool") from why
-        _sync(self._spent)
-        held.unlink(missing_ok=True)
-        _sync(self._unspent)
-        packet = mark.read_bytes()
-        _wipe(mark)
+            fate = "was spent" if self.was_spent(batch, number) else "is not in the pool"
+            raise EmptyCryptoPrimitiveStoreError(f"bundle {number} of batch {batch} {fate}") from why
+        held.rename(self._spent / held.name)
         return packet
 
-    def discard(self, serial: str) -> None:
-        """Spend a packet without use, for instance because another party lost its part."""
-        self.take(serial)
+    def discard(self, batch: int, number: int) -> None:
+        """Spend a packet without use, because nobody will ask for it; one that is gone is no trouble."""
+        held = self._held(batch, number)
+        with suppress(FileNotFoundError):
+            if self.ledger.add(batch, number, held.stat().st_size):
+                held.rename(self._spent / held.name)
 
-    def serials(self) -> list[str]:
-        """List the packets that are left, sorted."""
-        return sorted(path.name for path in self._unspent.iterdir() if not (self._spent / path.name).exists())
+    def sweep(self) -> None:
+        """Wipe the packets that were given out; to be called soon after each ``take``, beside the query."""
+        for path in self._spent.iterdir():
+            wipe(path)
+
+    def holds(self, batch: int, number: int) -> bool:
+        """Say whether a packet is here and not spent."""
+        return self._held(batch, number).exists() and not self.was_spent(batch, number)
+
+    def knows(self, batch: int, number: int) -> bool:
+        """Say whether a packet is here or was spent."""
+        return self._held(batch, number).exists() or self.was_spent(batch, number)
+
+    def was_spent(self, batch: int, number: int) -> bool:
+        """Say whether a packet was given out, or counts as such."""
+        return self.ledger.has(batch, number)
+
+    def held(self) -> dict[int, dict[int, int]]:
+        """Give the bytes of every packet that is left, by batch size and number."""
+        found: dict[int, dict[int, int]] = {}
+        for batch, number, path in self._files():
+            if not self.was_spent(batch, number):
+                found.setdefault(batch, {})[number] = path.stat().st_size
+        return found
 
     @property
     def left(self) -> int:
         """Count the packets that are left."""
-        return len(self.serials())
+        return sum(len(numbers) for numbers in self.held().values())
 
-    def _named(self, serial: str) -> Path:
-        if not _SERIAL.fullmatch(serial):
-            raise InvalidInputError("a serial has 32 hexadecimal digits")
-        return self._unspent / serial
+    def spent(self) -> Mapping[int, Total]:
+        """Give how many packets of each batch size were given out, and their bytes."""
+        return self.ledger.totals()
+
+    def recover(self) -> None:
+        """Wipe what a crash left of spent packets and of half-written ones."""
+        for batch, number, path in self._files():
+            if self.was_spent(batch, number):
+                wipe(path)
+        for draft in self.folder.glob("*.draft"):
+            if draft.stat().st_nlink > 1:
+                draft.unlink()  # killed while it was put in the pool: there, the same bytes have another name
+            else:
+                wipe(draft)
+        self.sweep()
+
+    def _files(self) -> Iterator[tuple[int, int, Path]]:
+        for path in sorted(self._unspent.iterdir()):
+            if name := _HELD.fullmatch(path.name):
+                yield int(name[1]), int(name[2]), path
+
+    def _held(self, batch: int, number: int) -> Path:
+        name_bundle(batch, number)
+        return self._unspent / f"{batch}-{number}"
+
+    def _draft(self, batch: int, number: int) -> Path:
+        name_bundle(batch, number)
+        return self.folder / f"{batch}-{number}.draft"
+
+    def _check(self, batch: int, number: int, draft: Path) -> None:
+        packet = _read_header(draft)
+        if packet.kind is not PacketKind.QUERY:
+            raise InvalidInputError(f"a packet of kind {packet.kind.name.lower()} is no bundle")
+        if (named := named_bundle(packet.serial)) != (batch, number):
+            raise InvalidInputError(
+                f"a packet of bundle {named[1]} of batch {named[0]} came as {number} of {batch}"
+            )
+        if self.was_spent(batch, number):
+            raise AlreadyExistsError(f"bundle {number} of batch {batch} was spent")
 
 
 def open_pool(folder: Path) -> BundlePool:
     """Open or make a pool, and wipe what a crash left of spent packets and of half-written ones.
 
-    Call it once at start, before any other process uses the folder.
+    Call it once at start, before any other process uses the folder. Packets without a ledger, of which nobody
+    can say whether they were spent, are wiped. Raises ``InvalidInputError`` where the ledger is damaged.
     """
-    pool = BundlePool(folder)
     for part in (folder, folder / "unspent", folder / "spent"):
-        part.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for mark in (folder / "spent").iterdir():
-        (folder / "unspent" / mark.name).unlink(missing_ok=True)
-        if mark.stat().st_size:
-            _wipe(mark)
-    for draft in folder.glob("*.draft"):
-        _wipe(draft)
-        draft.unlink()
+        part.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
+    if not (folder / LEDGER).exists():
+        for orphan in (folder / "unspent").iterdir():
+            wipe(orphan)
+    pool = BundlePool(folder, open_ledger(folder / LEDGER))
+    pool.recover()
     return pool
 
 
-def _write_draft(folder: Path, data: bytes) -> Path:
-    handle, name = tempfile.mkstemp(suffix=".draft", dir=folder)
-    with os.fdopen(handle, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    return Path(name)
+def join_pool(folder: Path) -> BundlePool:
+    """Share a pool that is open already, here or in another process."""
+    return BundlePool(folder, Ledger(folder / LEDGER))
 
 
-def _wipe(path: Path) -> None:
-    """Overwrite a file with zeros, then cut it to nothing; the name stays."""
-    with path.open("r+b") as file:
-        file.write(bytes(path.stat().st_size))
-        file.flush()
-        os.fsync(file.fileno())
-        file.truncate(0)
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def _read_header(path: Path) -> Packet:
+    with path.open("rb") as file:
+        return parse_header(file.read(HEADER_BYTES), os.fstat(file.fileno()).st_size)

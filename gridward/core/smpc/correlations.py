@@ -225,9 +225,13 @@ def slot_bytes(slot: Slot) -> int:
 
 def draw(prg: Prg, slot: Slot) -> SlotArray:
     """Expand one party's part of a slot."""
-    wire = np.dtype(slot.dtype).newbyteorder("<")
-    data = prg.draw(slot.stream, slot_bytes(slot))
-    return np.frombuffer(data, dtype=wire).astype(slot.dtype).reshape(slot.shape)
+    drawn = np.empty(prod(slot.shape), dtype=_wire(slot))
+    prg.fill(slot.stream, drawn.data.cast("B"))
+    return drawn.astype(slot.dtype, copy=False).reshape(slot.shape)
+
+
+def _wire(slot: Slot) -> np.dtype[np.unsignedinteger]:
+    return np.dtype(slot.dtype).newbyteorder("<")
 
 
 def query_prgs(seed: bytes) -> tuple[Prg, Prg]:
@@ -246,19 +250,24 @@ def join(kind: SlotKind, left: SlotArray, right: SlotArray) -> SlotArray:
     return left + right if kind is SlotKind.SUM else left ^ right
 
 
+def join_into(kind: SlotKind, total: SlotArray, part: SlotArray) -> None:
+    """Join a part to a total of the same dtype, in place."""
+    (np.add if kind is SlotKind.SUM else np.bitwise_xor)(total, part, out=total)
+
+
 def cut(kind: SlotKind, value: SlotArray, others: SlotArray) -> SlotArray:
     """Give what is missing from the other parts to a value: the inverse of ``join``."""
     return value - others if kind is SlotKind.SUM else value ^ others
 
 
-def write_corrections(slots: Iterable[Slot], corrections: Mapping[Key, SlotArray]) -> bytes:
-    """Lay the corrections of all corrected slots one after another, little-endian, in manifest order."""
-    pieces = []
-    for slot in slots:
-        if slot.corrected:
-            array = corrections[slot.gate, slot.name]
-            pieces.append(array.astype(np.dtype(slot.dtype).newbyteorder("<"), copy=False).tobytes())
-    return b"".join(pieces)
+def write_corrections(slots: Iterable[Slot], corrections: Mapping[Key, SlotArray]) -> list[memoryview]:
+    """Give the corrections of all corrected slots in manifest order, each as little-endian bytes."""
+    arrays = [
+        np.ascontiguousarray(corrections[slot.gate, slot.name], dtype=_wire(slot))
+        for slot in slots
+        if slot.corrected
+    ]
+    return [array.reshape(-1).data.cast("B") for array in arrays]
 
 
 def correction_bytes(slots: Iterable[Slot]) -> int:
@@ -279,14 +288,11 @@ def expand(
     for slot in slots:
         part = draw(input_prg if slot.gate in inputs else prg, slot)
         if slot.corrected and corrections:
-            wire = np.dtype(slot.dtype).newbyteorder("<")
-            piece = corrections[at : at + slot_bytes(slot)]
-            at += slot_bytes(slot)
-            if len(piece) != slot_bytes(slot):
+            if at + part.nbytes > len(corrections):
                 raise InvalidInputError("the corrections end before the manifest does")
-            part = join(
-                slot.kind, part, np.frombuffer(piece, dtype=wire).astype(slot.dtype).reshape(slot.shape)
-            )
+            piece = np.frombuffer(corrections, dtype=_wire(slot), count=part.size, offset=at)
+            at += part.nbytes
+            join_into(slot.kind, part, piece.reshape(slot.shape))
         parts[slot.gate, slot.name] = part
     if at != len(corrections):
         raise InvalidInputError("the corrections do not end where the manifest does")

@@ -1,8 +1,7 @@
 """The crypto provider: masks of the weights once, correlated randomness for each query. It holds no data."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import reduce
 
 import numpy as np
 
@@ -15,7 +14,7 @@ from gridward.core.smpc.correlations import (
     cut,
     draw,
     input_gates,
-    join,
+    join_into,
     pairing_of,
     query_prgs,
     write_corrections,
@@ -85,25 +84,31 @@ class Dealer:
         self._seeds = [Prg(secret).subkey(f"{label} {party}") for party in range(program.parties)]
         prgs = [Prg(seed) for seed in self._seeds]
         self._weights = {
-            slot.gate: _joined(slot, [draw(prg, slot) for prg in prgs]).astype(np.uint64, copy=False)
-            for slot in program.setup_manifest
+            slot.gate: _joined(slot, prgs).astype(np.uint64, copy=False) for slot in program.setup_manifest
         }
+
+    @property
+    def bundle_bytes(self) -> int:
+        """The bytes of all packets of one query together."""
+        return self._program.costs.dealer_bytes
 
     def deal_setup(self) -> list[bytes]:
         """Make one packet a party: a seed that expands to its share of the masks B. Always the same bytes."""
         return [
-            self._packet(PacketKind.SETUP, party, self._program.setup_digest, bytes(NAME_BYTES), seed, b"")
+            self._packet(PacketKind.SETUP, party, self._program.setup_digest, bytes(NAME_BYTES), seed, [])
             for party, seed in enumerate(self._seeds)
         ]
 
-    def deal_query(self, entropy: Entropy, corrected_party: int) -> list[bytes]:
+    def deal_query(self, entropy: Entropy, corrected_party: int, name: bytes = b"") -> list[bytes]:
         """Make one packet a party for one query; ``corrected_party`` gets the corrections, rotate it.
+
+        The serial begins with ``name``, at most 8 bytes: see ``packets.name_bundle``.
 
         Security: a packet holds a seed of fresh entropy, and words masked by the other parties' seeds; any
         n - 1 packets say nothing of the masks of the last party.
         Cost: ``program.costs.dealer_bytes`` together.
         """
-        serial = entropy(NAME_BYTES)
+        serial = name + entropy(NAME_BYTES - len(name))
         seeds = [entropy(KEY_BYTES) for _ in range(self._program.parties)]
         sums = sums_of_draws(self._program, seeds)
         dealing = Dealing(self._program, self._kernels, self._weights, sums, self._fixed)
@@ -116,20 +121,31 @@ class Dealer:
                 self._program.digest,
                 serial,
                 seed,
-                corrections if party == corrected_party else b"",
+                corrections if party == corrected_party else [],
             )
             for party, seed in enumerate(seeds)
         ]
 
     def _packet(
-        self, kind: PacketKind, party: int, digest: str, serial: bytes, seed: bytes, body: bytes
+        self,
+        kind: PacketKind,
+        party: int,
+        digest: str,
+        serial: bytes,
+        seed: bytes,
+        body: Sequence[memoryview],
     ) -> bytes:
         parties = self._program.parties
-        return write_packet(Packet(kind, party, parties, digest, self._name, serial, seed, body))
+        return write_packet(Packet(kind, party, parties, digest, self._name, serial, seed), body)
 
 
-def _joined(slot: Slot, parts: Sequence[SlotArray]) -> SlotArray:
-    return reduce(lambda left, right: join(slot.kind, left, right), parts)
+def _joined(slot: Slot, prgs: Iterable[Prg]) -> SlotArray:
+    """Add up what all parties draw of a slot."""
+    first, *others = prgs
+    total = draw(first, slot)
+    for prg in others:
+        join_into(slot.kind, total, draw(prg, slot))
+    return total
 
 
 def sums_of_draws(program: Program, seeds: Sequence[bytes]) -> dict[Key, SlotArray]:
@@ -137,7 +153,7 @@ def sums_of_draws(program: Program, seeds: Sequence[bytes]) -> dict[Key, SlotArr
     prgs = [query_prgs(seed) for seed in seeds]
     inputs = input_gates(program.gates)
     return {
-        (slot.gate, slot.name): _joined(slot, [draw(prg[slot.gate in inputs], slot) for prg in prgs])
+        (slot.gate, slot.name): _joined(slot, [prg[slot.gate in inputs] for prg in prgs])
         for slot in program.manifest
     }
 

@@ -111,13 +111,27 @@ def _places(size: int, kernel: int, stride: int, padding: int, dilation: int, co
     return places
 
 
+@lru_cache(maxsize=256)
+def _candidates(
+    image: Pair, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, out: Pair
+) -> NDArray[np.intp]:
+    """Give the place of every window's candidates in a plane: (kh * kw, oh * ow)."""
+    rows, columns = (
+        _places(*axis) for axis in zip(image, kernel, stride, padding, dilation, out, strict=True)
+    )
+    places = rows.T[:, None, :, None] * image[1] + columns.T[None, :, None, :]
+    return np.ascontiguousarray(places).reshape(kernel[0] * kernel[1], -1)
+
+
 def windows(words: RingArray, gate: Windows, out: Pair) -> RingArray:
     """Put the candidates of every window on a new first axis: (kh * kw, n, c, oh, ow).
 
     Places in the padding repeat the window's first inner one, which changes no maximum.
     """
-    axes = zip(words.shape[2:], gate.kernel, gate.stride, gate.padding, gate.dilation, out, strict=True)
-    rows, columns = (_places(*axis) for axis in axes)
-    picked = words[:, :, rows[:, None, :, None], columns[None, :, None, :]]
-    moved = picked.transpose(4, 5, 0, 1, 2, 3)
-    return np.ascontiguousarray(moved).reshape(-1, *words.shape[:2], *out)
+    n, channels, height, width = words.shape
+    places = _candidates((height, width), gate.kernel, gate.stride, gate.padding, gate.dilation, out)
+    planes = np.ascontiguousarray(words).reshape(n * channels, height * width)
+    picked = np.empty((len(places), n * channels, places.shape[1]), dtype=words.dtype)
+    for at, of_tap in enumerate(places):
+        np.take(planes, of_tap, axis=1, out=picked[at], mode="clip")  # other modes copy once more
+    return picked.reshape(len(places), n, channels, *out)

@@ -46,6 +46,9 @@ class Transport(Protocol):
         are still delivered.
         """
 
+    def complete(self) -> None:
+        """The session has ended well and everything was received: connections may serve another one."""
+
     def close(self) -> None:
         """End the connection to every peer after delivering what was sent; safe to call twice."""
 
@@ -168,8 +171,14 @@ class Link:
                 continue
         self.transport.close()
 
+    def complete(self) -> None:
+        """End a session that went well."""
+        if not self._over:
+            self._over = True
+            self.transport.complete()
+
     def close(self) -> None:
-        """End a session that is complete."""
+        """Leave without a word; safe to call twice."""
         self._over = True
         self.transport.close()
 
@@ -199,6 +208,10 @@ class LocalTransport:
             self.inboxes[peer].put(None)
             raise OSError("the connection was closed")
         return frame
+
+    def complete(self) -> None:
+        """End the session: a mesh serves one."""
+        self.close()
 
     def close(self) -> None:
         """Tell every peer that nothing more will come."""

@@ -1,7 +1,8 @@
 """Bytes that travel once: packets of the dealer and of the model owner, each naming what it belongs to."""
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from enum import IntEnum
 from typing import Final
 
@@ -12,6 +13,10 @@ NAME_BYTES: Final = 16
 _MAGIC: Final = b"GWP1"
 _HEADER: Final = struct.Struct("<4sBBB1x32s16s16s32sQ")
 HEADER_BYTES: Final = _HEADER.size
+_NAME: Final = struct.Struct("<Q")
+_NUMBER_BITS: Final = 53
+NUMBER_LIMIT: Final = 1 << _NUMBER_BITS
+BATCH_LIMIT: Final = 1024
 
 
 class PacketKind(IntEnum):
@@ -44,22 +49,20 @@ class Packet:
         return f"Packet({self.kind.name}, party={self.party} of {self.parties}, serial={self.serial.hex()})"
 
 
-def write_packet(packet: Packet) -> bytes:
-    """Write a packet: header of ``HEADER_BYTES``, little-endian, then the body."""
-    return (
-        _HEADER.pack(
-            _MAGIC,
-            packet.kind,
-            packet.party,
-            packet.parties,
-            bytes.fromhex(packet.digest),
-            packet.deployment,
-            packet.serial,
-            packet.seed,
-            len(packet.body),
-        )
-        + packet.body
+def write_packet(packet: Packet, more: Sequence[memoryview] = ()) -> bytes:
+    """Write a packet: header of ``HEADER_BYTES``, little-endian, then the body and ``more`` bytes of it."""
+    header = _HEADER.pack(
+        _MAGIC,
+        packet.kind,
+        packet.party,
+        packet.parties,
+        bytes.fromhex(packet.digest),
+        packet.deployment,
+        packet.serial,
+        packet.seed,
+        len(packet.body) + sum(map(len, more)),
     )
+    return b"".join([header, packet.body, *more])
 
 
 def read_packet(data: bytes, kind: PacketKind, party: int, parties: int, digest: str) -> Packet:
@@ -79,15 +82,36 @@ def read_packet(data: bytes, kind: PacketKind, party: int, parties: int, digest:
 
 def parse_packet(data: bytes) -> Packet:
     """Read a packet of any kind; raises ``InvalidInputError`` where the bytes are not one."""
-    if len(data) < HEADER_BYTES:
-        raise InvalidInputError(f"{len(data)} bytes where the header of a packet takes {HEADER_BYTES}")
-    magic, kind, party, parties, digest, deployment, serial, seed, length = _HEADER.unpack_from(data)
+    packet = parse_header(data, len(data))
+    return replace(packet, body=data[HEADER_BYTES:])
+
+
+def parse_header(head: bytes, packet_bytes: int) -> Packet:
+    """Read a packet without its body from its first ``HEADER_BYTES``; raises as ``parse_packet``."""
+    if len(head) < HEADER_BYTES:
+        raise InvalidInputError(f"{len(head)} bytes where the header of a packet takes {HEADER_BYTES}")
+    magic, kind, party, parties, digest, deployment, serial, seed, length = _HEADER.unpack_from(head)
     if magic != _MAGIC or kind not in set(PacketKind):
         raise InvalidInputError("not a packet of this version")
-    if len(data) != HEADER_BYTES + length:
-        raise InvalidInputError(f"a packet of {HEADER_BYTES + length} bytes came with {len(data)}")
-    body = data[HEADER_BYTES:]
-    return Packet(PacketKind(kind), party, parties, digest.hex(), deployment, serial, seed, body)
+    if packet_bytes != HEADER_BYTES + length:
+        raise InvalidInputError(f"a packet of {HEADER_BYTES + length} bytes came with {packet_bytes}")
+    return Packet(PacketKind(kind), party, parties, digest.hex(), deployment, serial, seed)
+
+
+def name_bundle(batch: int, number: int) -> bytes:
+    """Give the first half of the serial of a query's packets: its batch size and the host's count, 8 bytes.
+
+    The dealer fills the other half with fresh bytes, so that packets of two deals never pass for one bundle.
+    """
+    if not (1 <= batch <= BATCH_LIMIT and 0 <= number < NUMBER_LIMIT):
+        raise InvalidInputError(f"there is no bundle {number} of batch {batch}")
+    return _NAME.pack(batch << _NUMBER_BITS | number)
+
+
+def named_bundle(serial: bytes) -> tuple[int, int]:
+    """Give batch size and number of the bundle that a serial names."""
+    (name,) = _NAME.unpack_from(serial)
+    return name >> _NUMBER_BITS, name & (NUMBER_LIMIT - 1)
 
 
 def empty_seed() -> bytes:

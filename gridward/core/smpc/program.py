@@ -130,6 +130,15 @@ class Program:
     costs: Costs
 
     @cached_property
+    def readers(self) -> tuple[tuple[int, ...], ...]:
+        """List for each register the numbers of the gates that take it, in order."""
+        readers: list[list[int]] = [[] for _ in self.registers]
+        for at, gate in enumerate(self.gates):
+            for register in set(gate.sources):
+                readers[register].append(at)
+        return tuple(map(tuple, readers))
+
+    @cached_property
     def digest(self) -> str:
         """Hex SHA-256 of the canonical description: equal exactly where every message is compatible."""
         return _digest({"version": VERSION, **_described(self)})

@@ -6,9 +6,9 @@ def setup(deployment_id: str, party: int) -> str:
     return f"gridward/setup/{deployment_id}/{party}"
 
 
-def bundle(deployment_id: str, party: int, batch: int, serial: int) -> str:
-    """The provider's packet of one bundle for a party."""
-    return f"gridward/bundle/{deployment_id}/{party}/{batch}/{serial}"
+def bundle(deployment_id: str, party: int, serial: str, packet_bytes: int, piece: int) -> str:
+    """One piece of the provider's packet of a bundle for a party; the serial names batch size and number."""
+    return f"gridward/bundle/{deployment_id}/{party}/{serial}/{packet_bytes}/{piece}"
 
 
 def parameters(deployment_id: str, party: int) -> str:

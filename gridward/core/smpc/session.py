@@ -121,13 +121,12 @@ def open_together(openings: Sequence[Opening], link: Link) -> list[SlotArray]:
     opened = []
     at = 0
     for opening in openings:
-        total = opening.part
-        end = at + total.nbytes
+        total, wire = opening.part, _wire(opening.part)
         for peer in received:
-            theirs = np.frombuffer(peer[at:end], dtype=_wire(total)).astype(total.dtype).reshape(total.shape)
+            theirs = np.frombuffer(peer, dtype=wire, count=total.size, offset=at).reshape(total.shape)
             total = join(opening.kind, total, theirs)
         opened.append(total)
-        at = end
+        at += total.nbytes
     return opened
 
 
@@ -135,33 +134,71 @@ def _wire(array: SlotArray) -> np.dtype[np.unsignedinteger]:
     return array.dtype.newbyteorder("<")
 
 
-def run_gates(session: Session, start: Callable[[int, Gate, Session], Steps], link: Link) -> None:
-    """Run all gates: each starts when its sources are done; all that wait for an opening share a round."""
-    waiting = list(enumerate(session.program.gates))
-    running: list[tuple[Gate, Steps, Opening]] = []
-    while waiting or running:
-        ready = [(at, gate) for at, gate in waiting if session.values.keys() >= set(gate.sources)]
-        waiting = [(at, gate) for at, gate in waiting if not session.values.keys() >= set(gate.sources)]
-        for at, gate in ready:
-            steps = start(at, gate, session)
+Start: TypeAlias = Callable[[int, Gate, Session], Steps]
+"""Begins a gate of a number in a session."""
+
+
+def run_gates(session: Session, start: Start, link: Link) -> None:
+    """Run all gates: each starts when its sources are done; all that wait for an opening share a round.
+
+    Values are forgotten when the last gate that takes them is done, but for the output's.
+    """
+    run = _Run(session, start)
+    run.begin()
+    while run.running:
+        run.advance(open_together([opening for _, _, opening in run.running], link))
+    if session.program.gates[-1].out not in session.values:
+        raise ProtocolError("the program waits for a value that no gate makes")
+
+
+class _Run:
+    """Which gates wait for what, while a session runs them."""
+
+    def __init__(self, session: Session, start: Start) -> None:
+        self.session = session
+        self.start = start
+        self.gates = session.program.gates
+        self.readers = session.program.readers
+        self.missing = [len(set(gate.sources)) for gate in self.gates]
+        self.unread = [len(readers) for readers in self.readers]
+        self.running: list[tuple[int, Steps, Opening]] = []
+
+    def begin(self) -> None:
+        """Start the gates that take nothing, and all that these allow."""
+        self._start_all([at for at, missing in enumerate(self.missing) if not missing])
+
+    def advance(self, opened: list[SlotArray]) -> None:
+        """Give every gate what it opened; start the gates whose sources are then done."""
+        still, ready = [], []
+        for (at, steps, _), words in zip(self.running, opened, strict=True):
             try:
-                running.append((gate, steps, next(steps)))
+                still.append((at, steps, steps.send(words)))
             except StopIteration as done:
-                session.values[gate.out] = done.value
-        if ready:
-            continue
-        if not running:
-            raise ProtocolError("the program waits for a value that no gate makes")
-        running = _advance(session, running, open_together([opening for _, _, opening in running], link))
+                ready += self._done(at, done.value)
+        self.running = still
+        self._start_all(sorted(ready))
 
+    def _start_all(self, ready: list[int]) -> None:
+        while ready:
+            following = []
+            for at in ready:
+                steps = self.start(at, self.gates[at], self.session)
+                try:
+                    self.running.append((at, steps, next(steps)))
+                except StopIteration as done:
+                    following += self._done(at, done.value)
+            ready = sorted(following)
 
-def _advance(
-    session: Session, running: list[tuple[Gate, Steps, Opening]], opened: list[SlotArray]
-) -> list[tuple[Gate, Steps, Opening]]:
-    still = []
-    for (gate, steps, _), words in zip(running, opened, strict=True):
-        try:
-            still.append((gate, steps, steps.send(words)))
-        except StopIteration as done:
-            session.values[gate.out] = done.value
-    return still
+    def _done(self, at: int, held: Held) -> list[int]:
+        gate = self.gates[at]
+        self.session.values[gate.out] = held
+        for register in set(gate.sources):
+            self.unread[register] -= 1
+            if not self.unread[register]:
+                del self.session.values[register]
+        ready = []
+        for reader in self.readers[gate.out]:
+            self.missing[reader] -= 1
+            if not self.missing[reader]:
+                ready.append(reader)
+        return ready

@@ -87,6 +87,12 @@ def test_a_pooled_network_answers_alike_in_both_forms() -> None:
     assert rounds == [35, 21]
 
 
+def test_an_encoder_block_keeps_the_shape_of_its_tokens() -> None:
+    asked = network("transformer")
+    assert sum(value.size for value in asked.parameters.values()) == 49_984
+    assert asked.in_the_clear(asked.inputs(3, seed=0)).shape == (3, 16, 64)
+
+
 def test_inputs_are_pixels_and_follow_their_seed() -> None:
     asked = network("lenet")
     x = asked.inputs(4, seed=5)

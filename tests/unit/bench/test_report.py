@@ -48,6 +48,7 @@ def test_a_figure_that_json_has_not_is_refused() -> None:
         ("rounds", 40, "40"),
         ("max_abs_err", 2.04e-05, "2.04e-05"),
         ("model", "lenet", "lenet"),
+        ("reach_met", True, "yes"),
     ],
 )
 def test_a_figure_is_said_with_its_unit(name: str, value: object, words: str) -> None:
@@ -70,3 +71,16 @@ def test_several_cases_stand_side_by_side_with_medians() -> None:
     assert ["n", "1", "2"] in lines
     assert ["online_s", "250", "ms", "250", "ms"] in lines
     assert ["peak_rss_bytes", "all", "2", "kB", "2", "kB"] in lines
+
+
+def test_many_cases_stand_below_each_other_with_the_columns_they_ask_for() -> None:
+    console = Console(width=100, record=True, file=StringIO())
+    results = [
+        Result({"n": n}, {"online_s": SPREAD, "met": n > 1, "rounds": 3}, ("n", "online_s", "met", "told"))
+        for n in (1, 2)
+    ]
+    report.show(console, "reach", results, MACHINE)
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["n", "online", "met", "told"] in lines
+    assert ["1", "250", "ms", "no", "-"] in lines and ["2", "250", "ms", "yes", "-"] in lines
+    assert not any("rounds" in line for line in lines)

@@ -10,6 +10,7 @@ from torch import nn
 
 from gridward.api.parties.documents import compile_document
 from gridward.client import encrypted, models
+from gridward.client.asking import Asker
 from gridward.client.granted import calls_to_parties
 from gridward.client.rules import ModelAccess
 from gridward.core.errors import DeploymentRefusedError
@@ -91,6 +92,7 @@ class Host:
             state=DeploymentState.PROPOSED,
             costs=costs,
             measured_error=None,
+            lanes=[],
             parameter_grants=grants_for(document, 0, 1),
             created_at=NOW,
         )
@@ -181,7 +183,7 @@ def test_an_asker_refuses_the_deployment_of_another_host(cast: Cast, company: Re
     grid = GatewayOut(
         id=cast.gateway.id, name="grid", version="0", sign_key=cast.gateway.sign_key_text, owned=True
     )
-    asker = encrypted.Asker(grid)
+    asker = Asker(grid)
     plan, _ = models.traced_inference(nn.Linear(2, 1), torch.zeros(1, 2), "linear")
     company.answer = Host(cast, lambda document: document, plan)
     company.id = cast.nodes["hospital"].id

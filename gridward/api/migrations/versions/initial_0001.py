@@ -34,6 +34,7 @@ def upgrade() -> None:
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("document", sa.JSON(), nullable=False),
         sa.Column("measured_error", sa.Float(), nullable=True),
+        sa.Column("lanes", sa.JSON(), nullable=False),
         sa.Column("created_by", sa.String(length=80), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_deployments")),

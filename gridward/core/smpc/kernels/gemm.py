@@ -5,78 +5,14 @@
 """
 
 import threading
-from dataclasses import dataclass
-from enum import StrEnum
-from functools import lru_cache
-from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gridward.core.smpc.kernels import gathers, tiles, vectors
+from gridward.core.smpc.kernels.paces import DEFAULT, Paces, Way, choose
 from gridward.core.smpc.kernels.seam import Gather, Operand
-from gridward.core.smpc.kernels.target import has_tiles
-from gridward.core.smpc.kernels.tile_intrinsics import DEPTH, ROWS
-from gridward.core.smpc.ring import WORD_BYTES, RingArray
-
-
-class Way(StrEnum):
-    """How a product is computed; all give the same words."""
-
-    ALONG = "along"
-    VECTORS = "vectors"
-    TILES = "tiles"
-
-
-@dataclass(frozen=True, slots=True)
-class Paces:
-    """Nanoseconds of the parts of a product on one core: what the choice for every shape follows from.
-
-    ``along``, ``along_far``: one multiplication of ALONG, with a fixed operand that fits the second-level
-    cache and one that does not. ``gather`` and ``vector``: taking one word, and one multiplication, of
-    VECTORS. ``cut``, ``tile``, ``join``: cutting 16 x 64 words, multiplying 16 x 64 by 64 x 16, and joining
-    the digits of 16 x 16, of TILES. ``start``: beginning VECTORS or TILES.
-    """
-
-    along: float = 0.1
-    along_far: float = 0.25
-    gather: float = 0.5
-    vector: float = 0.083
-    cut: float = 800.0
-    tile: float = 240.0
-    join: float = 250.0
-    start: float = 2000.0
-
-
-DEFAULT: Final = Paces()
-"""Measured on one core of a Xeon with AMX at 2.6 GHz; other machines keep the order of the ways."""
-
-_NEAR_BYTES: Final = 1 << 20
-
-
-def estimate(paces: Paces, rows: int, depth: int, columns: int) -> dict[Way, float]:
-    """Say how many nanoseconds (rows, depth) times (depth, columns) takes in every way."""
-    macs = rows * depth * columns
-    near = rows * depth * WORD_BYTES <= _NEAR_BYTES
-    down, deep, across = (
-        -(-count // size) for count, size in ((rows, ROWS), (depth, DEPTH), (columns, ROWS))
-    )
-    return {
-        Way.ALONG: macs * (paces.along if near else paces.along_far),
-        Way.VECTORS: paces.start + depth * columns * paces.gather + macs * paces.vector,
-        Way.TILES: paces.start + across * (deep * (paces.cut + down * paces.tile) + down * paces.join),
-    }
-
-
-@lru_cache(maxsize=4096)
-def choose(paces: Paces, rows: int, depth: int, columns: int, along: bool) -> Way:
-    """Give the way that should take least for one group; ALONG only where columns lie along k."""
-    times = estimate(paces, rows, depth, columns)
-    if not along:
-        del times[Way.ALONG]
-    if not has_tiles():
-        del times[Way.TILES]
-    return min(times, key=lambda way: times[way])
+from gridward.core.smpc.ring import RingArray
 
 
 class Fixed:
@@ -88,7 +24,7 @@ class Fixed:
     __slots__ = ("_blocks", "_lock", "rows")
 
     def __init__(self, rows: RingArray) -> None:
-        self.rows = np.ascontiguousarray(rows)
+        self.rows = np.require(rows, requirements=["C", "W"])
         self._blocks: NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
 

@@ -10,10 +10,11 @@ from fastapi.testclient import TestClient
 from httpx2 import Response
 from starlette.websockets import WebSocketDisconnect
 
+from gridward.api.lanes.accept import lane_path
+from gridward.api.lanes.lane import beginning
 from gridward.api.main import create_app
 from gridward.api.node import Node
 from gridward.api.parties import grants
-from gridward.api.parties.accept import link_path, meeting_of
 from gridward.api.parties.documents import compile_document
 from gridward.api.parties.grants import Grant, Purpose
 from gridward.api.tables.memberships import Membership
@@ -136,15 +137,16 @@ def test_a_party_of_one_deployment_cannot_join_a_session_of_another(holder: Role
     for document in (ours, theirs):
         assert holder.propose("parties", document).status_code == 200
     intruder = holder.cast.nodes["hospital"]
-    target = link_path(theirs.id, session)
+    target = lane_path(theirs.id)
     headers = {"Authorization": f"Bearer {holder.signed(intruder, f'GET {target}')}"}
     board = holder.node.room.switchboard
     claimed = None
     # Leaving, Starlette's test client may cancel the app before it has said good-bye.
-    with suppress(CancelledError), holder.http.websocket_connect(target, headers=headers):
+    with suppress(CancelledError), holder.http.websocket_connect(target, headers=headers) as socket:
+        socket.send_bytes(beginning(session))
+        claimed = board.claim((theirs.id, session), 0, 2.0)
         with pytest.raises(ProtocolError, match="did not join"):
-            board.claim(meeting_of(ours.id, session), 0, 0.2, 1)
-        claimed = board.claim(meeting_of(theirs.id, session), 0, 2.0, 1)
+            board.claim((ours.id, session), 0, 0.2)
     assert claimed is not None
     stranger = {"Authorization": f"Bearer {holder.signed(holder.cast.nodes['company'], f'GET {target}')}"}
     with pytest.raises(WebSocketDisconnect), holder.http.websocket_connect(target, headers=stranger):

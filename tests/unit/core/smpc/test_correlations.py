@@ -57,7 +57,7 @@ def test_corrections_are_laid_out_in_manifest_order() -> None:
     arrays = {
         (slot.gate, slot.name): draw(Prg(bytes(32)), slot) for slot in PROGRAM.manifest if slot.corrected
     }
-    data = write_corrections(PROGRAM.manifest, arrays)
+    data = b"".join(write_corrections(PROGRAM.manifest, arrays))
     assert len(data) == correction_bytes(PROGRAM.manifest)
     first = next(slot for slot in PROGRAM.manifest if slot.corrected)
     assert data[: slot_bytes(first)] == arrays[first.gate, first.name].tobytes()

@@ -17,6 +17,30 @@ LAST_NONCE_STREAM = bytes.fromhex(
     "c2c64d378cd536374ae204b9ef933fcd1a8b2288b3dfa49672ab765b54ee27c7"
     "8a970e0e955c14f3a88e741b97c286f75f8fc299e8148362fa198a39531bed6d"
 )
+# RFC 8439: key, nonce, block and its keystream; section 2.3.2 and appendix A.1, test vectors 3 and 4
+OTHER_BLOCKS = [
+    (
+        bytes(range(32)).hex(),
+        "000000090000004a00000000",
+        1,
+        "10f1e7e4d13b5915500fdd1fa32071c4c7d1f4c733c068030422aa9ac3d46c4e"
+        "d2826446079faa0914c2d705d98b02a2b5129cd1de164eb9cbd083e8a2503c4e",
+    ),
+    (
+        "00" * 31 + "01",
+        "00" * 12,
+        1,
+        "3aeb5224ecf849929b9d828db1ced4dd832025e8018b8160b82284f3c949aa5a"
+        "8eca00bbb4a73bdad192b5c42f73f2fd4e273644c8b36125a64addeb006c13a0",
+    ),
+    (
+        "00ff" + "00" * 30,
+        "00" * 12,
+        2,
+        "72d54dfbf12ec44b362692df94137f328fea8da73990265ec1bbbea1ae9af0ca"
+        "13b25aa26cb4a648cb9b9d1be65b2c0924a66c54d545ec1b7374f4872e99f096",
+    ),
+]
 FROZEN_SUBKEY = "3936f45d03af3de3085d3d39aa7adc819960c4329c849b6c1a1ca3a22c494aac"
 
 
@@ -26,6 +50,15 @@ def test_streams_are_those_of_the_rfc() -> None:
 
 def test_the_stream_number_is_the_nonce() -> None:
     assert Prg(bytes(32)).draw(int.from_bytes(bytes(11) + b"\x02", "little"), 64) == LAST_NONCE_STREAM
+
+
+@pytest.mark.parametrize(("key", "nonce", "block", "stream"), OTHER_BLOCKS)
+def test_later_blocks_of_other_keys_are_those_of_the_rfc(
+    key: str, nonce: str, block: int, stream: str
+) -> None:
+    number = int.from_bytes(bytes.fromhex(nonce), "little")
+    drawn = Prg(bytes.fromhex(key)).draw(number, 64 * (block + 1))
+    assert drawn[64 * block :].hex() == stream
 
 
 def test_words_are_the_streams_bytes_little_endian() -> None:

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridward.core.smpc.kernels import cpu, gathers, gemm, reference, target
-from gridward.core.smpc.kernels.gemm import DEFAULT, Fixed, Paces, Way, choose, estimate, multiply_by
+from gridward.core.smpc.kernels import cpu, gathers, gemm, reference
+from gridward.core.smpc.kernels.gemm import Fixed, multiply_by
+from gridward.core.smpc.kernels.paces import Way, ways
 from gridward.core.smpc.kernels.seam import Gather, Kernels
 from gridward.core.smpc.ring import RingArray
 
@@ -25,7 +26,7 @@ EXTREMES = [
     0x8080808080808080,
     0x7F7F7F7F7F7F7F7F,
 ]
-HERE = [way for way in Way if way is not Way.TILES or target.has_tiles()]
+HERE = ways()
 
 
 @pytest.fixture(params=[reference, cpu], ids=["reference", "cpu"])
@@ -147,20 +148,6 @@ def test_threads_multiply_by_one_operand_at_the_same_time() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, moving))
-
-
-def test_the_choice_follows_the_paces() -> None:
-    for way in HERE:
-        slow = dict.fromkeys(("along", "along_far", "vector", "tile"), 1e6)
-        slow |= {Way.ALONG: {"along": 0.0}, Way.VECTORS: {"vector": 0.0}, Way.TILES: {"tile": 0.0}}[way]
-        assert choose(Paces(**slow), 64, 64, 64, True) is way
-    assert choose(Paces(along=0.0), 64, 64, 64, False) is not Way.ALONG
-
-
-def test_default_paces_take_long_products_to_tiles_and_single_rows_to_sums() -> None:
-    layer, single = estimate(DEFAULT, 128, 1152, 256), estimate(DEFAULT, 128, 784, 1)
-    assert min(layer, key=layer.__getitem__) is Way.TILES
-    assert min(single, key=single.__getitem__) is Way.ALONG
 
 
 def test_a_fixed_operand_does_not_print_its_words() -> None:

@@ -1,0 +1,261 @@
+"""The fast lane: a TLS 1.3 socket between two party nodes, read and written by the compute thread itself.
+
+The server proves its node's identity: its certificate holds the Ed25519 key that the gateway attests, and the
+dialling side compares the key, so no certificate authority takes part. The dialling side then names itself
+with a signed request, as on every route (RFC 8446 for TLS, RFC 8410 for Ed25519 certificates).
+"""
+
+import os
+import select
+import socket
+import ssl
+import tempfile
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final, Protocol
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
+
+from gridward.api.lanes.lane import LaneKind, beginning, left_s
+from gridward.core.errors import ProtocolError
+from gridward.core.framing import LENGTH
+
+RECORD_BYTES: Final = 1 << 14
+"""The most that one TLS record holds."""
+LINGER_S: Final = 1.0
+FLUSH_S: Final = 30.0
+_VALID: Final = timedelta(days=3650)
+
+
+class Keeper(Protocol):
+    """Who holds a side's lanes between sessions."""
+
+    def keep(self, lane: "TlsLane") -> None:
+        """Take a lane whose session is complete."""
+
+    def lose(self, lane: "TlsLane") -> None:
+        """Learn that a lane was closed."""
+
+
+class TlsLane:
+    """One side of a lane. The socket never blocks: a party sends and receives at once from one thread."""
+
+    kind: Final = LaneKind.TLS
+
+    def __init__(self, connection: ssl.SSLSocket, keeper: Keeper) -> None:
+        connection.setblocking(False)
+        self._connection = connection
+        self.descriptor: Final = connection.fileno()
+        self._keeper = keeper
+        self._unsent: deque[memoryview] = deque()
+        self._read = bytearray()
+        self._company: tuple[TlsLane, ...] = ()
+        self._closed = False
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the connection stands; a peer that left, or speaks out of turn, makes it useless."""
+        if self._closed or self._read:
+            return False
+        try:
+            self._connection.recv(1)
+        except ssl.SSLWantReadError:
+            return True
+        except OSError:
+            return False
+        return False
+
+    def begin(self, session: str) -> None:
+        """Begin a session."""
+        self._unsent.append(memoryview(beginning(session)))
+        self._push()
+
+    def send(self, frame: bytes) -> None:
+        """Write what the network takes at once; the rest goes while the next frame is awaited."""
+        if self._closed:
+            raise OSError("the connection was closed")
+        head = RECORD_BYTES - LENGTH.size
+        self._unsent.append(memoryview(LENGTH.pack(len(frame)) + frame[:head]))
+        body = memoryview(frame)[head:]
+        self._unsent.extend(body[at : at + RECORD_BYTES] for at in range(0, len(body), RECORD_BYTES))
+        self._push()
+
+    def receive(self, deadline: float, limit_bytes: int) -> bytes:
+        """Wait for one frame; an announced length is checked before any of it is kept."""
+        (length,) = LENGTH.unpack(self.take(LENGTH.size, deadline))
+        if length > limit_bytes:
+            raise OSError(f"announced a frame of {length} bytes where at most {limit_bytes} are due")
+        frame = self.take(length, deadline)
+        self._flush(deadline)  # the peer may wait for the rest while this party computes
+        return frame
+
+    def take(self, count: int, deadline: float) -> bytes:
+        """Read exactly ``count`` bytes."""
+        while len(self._read) < count:
+            if self._pull():
+                continue
+            if count > RECORD_BYTES:
+                return self._fill(count, deadline)
+            self._wait(deadline)
+        taken = bytes(self._read[:count])
+        del self._read[:count]
+        return taken
+
+    def poll_message(self, count: int) -> bytes | None:
+        """Give ``count`` bytes if they are here, None if not yet; ``OSError`` where the peer is gone."""
+        if len(self._read) < count:
+            self._pull()
+        if len(self._read) < count:
+            return None
+        return self.take(count, time.monotonic())
+
+    def accompany(self, lanes: Sequence["TlsLane"]) -> None:
+        """Write on these lanes, too, while this one is waited for: their peers may wait for each other."""
+        self._company = tuple(lane for lane in lanes if lane is not self)
+
+    def release(self) -> None:
+        """Send what is left and give the lane back."""
+        self._company = ()
+        try:
+            self._flush(time.monotonic() + FLUSH_S)
+        except OSError:
+            self.close()
+        else:
+            self._keeper.keep(self)
+
+    def close(self) -> None:
+        """Deliver what was sent and end; a peer that still writes is read for a moment, not reset."""
+        if self._closed:
+            return
+        self._closed = True
+        self._keeper.lose(self)
+        with suppress(OSError):
+            self._flush(time.monotonic() + LINGER_S)
+        with suppress(OSError):
+            self._connection.shutdown(socket.SHUT_WR)
+        threading.Thread(target=self._linger, name="lane end", daemon=True).start()
+
+    def _linger(self) -> None:
+        with suppress(OSError):
+            waiting = select.poll()
+            waiting.register(self.descriptor, select.POLLIN)
+            deadline = time.monotonic() + LINGER_S
+            while waiting.poll(left_s(deadline) * 1e3) and os.read(self.descriptor, 1 << 16):
+                pass
+        self._connection.close()
+
+    def _fill(self, count: int, deadline: float) -> bytes:
+        """Read a long frame straight to its place."""
+        frame = bytearray(count)
+        done = len(self._read)
+        frame[:done] = self._read
+        self._read.clear()
+        view = memoryview(frame)
+        while done < count:
+            try:
+                got = self._connection.recv_into(view[done:])
+            except ssl.SSLWantReadError:
+                self._wait(deadline)
+                continue
+            if got == 0:
+                raise OSError("the connection was closed")
+            done += got
+        return bytes(frame)
+
+    def _pull(self) -> bool:
+        """Read what is here; say whether anything was."""
+        try:
+            data = self._connection.recv(1 << 16)
+        except ssl.SSLWantReadError:
+            return False
+        if not data:
+            raise OSError("the connection was closed")
+        self._read += data
+        return True
+
+    def _push(self) -> None:
+        while self._unsent:
+            try:
+                sent = self._connection.send(self._unsent[0])
+            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
+                return
+            if sent < len(self._unsent[0]):
+                self._unsent[0] = self._unsent[0][sent:]
+            else:
+                self._unsent.popleft()
+
+    def _wait(self, deadline: float, events: int = select.POLLIN) -> None:
+        """Wait for events of this lane, writing meanwhile what may go on it and its company.
+
+        Raises ``TimeoutError`` at the deadline.
+        """
+        left = left_s(deadline)
+        writing = [lane for lane in (self, *self._company) if lane._unsent]
+        waiting = select.poll()
+        for lane in writing:
+            waiting.register(lane.descriptor, select.POLLOUT)
+        waiting.register(self.descriptor, events | (select.POLLOUT if self._unsent else 0))
+        if left == 0.0 or not waiting.poll(left * 1e3):
+            raise TimeoutError
+        for lane in writing:
+            with suppress(OSError):  # whoever reads from that peer will find out
+                lane._push()
+
+    def _flush(self, deadline: float) -> None:
+        self._push()
+        while self._unsent:
+            self._wait(deadline, events=select.POLLOUT)
+            self._push()
+
+
+def server_context(key: Ed25519PrivateKey, folder: Path, now: datetime) -> ssl.SSLContext:
+    """Make the accepting side's context: a certificate of the node's own key, TLS 1.3 only."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
+    certificate = _certificate(key, now).public_bytes(Encoding.PEM)
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    with tempfile.NamedTemporaryFile(dir=folder) as file:  # `ssl` reads keys from files only
+        file.write(private + certificate)
+        file.flush()
+        context.load_cert_chain(file.name)
+    return context
+
+
+def client_context() -> ssl.SSLContext:
+    """Make the dialling side's context; ``require_key`` does what a certificate authority would do."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def require_key(connection: ssl.SSLSocket, expected: Ed25519PublicKey, name: str) -> None:
+    """Raise ``ProtocolError`` unless the server holds the key that the gateway attests."""
+    der = connection.getpeercert(binary_form=True)
+    held = x509.load_der_x509_certificate(der).public_key() if der else None
+    if not isinstance(held, Ed25519PublicKey) or held.public_bytes_raw() != expected.public_bytes_raw():
+        raise ProtocolError(f"{name}'s direct port answers with another key than the gateway attests")
+
+
+def _certificate(key: Ed25519PrivateKey, now: datetime) -> x509.Certificate:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "gridward node")])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now.astimezone(UTC) - timedelta(days=1))
+        .not_valid_after(now.astimezone(UTC) + _VALID)
+        .sign(key, None)
+    )

@@ -1,0 +1,178 @@
+"""Channels to the parties of encrypted models: kept open between queries, each used by one at a time."""
+
+import threading
+import time
+from collections import defaultdict
+from contextlib import ExitStack
+from typing import Final, Protocol
+
+import httpx2
+from websockets.exceptions import InvalidHandshake, WebSocketException
+from websockets.protocol import State
+from websockets.sync.client import ClientConnection, connect
+
+from gridward.client.granted import call_to_party
+from gridward.client.transport import Transport
+from gridward.core.errors import NodeUnreachableError
+from gridward.core.framing import LONGEST_MESSAGE_BYTES, joined, pieces
+from gridward.core.schemas.channel import Answered, Ask, Opened, Reply, read_reply, write_ask
+from gridward.core.schemas.deployments import DeploymentDocument, PartyGrant, QueryAnswer, SealedOut
+
+ANSWER_S: Final = 300.0
+OPEN_S: Final = 5.0
+SUBKEY_BYTES: Final = 1 << 12
+OCTETS: Final = {"content-type": "application/octet-stream"}
+IDLE_CHANNELS: Final = 4
+
+
+class Channel(Protocol):
+    """The two steps of a query at one party. Used by one thread at a time."""
+
+    @property
+    def alive(self) -> bool:
+        """Say whether it may serve another query."""
+
+    def open(self, grant: str, query_id: str) -> Opened:
+        """Open the query that the grant is for."""
+
+    def answer(self, ask: Ask, limit_bytes: int) -> Answered:
+        """Have an open query answered; a reply has at most ``limit_bytes``."""
+
+    def close(self) -> None:
+        """End the connection."""
+
+
+class WebSocketChannel:
+    """A WebSocket to one party; see ``core.schemas.channel`` for what is said on it."""
+
+    def __init__(self, url: str, label: str, grant: str) -> None:
+        self._label = label
+        self._held = ExitStack()
+        self._connection: ClientConnection = self._held.enter_context(
+            connect(
+                url,
+                additional_headers={"Authorization": f"Bearer {grant}"},
+                open_timeout=OPEN_S,
+                close_timeout=1,
+                max_size=LONGEST_MESSAGE_BYTES,
+                compression=None,
+                proxy=None,
+            )
+        )
+
+    @property
+    def alive(self) -> bool:
+        """Say whether the connection stands."""
+        return self._connection.protocol.state is State.OPEN
+
+    def open(self, grant: str, query_id: str) -> Opened:
+        """Send the grant, wait for the sealed subkey."""
+        reply = self._step([grant], SUBKEY_BYTES)
+        if not isinstance(reply, Opened) or reply.query_id != query_id:
+            raise NodeUnreachableError(f"{self._label} answered another question; ask again")
+        return reply
+
+    def answer(self, ask: Ask, limit_bytes: int) -> Answered:
+        """Send the masked input, wait for the sealed share."""
+        reply = self._step(list(pieces(write_ask(ask))), limit_bytes)
+        if not isinstance(reply, Answered):
+            raise NodeUnreachableError(f"{self._label} answered another question; ask again")
+        return reply
+
+    def close(self) -> None:
+        """End the connection."""
+        self._held.close()
+
+    def _step(self, messages: list[bytes] | list[str], limit_bytes: int) -> Reply:
+        try:
+            for message in messages:
+                self._connection.send(message)
+            frame = joined(self._receive, time.monotonic() + ANSWER_S, limit_bytes)
+        except (OSError, WebSocketException) as why:
+            self.close()
+            raise NodeUnreachableError(f"{self._label} did not answer the query ({why}); ask again") from why
+        return read_reply(frame, self._label)
+
+    def _receive(self, deadline: float) -> bytes:
+        message = self._connection.recv(timeout=max(deadline - time.monotonic(), 0.0))
+        return message.encode() if isinstance(message, str) else message
+
+
+class HttpChannel:
+    """The same steps as two requests, for parties behind a proxy that lets no WebSocket through."""
+
+    alive: Final = False
+
+    def __init__(self, calls: Transport, deployment_id: str) -> None:
+        self._calls = calls
+        self._path = f"/v1/parties/deployments/{deployment_id}/queries"
+
+    def open(self, grant: str, query_id: str) -> Opened:
+        """Open the query; the calls carry its grant."""
+        return Opened(query_id, self._calls.fetch(SealedOut, "POST", f"{self._path}/{query_id}").raw())
+
+    def answer(self, ask: Ask, limit_bytes: int) -> Answered:
+        """Have it answered."""
+        path = f"{self._path}/{ask.query_id}/answer"
+        answer = self._calls.fetch(
+            QueryAnswer, "POST", path, content=ask.masked, headers=OCTETS, timeout_s=ANSWER_S
+        )
+        return Answered(answer.raw(), answer.rounds, answer.sent_bytes, answer.seconds)
+
+    def close(self) -> None:
+        """Requests keep nothing open."""
+
+
+class Channels:
+    """Channels by deployment and party. Safe for several threads."""
+
+    def __init__(self, http: httpx2.Client) -> None:
+        self._http = http
+        self._idle: dict[tuple[str, int], list[Channel]] = defaultdict(list)
+        self._closed_to_websockets: set[str] = set()
+        self._lock = threading.Lock()
+
+    def take(self, document: DeploymentDocument, grant: PartyGrant) -> Channel:
+        """Give a channel to the party of a grant: an idle one, or a new one."""
+        key = document.id, grant.party
+        while True:
+            with self._lock:
+                if not self._idle[key]:
+                    break
+                channel = self._idle[key].pop()
+            if channel.alive:
+                return channel
+            channel.close()
+        return self._connect(document, grant)
+
+    def give_back(self, document: DeploymentDocument, party: int, channel: Channel) -> None:
+        """Keep a channel for the next query; a few wait for each party, more are closed."""
+        with self._lock:
+            idle = self._idle[document.id, party]
+            kept = channel.alive and len(idle) < IDLE_CHANNELS
+            if kept:
+                idle.append(channel)
+        if not kept:
+            channel.close()
+
+    def close(self) -> None:
+        """Close all idle channels."""
+        with self._lock:
+            channels = [channel for idle in self._idle.values() for channel in idle]
+            self._idle.clear()
+        for channel in channels:
+            channel.close()
+
+    def _connect(self, document: DeploymentDocument, grant: PartyGrant) -> Channel:
+        calls = call_to_party(grant, document, self._http)
+        if calls.url not in self._closed_to_websockets:
+            url = f"{calls.url.replace('http', 'ws', 1)}/v1/parties/deployments/{document.id}/queries"
+            try:
+                return WebSocketChannel(url, calls.label, grant.token)
+            except InvalidHandshake:
+                self._closed_to_websockets.add(calls.url)
+            except OSError as why:
+                raise NodeUnreachableError(
+                    f"{calls.label} cannot be reached ({why}); is it running, and is the address right?"
+                ) from why
+        return HttpChannel(calls, document.id)

@@ -1,0 +1,133 @@
+import socket
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from gridward.api.lanes.connect import dial_direct
+from gridward.api.lanes.lane import DialledLane, Lane
+from gridward.api.lanes.listener import LaneListener, hello
+from gridward.api.lanes.switchboard import Switchboard
+from gridward.api.lanes.tls import TlsLane, server_context
+from gridward.core.errors import AuthorizationError, ProtocolError
+from gridward.core.schemas.deployments import RoleHolder
+from gridward.server import keys
+from gridward.server.keys import Keys
+from tests.unit.api.lanes.lane_contract import DEPLOYMENT, LaneContract
+
+TOKEN = "signed"
+
+
+class Keeping(list[DialledLane]):
+    def keep(self, lane: DialledLane) -> None:
+        self.append(lane)
+
+    def lose(self, lane: DialledLane) -> None:
+        pass
+
+
+def authenticate(deployment_id: str, token: str) -> int:
+    if (deployment_id, token) != (DEPLOYMENT, TOKEN):
+        raise AuthorizationError("this is nobody")
+    return 0
+
+
+def keys_in(folder: Path) -> Keys:
+    keys.make(folder)
+    return keys.load(folder)
+
+
+def holder_with(node: Keys) -> RoleHolder:
+    return RoleHolder(
+        node_id=node.id,
+        name="public",
+        url="http://127.0.0.1:1",
+        owner="polly",
+        sign_key=node.sign_key_text,
+        seal_key=node.seal_key_text,
+        attestation="word",
+    )
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return keys_in(tmp_path_factory.mktemp("node"))
+
+
+@pytest.fixture(scope="module")
+def listener(node: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LaneListener]:
+    context = server_context(node.sign_key, tmp_path_factory.mktemp("pem"), datetime.now(UTC))
+    accepting = socket.create_server(("127.0.0.1", 0))
+    running = LaneListener(accepting, context, authenticate, Switchboard(), unclaimed_s=1.0)
+    running.start()
+    yield running
+    running.stop()
+
+
+class TestTlsLane(LaneContract):
+    @pytest.fixture(autouse=True)
+    def _served(self, listener: LaneListener, node: Keys) -> None:
+        self.listener = listener
+        self.node = node
+        self.board = listener.switchboard
+        self.keeping = Keeping()
+
+    def dial(self) -> TlsLane:
+        return dial_direct(holder_with(self.node), self.listener.port, hello(DEPLOYMENT, TOKEN), self.keeping)
+
+    def accompany(self, lanes: list[Lane]) -> None:
+        direct = [lane for lane in lanes if isinstance(lane, TlsLane)]
+        for lane in direct:
+            lane.accompany(direct)
+
+    def kept(self) -> Sequence[DialledLane]:
+        return self.keeping
+
+    def test_the_lanes_of_a_deployment_that_ended_are_closed(self) -> None:
+        dialled = self.dial()
+        self.listener.forget("another deployment")
+        time.sleep(0.1)
+        assert dialled.alive
+        self.listener.forget(DEPLOYMENT)
+        with pytest.raises(OSError, match="closed"):
+            dialled.receive(time.monotonic() + 5, 99)
+        dialled.close()
+
+    def test_bytes_that_begin_no_session_end_the_connection(self) -> None:
+        dialled = self.dial()
+        dialled.send(bytes(64))
+        with pytest.raises(OSError, match=r"closed|reset|EOF"):
+            dialled.receive(time.monotonic() + 5, 99)
+        dialled.close()
+
+
+def test_who_answers_with_another_key_than_the_attested_one_gets_no_hello(
+    listener: LaneListener, tmp_path: Path
+) -> None:
+    other = holder_with(keys_in(tmp_path / "other"))
+    with pytest.raises(ProtocolError, match="another key than the gateway attests"):
+        dial_direct(other, listener.port, hello(DEPLOYMENT, TOKEN), Keeping())
+
+
+@pytest.mark.parametrize("said", [hello("e" * 32, TOKEN), hello(DEPLOYMENT, "forged"), b"", b"\xff" * 5000])
+def test_who_is_not_a_party_is_not_welcome(listener: LaneListener, node: Keys, said: bytes) -> None:
+    with pytest.raises(OSError, match=r"closed|reset|EOF|due"):
+        dial_direct(holder_with(node), listener.port, said, Keeping())
+
+
+def test_a_caller_without_tls_or_a_word_does_not_hold_up_others(listener: LaneListener, node: Keys) -> None:
+    silent = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(2)]
+    rude = socket.create_connection(("127.0.0.1", listener.port))
+    rude.sendall(b"GET / HTTP/1.1\r\n\r\n")
+    lane = dial_direct(holder_with(node), listener.port, hello(DEPLOYMENT, TOKEN), Keeping())
+    assert lane.alive
+    for held in (*silent, rude):
+        held.close()
+    lane.close()
+
+
+def test_no_private_key_is_left_in_the_folder(node: Keys, tmp_path: Path) -> None:
+    server_context(node.sign_key, tmp_path, datetime.now(UTC))
+    assert list(tmp_path.iterdir()) == []
