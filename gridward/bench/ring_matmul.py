@@ -40,11 +40,10 @@ class Shape:
 
 
 SHAPES: Final = (
-    Shape("lenet conv1", 6, 25, 784),
-    Shape("lenet conv2", 16, 150, 100),
-    Shape("lenet fc1", 1, 400, 120, transposed=True),
-    Shape("lenet fc2", 1, 120, 84, transposed=True),
-    Shape("lenet fc3", 1, 84, 10, transposed=True),
+    Shape("lenet conv1", 20, 25, 576),
+    Shape("lenet conv2", 50, 500, 64),
+    Shape("lenet fc1", 1, 800, 500, transposed=True),
+    Shape("lenet fc2", 1, 500, 10, transposed=True),
     Shape("linear 784x128, batch 128", 128, 784, 128, transposed=True),
     Shape("vgg conv 128x128x3x3 at 16x16", 128, 1152, 256),
     Shape("square", 512, 512, 512),
