@@ -8,13 +8,14 @@ from gridward.bench.measure import Options
 
 @dataclass(frozen=True, slots=True)
 class Flag:
-    """An option of the command line, with what it may be; ``low`` to ``high`` where it is a number."""
+    """An option of the command line: one of ``choices``, a file, or a number from ``low`` to ``high``."""
 
     name: str
     help: str
     choices: tuple[str, ...] = ()
     low: int = 1
     high: int = 2**20
+    file: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,9 @@ FLAGS: Final = {
         Flag("device", "what computes", choices=("cpu",)),
         Flag("operation", "which one; all if not said", choices=("all", "relu", "truncation", "matmul")),
         Flag("threads", "cores and threads of one party, or torch's where torch is compared", high=1024),
+        Flag(
+            "tune", "where to write this machine's paces, for a node's data folder; none if empty", file=True
+        ),
         Flag("nodes", "nodes of the grid", high=1000),
         Flag("datasets", "datasets that each node lists", high=10_000),
         Flag("queries", "encrypted queries that run all the time, side by side", high=64),
@@ -56,7 +60,7 @@ BENCHES: Final = {
     "ring-matmul": Bench(
         "products modulo 2^64: the core's kernel against torch and NumPy, at the shapes of LeNet and 512",
         "gridward.bench.ring_matmul",
-        {"repeat": 7, "threads": 1},
+        {"repeat": 7, "threads": 1, "tune": ""},
     ),
     "relu": Bench(
         "one secure ReLU layer, all parties in this process: elements a second, rounds, bytes",

@@ -76,6 +76,8 @@ def _add(parser: argparse.ArgumentParser, flag: Flag, default: Any) -> None:  # 
     said = f"{flag.help} (default {default})"
     if flag.choices:
         parser.add_argument(f"--{flag.name}", choices=flag.choices, help=said)
+    elif flag.file:
+        parser.add_argument(f"--{flag.name}", metavar="FILE", help=said)
     else:
         parser.add_argument(f"--{flag.name}", type=_number(flag), metavar="N", help=said)
 

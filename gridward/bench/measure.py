@@ -38,6 +38,7 @@ class Options:
     nodes: int = 2
     datasets: int = 100
     queries: int = 4
+    tune: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,14 +1,21 @@
-"""Products modulo 2^64 as the gates ask for them: the core's kernel, torch's int64 product, NumPy's."""
+"""Products modulo 2^64 as the gates ask for them: the core's kernel, torch's int64 product, NumPy's.
+
+The kernel has its fixed operand prepared, as a deployment has: convolutions the left one, linear layers the
+right one.
+"""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
 
 from gridward.bench.measure import Line, Options, Result, require, seconds_a_call, summary
-from gridward.core.smpc.kernels import cpu, reference
+from gridward.bench.paces import measured_paces
+from gridward.core.smpc.kernels import cpu, gathers, reference
+from gridward.core.smpc.kernels.paces import write_paces
 from gridward.core.smpc.ring import RingArray
 
 SEED: Final = 20
@@ -37,23 +44,49 @@ SHAPES: Final = (
     Shape("lenet conv2", 50, 500, 64),
     Shape("lenet fc1", 1, 800, 500, transposed=True),
     Shape("lenet fc2", 1, 500, 10, transposed=True),
+    Shape("linear 784x128, batch 128", 128, 784, 128, transposed=True),
+    Shape("vgg conv 128x128x3x3 at 16x16", 128, 1152, 256),
     Shape("square", 512, 512, 512),
+    Shape("square", 1024, 1024, 1024),
 )
 
 
 def run(options: Options) -> Iterator[Result]:
-    """Measure every shape; the three products are compared word for word first."""
+    """Measure every shape; the three products are compared word for word first.
+
+    ``options.tune`` names a file that the paces of this machine are then written to: a node that has it in
+    its data folder chooses ways of products by it.
+    """
     torch.set_num_threads(options.threads)
     rng = np.random.default_rng(SEED)
     for shape in SHAPES:
         yield measure_shape(shape, *shape.operands(rng), options.repeat, options.threads)
+    if options.tune:
+        paces = measured_paces(options.repeat)
+        Path(options.tune).write_text(write_paces(paces))
+        yield Result({"paces": options.tune}, {f"{name}_ns": pace for name, pace in asdict(paces).items()})
+
+
+def prepared(left: RingArray, right: RingArray, transposed: bool) -> Callable[[], RingArray]:
+    """Prepare the fixed operand and give the product with it."""
+    (rows, depth), columns = left.shape, right.shape[1]
+    fixed = cpu.fix((right.T if transposed else left)[None])
+    moving = (left if transposed else right).reshape(-1)
+    lay = gathers.of_rows(rows, depth, columns) if transposed else gathers.of_columns(depth, columns)
+
+    def multiply() -> RingArray:
+        out = np.zeros((rows, columns), dtype=np.uint64)
+        cpu.multiply(fixed, moving, lay, out.reshape(-1))
+        return out
+
+    return multiply
 
 
 def measure_shape(shape: Shape, left: RingArray, right: RingArray, repeat: int, threads: int) -> Result:
     """Compare and time one shape; raises ``WrongResultError`` where the products differ."""
     signed = torch.from_numpy(left.view(np.int64)), torch.from_numpy(right.view(np.int64))
     products: dict[str, Callable[[], RingArray]] = {
-        "kernel": lambda: cpu.matmul(left, right),
+        "kernel": prepared(left, right, shape.transposed),
         "torch": lambda: np.asarray(torch.matmul(*signed).numpy()).view(np.uint64),
         "numpy": lambda: reference.matmul(left, right),
     }

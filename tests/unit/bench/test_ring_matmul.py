@@ -5,6 +5,7 @@ from gridward.bench import ring_matmul
 from gridward.bench.measure import WrongResultError
 from gridward.bench.ring_matmul import SHAPES, Shape
 from gridward.core.smpc.kernels import cpu
+from gridward.core.smpc.kernels.seam import Gather, Operand
 from gridward.core.smpc.ring import RingArray
 
 
@@ -21,14 +22,13 @@ def test_a_shape_is_measured_in_three_ways(transposed: bool) -> None:
 
 
 def test_a_kernel_that_is_off_by_one_word_is_not_timed(monkeypatch: pytest.MonkeyPatch) -> None:
-    right_one = cpu.matmul
+    right_one = cpu.multiply
 
-    def wrong(a: RingArray, b: RingArray) -> RingArray:
-        out = right_one(a, b)
-        out[-1, -1] += np.uint64(1)
-        return out
+    def wrong(operand: Operand, words: RingArray, gather: Gather, out: RingArray) -> None:
+        right_one(operand, words, gather, out)
+        out[-1] += np.uint64(1)
 
-    monkeypatch.setattr(ring_matmul.cpu, "matmul", wrong)
+    monkeypatch.setattr(ring_matmul.cpu, "multiply", wrong)
     shape = Shape("small", 2, 3, 4)
     with pytest.raises(WrongResultError, match="small: torch gives another product than kernel"):
         ring_matmul.measure_shape(shape, *shape.operands(np.random.default_rng(1)), repeat=1, threads=1)

@@ -39,7 +39,9 @@ def less_than(
     Security: opens bits masked by dealer bits. Cost: one round a level of ``plan``; its variables' bits.
     """
     kernels = session.kernels
-    tables = [np.tile(session.part(gate, f"block{at}"), times) for at in range(len(plan.blocks))]
+    tables = [session.part(gate, f"block{at}") for at in range(len(plan.blocks))]
+    if times > 1:
+        tables = [np.tile(table, times) for table in tables]
     bits = kernels.look_up(words, tables, *blocks(plan))
     for depth in range(len(plan.levels)):
         basis = session.bits(gate, _basis(depth))
