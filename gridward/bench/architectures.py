@@ -56,13 +56,15 @@ def alexnet() -> tuple[nn.Module, Row]:
 def resnet18() -> tuple[nn.Module, Row]:
     """ResNet-18 (He et al. 2016) for 32 x 32 images: 3 x 3 stem, no pool; 11,173,962 parameters."""
     stem = nn.Sequential(*_normed(3, 64, 3), nn.ReLU())
-    return _settled(ResNet(stem, Basic, (2, 2, 2, 2), 10), (3, 32, 32), rows=16)
+    row = (3, 32, 32)
+    return settled(ResNet(stem, Basic, (2, 2, 2, 2), 10), row, rows=16), row
 
 
 def resnet50() -> tuple[nn.Module, Row]:
     """ResNet-50 (He et al. 2016) for 224 x 224 images and 1000 classes: 25,557,032 parameters."""
     stem = nn.Sequential(*_normed(3, 64, 7, stride=2), nn.ReLU(), nn.MaxPool2d(3, 2, 1))
-    return _settled(ResNet(stem, Bottleneck, (3, 4, 6, 3), 1000), (3, 224, 224), rows=2)
+    row = (3, 224, 224)
+    return settled(ResNet(stem, Bottleneck, (3, 4, 6, 3), 1000), row, rows=2), row
 
 
 def transformer() -> tuple[nn.Module, Row]:
@@ -184,7 +186,7 @@ def _drawn(module: nn.Module) -> nn.Module:
     return module
 
 
-def _settled(module: nn.Module, row: Row, rows: int) -> tuple[nn.Module, Row]:
+def settled(module: nn.Module, row: Row, rows: int) -> nn.Module:
     """Draw weights, and give batch norms the statistics of random images, as training would."""
     _drawn(module)
     for part in module.modules():
@@ -192,4 +194,4 @@ def _settled(module: nn.Module, row: Row, rows: int) -> tuple[nn.Module, Row]:
             part.momentum = 1.0
     with torch.no_grad():
         module.train()(torch.rand(rows, *row))
-    return module.eval(), row
+    return module.eval()

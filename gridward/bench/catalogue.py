@@ -26,13 +26,15 @@ class Bench:
     defaults: dict[str, Any]
 
 
-MODELS: Final = ("mlp", "lenet", "vgg16", "alexnet", "resnet18", "resnet50", "transformer")
-"""As in ``networks.MAKERS``, which takes torch to import."""
 FLAGS: Final = {
     flag.name: flag
     for flag in (
         Flag("repeat", "counted runs of each case, after a warm-up", high=10_000),
-        Flag("model", "network with seeded random weights", choices=MODELS),
+        Flag(
+            "model",
+            "network with seeded random weights",
+            choices=("mlp", "lenet", "vgg16", "alexnet", "resnet18", "resnet50", "transformer"),
+        ),
         Flag("batch", "rows of one query", high=1024),
         Flag("parties", "computing parties", low=2, high=5),
         Flag(

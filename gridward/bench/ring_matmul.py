@@ -33,11 +33,10 @@ class Shape:
 
 
 SHAPES: Final = (
-    Shape("lenet conv1", 6, 25, 784),
-    Shape("lenet conv2", 16, 150, 100),
-    Shape("lenet fc1", 1, 400, 120, transposed=True),
-    Shape("lenet fc2", 1, 120, 84, transposed=True),
-    Shape("lenet fc3", 1, 84, 10, transposed=True),
+    Shape("lenet conv1", 20, 25, 576),
+    Shape("lenet conv2", 50, 500, 64),
+    Shape("lenet fc1", 1, 800, 500, transposed=True),
+    Shape("lenet fc2", 1, 500, 10, transposed=True),
     Shape("square", 512, 512, 512),
 )
 

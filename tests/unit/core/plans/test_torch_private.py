@@ -39,13 +39,3 @@ def test_ops_of_the_table_do_not_decompose() -> None:
     graph, _ = fx_graph(forward, [torch.randn(HINT, 3)], [True])
     calls = {str(node.target) for node in graph.graph.nodes if node.op == "call_function"}
     assert calls == {Op.GELU, Op.LOG_SOFTMAX, Op.RSUB_SCALAR}
-
-
-def test_linear_layers_of_many_axes_do_not_fix_the_batch() -> None:
-    def forward(x: Tensor) -> list[Tensor]:
-        return [torch.nn.functional.linear(x, torch.ones(2, 3), torch.ones(2))]
-
-    graph, symbol = fx_graph(forward, [torch.randn(HINT, 5, 4, 3)], [True])
-    assert symbol is not None
-    (made,) = next(node for node in graph.graph.nodes if node.op == "output").args[0]
-    assert [symbolic(size) for size in made.meta["val"].shape] == [symbol, 5, 4, 2]
