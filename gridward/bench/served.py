@@ -103,7 +103,8 @@ def ask(network: Network, options: Options) -> Line:
         **offline.as_line(),
         "rounds": asked.rounds,
         "online_bytes_per_party": asked.sent_bytes // options.parties,
-        "socket_bytes_per_party": asked.socket_bytes or "not counted: links do not outlive a query",
+        "socket_bytes_per_party": asked.socket_bytes
+        or "not counted: connections did not last from the first query to the last",
         "dealer_bytes": offline.dealer_bytes,
         "max_abs_err": asked.max_abs_err,
         "max_abs_err_fixed": asked.max_abs_err_fixed,

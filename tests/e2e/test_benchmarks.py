@@ -11,14 +11,15 @@ from gridward.core.smpc.compile import compile_plan
 pytestmark = [pytest.mark.e2e]
 
 
-@pytest.mark.parametrize("batch", [1, 2])
-def test_inference_over_processes_counts_what_the_program_states(batch: int) -> None:
-    (result,) = inference.run(Options(repeat=1, model="mlp", batch=batch, link="ws"))
+@pytest.mark.parametrize(("batch", "link"), [(1, "ws"), (2, "tls")])
+def test_inference_over_processes_counts_what_the_program_states(batch: int, link: str) -> None:
+    (result,) = inference.run(Options(repeat=1, model="mlp", batch=batch, link=link))
     costs = compile_plan(network("mlp").plan, batch=batch, parties=2).costs
     told = result.measured
     assert told["rounds"] == costs.rounds
     assert told["online_bytes_per_party"] == costs.online_bytes_per_party
     assert told["dealer_bytes"] == costs.dealer_bytes
+    assert 0 < told["socket_bytes_per_party"] - costs.online_bytes_per_party < 64 * costs.rounds
     assert told["max_abs_err_fixed"] < 4 * 2.0**-16
     assert told["peak_rss_bytes"]["party"] >= told["start_rss_bytes"]["party"] > 0
     assert min(told[name]["min"] for name in ("fetch_s", "load_s", "dealer_s", "offline_s")) > 0
