@@ -72,6 +72,7 @@ ROUTERS: Final = (
     trainings.router,
     models.router,
     deployments.router,
+    parties.before,
     parties.router,
     provider.router,
     bundles.router,

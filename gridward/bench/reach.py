@@ -44,6 +44,7 @@ GOALS: Final = (
     Goal("MLP", "mlp", 128, 0.062, CRYPTEN, 0.015, 0.008),
     Goal("LeNet-5", "lenet", 1, 0.12, SPU, 0.02, 0.010),
     Goal("LeNet-5", "lenet", 128, 5.7, CRYPTEN, 0.6, 0.3),
+    Goal("ResNet-18, 32 x 32", "resnet18", 1, 1.26, CRYPTEN, 0.2, 0.12),
     Goal("ReLU of 1e6 values", "relu", 1, 0.82, CRYPTEN, 0.1, 0.06),
     Goal("product + truncation of 1e6 values", "truncation", 1, 0.044, CRYPTEN, 0.04, 0.025),
     Goal("1024^3 matrix product, deployed operand", "matmul", 1024, 0.38, CRYPTEN, 0.08, 0.05),

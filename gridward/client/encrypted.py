@@ -39,6 +39,7 @@ from gridward.core.smpc.sealing import seal
 class EncryptedModel:
     """Who holds what of an encrypted model, and what a query of one row costs. Exact, but for the error.
 
+    ``levels``: in how many rounds masked bits are merged in a comparison, 1 or 2, as the network asks for.
     ``lanes`` says how each pair of parties was linked at activation: `tls` or `websocket`.
     """
 
@@ -53,6 +54,7 @@ class EncryptedModel:
     setup_bytes: int
     ring_macs: int
     measured_error: float | None
+    levels: int
     lanes: tuple[str, ...]
 
     def __str__(self) -> str:
@@ -145,6 +147,7 @@ def described(model_id: str, deployment: DeploymentOut) -> EncryptedModel:
         setup_bytes=costs.setup_bytes,
         ring_macs=costs.ring_macs,
         measured_error=deployment.measured_error,
+        levels=document.levels,
         lanes=tuple(lane.kind for lane in deployment.lanes),
     )
 
@@ -177,11 +180,16 @@ def _check_offer(
         document.host.node_id,
         document.fraction_bits,
         document.width,
-        document.levels,
         compiled(document, 1).digest,
     )
     ours = compiled(document.model_copy(update={"plan": plan}), 1).digest
-    if offered != (wish.model_id, node.id, wish.fraction_bits, wish.width, wish.levels, ours):
+    if wish.levels not in (None, document.levels) or offered != (
+        wish.model_id,
+        node.id,
+        wish.fraction_bits,
+        wish.width,
+        ours,
+    ):
         raise DeploymentRefusedError(f"{node.name} offers another deployment than was asked for")
     asked = [*wish.parties, wish.crypto_provider] if wish.parties else [wish.crypto_provider]
     chosen = [*document.parties, document.crypto_provider] if wish.parties else [document.crypto_provider]

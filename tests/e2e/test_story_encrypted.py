@@ -108,6 +108,7 @@ def test_the_stated_costs_are_those_that_a_query_takes(dana: gw.GatewayClient, n
     described = dana.describe_model("net")
     assert isinstance(described, gw.EncryptedModel)
     assert described.parties == ("hospital", "public")
+    assert described.levels in (1, 2)
     assert (described.host, described.crypto_provider) == ("company", "university")
     answer = dana.ask_encrypted("net", torch.randn(1, 1, 8, 8))
     assert answer.rounds == described.rounds

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Body, Path, WebSocket
 
 from gridward.api.lanes.accept import accept_lane
 from gridward.api.node import NodeOf
+from gridward.api.parties import probe as measuring
 from gridward.api.parties.channel import serve_channel
 from gridward.api.services import parties
 from gridward.core.schemas.deployments import (
@@ -16,13 +17,21 @@ from gridward.core.schemas.deployments import (
     QueryAnswer,
     SealedOut,
 )
+from gridward.core.schemas.probes import ProbeIn, ProbeOut
 from gridward.server.state import BearerToken, RawBody
 
 router = APIRouter(prefix="/v1/parties/deployments/{deployment_id}", tags=["parties"])
+before = APIRouter(prefix="/v1/parties", tags=["parties"])
 
 DeploymentPath = Annotated[str, Path(pattern=r"^[a-z0-9]{16,32}$")]
 QueryPath = Annotated[str, Path(pattern=r"^[a-z0-9]{16,32}$")]
 Bytes = Annotated[bytes, Body(media_type="application/octet-stream")]
+
+
+@before.post("/probe")
+def probe(body: ProbeIn, node: NodeOf, token: BearerToken, raw: RawBody) -> ProbeOut:
+    """Measure the way to other parties and the provider, before a deployment. Signed by the host."""
+    return measuring.probe(node, token, raw, body)
 
 
 @router.put("")

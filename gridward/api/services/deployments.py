@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from gridward.api import queries, queries_results
 from gridward.api.node import Node
-from gridward.api.parties import grants, records
+from gridward.api.parties import grants, levels, records
 from gridward.api.parties.directory import find_holders
 from gridward.api.parties.dismissal import dismiss, peer_of, role_paths
 from gridward.api.parties.documents import check_roles, compile_document
@@ -62,7 +62,7 @@ def propose(node: Node, caller: Principal, body: DeploymentIn) -> DeploymentOut:
     host, parties, provider = find_holders(
         node.calls, membership, node.keys, body, node.settings.peer_timeout_s
     )
-    document, program = _draft(body, model, membership.gateway_id, host, parties, provider)
+    document, program = _draft(node, body, model, membership.gateway_id, host, parties, provider)
     check_roles(document, read_sign_key(membership.sign_key), node.clock())
     _ask_all(node, document)
     try:
@@ -169,6 +169,7 @@ def _deployed(db: Session, model_id: str) -> Deployment:
 
 
 def _draft(
+    node: Node,
     body: DeploymentIn,
     model: Model,
     gateway_id: str,
@@ -182,7 +183,7 @@ def _draft(
         plan=PlanDocument.model_validate(model.plan),
         fraction_bits=body.fraction_bits,
         width=body.width,
-        levels=body.levels,
+        levels=body.levels or levels.UNMEASURED,
         gateway_id=gateway_id,
         host=host,
         parties=parties,
@@ -190,6 +191,12 @@ def _draft(
         program_digest="0" * 64,
     )
     program = compile_document(document, 1)
+    if body.levels is None:
+        other = document.model_copy(update={"levels": 1})
+        flat = compile_document(other, 1)
+        measured = levels.measure(node, gateway_id, host, parties, provider)
+        if levels.choose(measured, flat.costs, program.costs) == 1:
+            document, program = other, flat
     return document.model_copy(update={"program_digest": program.digest}), program
 
 

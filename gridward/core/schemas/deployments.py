@@ -50,7 +50,13 @@ class DeploymentIn(BaseModel):
     crypto_provider: str | None = Field(default=None, pattern=NODE_NAME_PATTERN)
     fraction_bits: int = Field(default=16, ge=8, le=24, json_schema_extra={"format": "int32"})
     width: int = Field(default=32, ge=16, le=48, json_schema_extra={"format": "int32"})
-    levels: int = Field(default=2, ge=1, le=2, json_schema_extra={"format": "int32"})
+    levels: int | None = Field(
+        default=None,
+        ge=1,
+        le=2,
+        description="Levels of a comparison; null: chosen by what the parties measure of the network.",
+        json_schema_extra={"format": "int32"},
+    )
 
 
 class DeploymentDocument(BaseModel):

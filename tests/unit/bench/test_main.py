@@ -25,7 +25,7 @@ def test_the_list_names_every_benchmark(capsys: pytest.CaptureFixture[str]) -> N
         (["run"], "required"),
         (["run", "cycles"], "invalid choice"),
         (["run", "relu", "--model", "mlp"], "unrecognized"),
-        (["run", "inference", "--model", "vgg16"], "invalid choice"),
+        (["run", "inference", "--model", "perceptron"], "invalid choice"),
         (["run", "inference", "--link", "udp"], "invalid choice"),
         (["run", "inference", "--parties", "6"], "not a number from 2 to 5"),
         (["run", "inference", "--batch", "0"], "not a number from 1 to 1024"),

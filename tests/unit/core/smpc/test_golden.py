@@ -40,7 +40,7 @@ def corrections(shape: tuple[int, ...]) -> dict[str, str]:
     for name, program in programs.items():
         dealing = Dealing(program, reference, {}, sums_of_draws(program, SEEDS))
         dealing.deal_all()
-        body = write_corrections(program.manifest, dealing.corrections)
+        body = b"".join(write_corrections(program.manifest, dealing.corrections))
         found[name] = hashlib.sha256(body).hexdigest()[:16]
     return found
 
