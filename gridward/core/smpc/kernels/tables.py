@@ -1,9 +1,14 @@
 """Kernels of look-ups: bits of tables at shared places, and masked bits as words."""
 
+from typing import Final
+
 import numpy as np
 
 from gridward.core.smpc.kernels.target import compiled
 from gridward.core.smpc.ring import BitArray, RingArray, packed_bytes
+
+_CHUNK: Final = 1024
+"""Elements whose sums stay in the nearest cache while all bits are added."""
 
 
 @compiled("void(u8[:,::1], u8[::1], u8[:,::1], u1[:,::1])")
@@ -27,11 +32,23 @@ def _read_table(hot: RingArray, places: RingArray, columns: RingArray, out: BitA
 
 @compiled("void(u1[:,::1], u8[:,::1], u8[::1], u8[::1])")
 def _weigh_bits(opened: BitArray, shares: RingArray, value: RingArray, out: RingArray) -> None:
-    for at in range(shares.shape[0]):
-        for i in range(out.size):
-            share = shares[at, i]
-            chosen = value[i] - share if (opened[at, i >> 3] >> (i & 7)) & 1 else share
-            out[i] += chosen << np.uint64(at)
+    one, zero = np.uint64(1), np.uint64(0)
+    whole = out.size - out.size % 8
+    for first in range(0, whole, _CHUNK):
+        last = min(whole, first + _CHUNK)
+        for at in range(shares.shape[0]):
+            weight, row, bits = np.uint64(at), shares[at], opened[at]
+            for start in range(first, last, 8):
+                byte = np.uint64(bits[start >> 3])
+                for lane in range(8):
+                    share = row[start + lane]
+                    kept = zero - ((byte >> np.uint64(lane)) & one)
+                    # without a branch: value - share where the bit is set, share where not
+                    out[start + lane] += (share + (kept & (value[start + lane] - share - share))) << weight
+    for i in range(whole, out.size):
+        for at in range(shares.shape[0]):
+            kept = zero - (np.uint64(opened[at, i >> 3] >> np.uint8(i & 7)) & one)
+            out[i] += (shares[at, i] + (kept & (value[i] - shares[at, i] - shares[at, i]))) << np.uint64(at)
 
 
 def read_table(hot: RingArray, places: RingArray, columns: RingArray) -> BitArray:
