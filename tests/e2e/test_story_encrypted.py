@@ -324,19 +324,20 @@ def test_parties_ask_on_while_the_provider_is_down_and_say_when_nothing_is_left(
     assert integrity(provider.data_dir / "gridward.db") == "ok"
 
 
-def test_the_accounts_of_provider_and_parties_agree(
-    grid: Grid, dana: gw.GatewayClient, net: nn.Sequential
-) -> None:
-    dana.query_model("net", torch.randn(1, 1, 8, 8), mpc=True)
+def test_the_accounts_of_provider_and_parties_agree(grid: Grid, dana: gw.GatewayClient) -> None:
+    serve(grid, linear(), "counted", torch.zeros(1, 2))  # no party of it was killed over a packet
+    eventually(lambda: found(dana, "counted"), "the counted model")
+    for batch in (1, 2):
+        dana.query_model("counted", torch.randn(batch, 2), mpc=True)
 
     def agree() -> bool | None:
         with grid.owner("university") as owner:
             dealt = owner.transport.send("GET", "/v1/bundles").json()["dealt"]
-        (ours,) = [one for one in dealt if one["model_id"] == "net"]
+        (ours,) = [one for one in dealt if one["model_id"] == "counted"]
         for account in ours["parties"]:
             with grid.owner(account["party"]) as owner:
                 bundles = owner.transport.send("GET", "/v1/bundles").json()["held"]
-            (stock,) = [one["stock"] for one in bundles if one["model_id"] == "net"]
+            (stock,) = [one["stock"] for one in bundles if one["model_id"] == "counted"]
             had = sum(one["left_bytes"] + one["spent_bytes"] for one in stock)
             if had != account["packet_bytes"] or had == 0:
                 return None
