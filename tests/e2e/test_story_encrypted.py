@@ -352,24 +352,23 @@ def integrity(database: Path) -> str:
 
 
 def test_a_withdrawn_model_leaves_no_share_and_no_secret_behind(grid: Grid, dana: gw.GatewayClient) -> None:
-    before = {name: secret_files(grid, name) for name in grid.nodes}
     serve(grid, linear(), "brief", torch.zeros(1, 2))
-    held = {name: secret_files(grid, name) - before[name] for name in grid.nodes}
-    assert held["hospital"] and held["public"] and held["university"] and not held["company"]
     with grid.owner("company") as company:
+        answer = company.transport.send("GET", "/v1/models/brief/deployment").json()
+        deployment_id = answer["document"]["id"]
+        held = {name: secret_files(grid, name, deployment_id) for name in grid.nodes}
+        assert held["hospital"] and held["public"] and held["university"] and not held["company"]
         company.withdraw_model("brief")
     eventually(
-        lambda: all(secret_files(grid, name) <= before[name] for name in grid.nodes) or None, "the wiping"
+        lambda: not any(secret_files(grid, name, deployment_id) for name in grid.nodes) or None, "the wiping"
     )
     with pytest.raises(gw.ObjectNotFoundError):
         dana.query_model("brief", torch.zeros(1, 2), mpc=True)
 
 
-def secret_files(grid: Grid, node: str) -> set[str]:
-    folder = grid.nodes[node].data_dir
-    return {
-        str(path) for kind in ("parties", "provider") for path in (folder / kind).rglob("*") if path.is_file()
-    }
+def secret_files(grid: Grid, node: str, deployment_id: str) -> set[str]:
+    folders = [grid.nodes[node].data_dir / kind / deployment_id for kind in ("parties", "provider")]
+    return {str(path) for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_deployment_that_is_ready_takes_no_other_parameters(grid: Grid) -> None:
