@@ -1,6 +1,7 @@
 """Serve a node or a gateway: one process, one line when it is up, a clean end."""
 
 import contextlib
+import gc
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,6 +70,8 @@ class _Announced(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
+            gc.collect()
+            gc.freeze()  # what was imported stays: looking through it again would stop every query
             say(self._line)
 
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from types import TracebackType
 from typing import Final, TypeVar
 
 import httpx2
-import numpy as np
 import torch
 
 from gridward.client import models
@@ -128,7 +128,7 @@ class Asker:
         """Take the second step: the masked input to every party, their shares added up."""
         program = query.program
         masked = to_bytes(mask_input(program, batch.double().numpy(), query.subkeys))
-        answers = self._side_by_side([partial(self._answer, query, grant, masked) for grant in query.grants])
+        answers = self._answers(query, masked)
         shares = [
             from_bytes(
                 unseal(query.private, answer.sealed, purposes.answer(query.id, party)), program.output.shape
@@ -161,14 +161,22 @@ class Asker:
         finally:
             self._channels.give_back(document, grant.party, channel)
 
-    def _answer(self, query: OpenQuery, grant: PartyGrant, masked: bytes) -> Answered:
-        channel = self._channels.take(query.document, grant)
-        proof = hashlib.sha256(grant.token.encode()).digest()
-        limit = OVERHEAD_BYTES + REPLY_HEAD_BYTES + WORD_BYTES * int(np.prod(query.program.output.shape))
+    def _answers(self, query: OpenQuery, masked: bytes) -> list[Answered]:
+        """Send the masked input to every party before any answer is awaited: they compute together."""
+        limit = OVERHEAD_BYTES + REPLY_HEAD_BYTES + WORD_BYTES * prod(query.program.output.shape)
+        channels = [self._channels.take(query.document, grant) for grant in query.grants]
         try:
-            return channel.answer(Ask(proof, query.id, masked), limit)
-        finally:
-            self._channels.give_back(query.document, grant.party, channel)
+            for grant, channel in zip(query.grants, channels, strict=True):
+                proof = hashlib.sha256(grant.token.encode()).digest()
+                channel.send(Ask(proof, query.id, masked))
+            answers = [channel.receive(limit) for channel in channels]
+        except BaseException:
+            for channel in channels:
+                channel.close()  # an answer may still come on it
+            raise
+        for party, channel in enumerate(channels):
+            self._channels.give_back(query.document, party, channel)
+        return answers
 
     def _side_by_side(self, calls: Sequence[Callable[[], Result]]) -> list[Result]:
         """Make all calls at once, one in this thread; a refusal is raised after all have ended."""

@@ -3,8 +3,10 @@
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
-from typing import Final, Protocol
+from typing import Final, NoReturn, Protocol
 
 import httpx2
 from websockets.exceptions import InvalidHandshake, WebSocketException
@@ -35,8 +37,11 @@ class Channel(Protocol):
     def open(self, grant: str, query_id: str) -> Opened:
         """Open the query that the grant is for."""
 
-    def answer(self, ask: Ask, limit_bytes: int) -> Answered:
-        """Have an open query answered; a reply has at most ``limit_bytes``."""
+    def send(self, ask: Ask) -> None:
+        """Have an open query answered, without waiting for it: all parties are to begin at once."""
+
+    def receive(self, limit_bytes: int) -> Answered:
+        """Wait for the answer to what was sent; it has at most ``limit_bytes``."""
 
     def close(self) -> None:
         """End the connection."""
@@ -67,14 +72,19 @@ class WebSocketChannel:
 
     def open(self, grant: str, query_id: str) -> Opened:
         """Send the grant, wait for the sealed subkey."""
-        reply = self._step([grant], SUBKEY_BYTES)
+        self._send([grant])
+        reply = self._reply(SUBKEY_BYTES)
         if not isinstance(reply, Opened) or reply.query_id != query_id:
             raise NodeUnreachableError(f"{self._label} answered another question; ask again")
         return reply
 
-    def answer(self, ask: Ask, limit_bytes: int) -> Answered:
-        """Send the masked input, wait for the sealed share."""
-        reply = self._step(list(pieces(write_ask(ask))), limit_bytes)
+    def send(self, ask: Ask) -> None:
+        """Send the masked input."""
+        self._send(pieces(write_ask(ask)))
+
+    def receive(self, limit_bytes: int) -> Answered:
+        """Wait for the sealed share."""
+        reply = self._reply(limit_bytes)
         if not isinstance(reply, Answered):
             raise NodeUnreachableError(f"{self._label} answered another question; ask again")
         return reply
@@ -83,15 +93,23 @@ class WebSocketChannel:
         """End the connection."""
         self._held.close()
 
-    def _step(self, messages: list[bytes] | list[str], limit_bytes: int) -> Reply:
+    def _send(self, messages: Iterable[bytes | str]) -> None:
         try:
             for message in messages:
                 self._connection.send(message)
+        except (OSError, WebSocketException) as why:
+            self._lose(why)
+
+    def _reply(self, limit_bytes: int) -> Reply:
+        try:
             frame = joined(self._receive, time.monotonic() + ANSWER_S, limit_bytes)
         except (OSError, WebSocketException) as why:
-            self.close()
-            raise NodeUnreachableError(f"{self._label} did not answer the query ({why}); ask again") from why
+            self._lose(why)
         return read_reply(frame, self._label)
+
+    def _lose(self, why: Exception) -> NoReturn:
+        self.close()
+        raise NodeUnreachableError(f"{self._label} did not answer the query ({why}); ask again") from why
 
     def _receive(self, deadline: float) -> bytes:
         message = self._connection.recv(timeout=max(deadline - time.monotonic(), 0.0))
@@ -106,21 +124,35 @@ class HttpChannel:
     def __init__(self, calls: Transport, deployment_id: str) -> None:
         self._calls = calls
         self._path = f"/v1/parties/deployments/{deployment_id}/queries"
+        self._thread = ThreadPoolExecutor(1, "answer")
+        self._asked: Future[QueryAnswer] | None = None
 
     def open(self, grant: str, query_id: str) -> Opened:
         """Open the query; the calls carry its grant."""
         return Opened(query_id, self._calls.fetch(SealedOut, "POST", f"{self._path}/{query_id}").raw())
 
-    def answer(self, ask: Ask, limit_bytes: int) -> Answered:
-        """Have it answered."""
-        path = f"{self._path}/{ask.query_id}/answer"
-        answer = self._calls.fetch(
-            QueryAnswer, "POST", path, content=ask.masked, headers=OCTETS, timeout_s=ANSWER_S
+    def send(self, ask: Ask) -> None:
+        """Have it answered, in a thread of its own."""
+        self._asked = self._thread.submit(
+            self._calls.fetch,
+            QueryAnswer,
+            "POST",
+            f"{self._path}/{ask.query_id}/answer",
+            content=ask.masked,
+            headers=OCTETS,
+            timeout_s=ANSWER_S,
         )
+
+    def receive(self, limit_bytes: int) -> Answered:
+        """Wait for that thread."""
+        if self._asked is None:
+            raise ValueError("nothing was sent")
+        answer = self._asked.result()
         return Answered(answer.raw(), answer.rounds, answer.sent_bytes, answer.seconds)
 
     def close(self) -> None:
-        """Requests keep nothing open."""
+        """End the thread."""
+        self._thread.shutdown(wait=False)
 
 
 class Channels:

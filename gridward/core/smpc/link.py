@@ -30,6 +30,9 @@ class FrameKind(IntEnum):
     ABORT = 1
 
 
+_KINDS: Final = frozenset(FrameKind)
+
+
 class Transport(Protocol):
     """Ordered, authenticated frames to and from every peer; one per session and party.
 
@@ -142,7 +145,7 @@ class Link:
         magic, kind, context, sender, number, announced, check = _HEADER.unpack_from(frame)
         payload = frame[HEADER_BYTES:]
         wrong = (
-            (magic != _MAGIC or kind not in set(FrameKind), "something that is not a frame"),
+            (magic != _MAGIC or kind not in _KINDS, "something that is not a frame"),
             (sender != peer, f"a frame of party {sender}"),
             (announced != len(payload), f"{len(payload)} bytes where the header says {announced}"),
             (check != zlib.crc32(payload), "a corrupted frame"),
