@@ -39,6 +39,7 @@ from gridward.server.keys import load
 
 MODEL: Final = "measured"
 POOL_BYTES: Final = 1 << 36
+WHOLE_QUERIES: Final = 3
 SOCKET_SLACK: Final = 0.02
 FRAMING_BYTES: Final = 64
 """At most what WebSocket or TLS, and the length of a frame, add to one message."""
@@ -48,10 +49,12 @@ FRAMING_BYTES: Final = 64
 class Asked:
     """The counted queries: seconds from the SDK's call to its answer, errors, and what was counted.
 
+    ``seconds`` of queries that were opened ahead, ``whole_seconds`` of others, in which a call opens its own.
     ``socket_bytes``: what the busiest party's sockets sent to its peers in one query, by the kernel's count.
     """
 
     seconds: list[float]
+    whole_seconds: list[float]
     max_abs_err: float
     max_abs_err_fixed: float
     rounds: int
@@ -83,14 +86,16 @@ def ask(network: Network, options: Options) -> Line:
     """Serve the network encrypted and ask it.
 
     Parties fetch bundles ahead, as nodes do. Here they do so before the counted queries, and are then started
-    anew to fetch none meanwhile: ``online_s`` has no dealing in it.
+    anew to fetch none meanwhile: no time has dealing in it. ``online_s`` is that of queries which were opened
+    ahead of the call (``prepared_queries``); ``whole_s`` that of a call which first opens its query: leave of
+    the host, a bundle spent and loaded at each party.
     """
-    program = compile_plan(network.plan, batch=options.batch, parties=options.parties)
     conditions = CONDITIONS[options.network]
-    settings = settings_of(options.parties, options.repeat + 2, direct=options.link == "tls")
+    settings = settings_of(options.parties, _bundles(options), direct=options.link == "tls")
     with cores.thread_pools(options.threads), running_grid(settings, conditions) as grid:
         serve(grid, network, options.parties)
         _require_link(grid, options.link)
+        program = _program(grid, network, options)
         _stock_up(grid, network, options)
         _pin(grid, options)
         starts = _sizes(grid, options.parties, rss_bytes_of)
@@ -100,6 +105,8 @@ def ask(network: Network, options: Options) -> Line:
     _require_as_stated(asked, offline, program)
     return {
         "online_s": summary(asked.seconds[1:]),
+        "whole_s": summary(asked.whole_seconds),
+        "levels": program.levels,
         **offline.as_line(),
         "rounds": asked.rounds,
         "online_bytes_per_party": asked.sent_bytes // options.parties,
@@ -114,6 +121,22 @@ def ask(network: Network, options: Options) -> Line:
         "peak_over_live": peaks["party"] / live_bytes(program),
         "growth_over_live": (peaks["party"] - starts["party"]) / live_bytes(program),
     }
+
+
+def _bundles(options: Options) -> int:
+    """Give how many bundles the queries take: one to begin with, and one that is opened ahead in vain."""
+    return options.repeat + 3 + _whole(options)
+
+
+def _whole(options: Options) -> int:
+    return min(options.repeat, WHOLE_QUERIES)
+
+
+def _program(grid: RunningGrid, network: Network, options: Options) -> Program:
+    """Compile as the deployment says."""
+    return compile_plan(
+        network.plan, batch=options.batch, parties=options.parties, levels=_document(grid).levels
+    )
 
 
 def party_name(at: int) -> str:
@@ -168,7 +191,7 @@ def _is_found(grid: RunningGrid) -> bool:
 
 def _stock_up(grid: RunningGrid, network: Network, options: Options) -> None:
     """Ask once, which makes the parties fetch enough bundles, one of which it may use; then no more."""
-    count = options.repeat + 1
+    count = _bundles(options) - 1
     grid.scientist.ask_encrypted(MODEL, network.inputs(options.batch, seed=0))
     servers = [grid.servers[party_name(at)] for at in range(options.parties)]
     pools = [
@@ -208,19 +231,22 @@ def _ask(grid: RunningGrid, network: Network, program: Program, options: Options
     pids = _parties(grid, options.parties)
     seconds, errors, off, rounds, sent = [], [], [], 0, 0
     before: dict[tuple[int, str, str], int] = {}
-    for seed in range(options.repeat + 1):
-        x: torch.Tensor = network.inputs(options.batch, seed)
-        answer, took = timed(partial(grid.scientist.ask_encrypted, MODEL, x))
-        seconds.append(took)
-        output = answer.output.double().numpy()
-        errors.append(np.abs(output - network.in_the_clear(x)).max())
-        clear = evaluate(program, network.parameters, x.double().numpy(), kernels=cpu)
-        off.append(np.abs(output - clear).max())
-        rounds, sent = answer.rounds, answer.sent_bytes
-        before = before or traffic.seen(pids)
-    counted = traffic.most_sent(before, traffic.seen(pids))
+    with grid.scientist.prepared_queries(MODEL, batch=options.batch) as query:
+        for seed in range(options.repeat + 1):
+            x: torch.Tensor = network.inputs(options.batch, seed)
+            wait_until(lambda: query.ready == 1, "a query to be open")
+            answer, took = timed(partial(query, x))
+            seconds.append(took)
+            output = answer.output.double().numpy()
+            errors.append(np.abs(output - network.in_the_clear(x)).max())
+            clear = evaluate(program, network.parameters, x.double().numpy(), kernels=cpu)
+            off.append(np.abs(output - clear).max())
+            rounds, sent = answer.rounds, answer.sent_bytes
+            before = before or traffic.seen(pids)
+        counted = traffic.most_sent(before, traffic.seen(pids))
     return Asked(
         seconds,
+        [timed(partial(grid.scientist.ask_encrypted, MODEL, x))[1] for _ in range(_whole(options))],
         float(max(errors)),
         float(max(off)),
         rounds,
