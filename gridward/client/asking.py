@@ -235,7 +235,8 @@ class PreparedQueries:
         self._data = data
         self._threads = ThreadPoolExecutor(1, "open ahead")
         self._ahead: deque[Future[OpenQuery]] = deque()
-        self._lock = threading.Lock()
+        self._changed = threading.Condition()
+        self._over = False
         for _ in range(ahead):
             self._open_one()
 
@@ -245,11 +246,18 @@ class PreparedQueries:
         batch, single = models.batched(x, self._data)
         if len(batch) != self._batch:
             raise InvalidInputError(f"queries of {self._batch} rows are prepared, this has {len(batch)}")
+        with self._changed:
+            self._changed.wait_for(lambda: self._ahead or self._over)
+            if self._over:
+                raise InvalidInputError("these prepared queries are closed")
+            ahead = self._ahead.popleft()
         try:
-            return self._asker.finish(self._next(), batch, single, x, began)
+            return self._asker.finish(ahead.result(), batch, single, x, began)
         except ObjectNotFoundError:
             fresh = self._asker.open(self._node, self._model_id, self._batch)
             return self._asker.finish(fresh, batch, single, x, began)
+        finally:
+            self._open_one()  # only now: it would take the parties' time from the query
 
     @property
     def ready(self) -> int:
@@ -257,7 +265,10 @@ class PreparedQueries:
         return sum(query.done() for query in self._ahead)
 
     def close(self) -> None:
-        """Open no more."""
+        """Open no more; calls that wait are refused."""
+        with self._changed:
+            self._over = True
+            self._changed.notify_all()
         self._threads.shutdown(wait=True, cancel_futures=True)
 
     def __enter__(self) -> "PreparedQueries":
@@ -268,14 +279,12 @@ class PreparedQueries:
     ) -> None:
         self.close()
 
-    def _next(self) -> OpenQuery:
-        with self._lock:
-            query = self._ahead.popleft()
-            self._open_one()
-        return query.result()
-
     def _open_one(self) -> None:
-        self._ahead.append(self._threads.submit(self._asker.open, self._node, self._model_id, self._batch))
+        with self._changed:
+            if not self._over:
+                opening = self._threads.submit(self._asker.open, self._node, self._model_id, self._batch)
+                self._ahead.append(opening)
+                self._changed.notify()
 
 
 def _input_of(document: DeploymentDocument) -> TensorInfo:

@@ -160,6 +160,12 @@ def test_queries_opened_ahead_answer_as_others_do_and_outlive_a_restart(
         grid.await_live()
         with torch.no_grad():
             assert torch.allclose(ask(x).output, net(x), atol=1e-3)
+        with ThreadPoolExecutor(4) as pool:  # more callers than open queries
+            answers = [answer.output for answer in pool.map(ask, [x] * 4)]
+        with torch.no_grad():
+            assert all(torch.allclose(answer, net(x), atol=1e-3) for answer in answers)
+    with pytest.raises(gw.InvalidInputError, match="closed"):
+        ask(x)
 
 
 def test_any_http_client_can_take_the_two_steps_of_a_query(dana: gw.GatewayClient, grid: Grid) -> None:
