@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from typing import Final, NoReturn, Protocol
 
 import httpx2
-from websockets.exceptions import InvalidHandshake, WebSocketException
+from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 
@@ -25,6 +25,8 @@ OPEN_S: Final = 5.0
 SUBKEY_BYTES: Final = 1 << 12
 OCTETS: Final = {"content-type": "application/octet-stream"}
 IDLE_CHANNELS: Final = 4
+PASSING: Final = frozenset({401, 403, 429, 502, 503, 504})
+"""Refusals that say nothing of whether WebSockets get through: two requests serve this time."""
 
 
 class Channel(Protocol):
@@ -201,6 +203,9 @@ class Channels:
             url = f"{calls.url.replace('http', 'ws', 1)}/v1/parties/deployments/{document.id}/queries"
             try:
                 return WebSocketChannel(url, calls.label, grant.token)
+            except InvalidStatus as why:
+                if why.response.status_code not in PASSING:
+                    self._closed_to_websockets.add(calls.url)
             except InvalidHandshake:
                 self._closed_to_websockets.add(calls.url)
             except OSError as why:

@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gridward.api.lanes.lane import session_of
 from gridward.api.lanes.switchboard import Switchboard
-from gridward.api.lanes.websocket import AcceptedSession
+from gridward.api.lanes.websocket import PAUSE_S, AcceptedSession
 from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.roles import Role
@@ -84,6 +84,10 @@ class AcceptedSocket:
             while True:
                 message = await self._socket.receive_bytes()
                 if left == 0 and (name := session_of(message)) is not None:
+                    while self._session is not None and not self._session.over.is_set():
+                        await asyncio.sleep(
+                            PAUSE_S
+                        )  # one session at a time, however fast the peer begins them
                     self._begin(name)
                     continue
                 if left == 0:

@@ -60,7 +60,7 @@ def connect_parties(node: Node, record: Record, session: str, traffic_bytes: int
                 lanes[position], kinds[position] = lane, lane.kind
         for position in range(record.position):
             lanes[position] = node.room.switchboard.claim(meeting, position, node.settings.party_timeout_s)
-    except ProtocolError:
+    except BaseException:
         for opened in lanes.values():
             opened.close()
         raise
@@ -87,6 +87,8 @@ def _begin(node: Node, record: Record, position: int, holder: RoleHolder, sessio
             return lane
     except OSError:
         _log.info("%s left an idle connection", holder.name)
+        if lane is not None:
+            lane.close()
     try:
         lane = _dial(node, record, peer, holder)
         lane.begin(session)
@@ -139,7 +141,7 @@ def dial_direct(holder: RoleHolder, port: int, said: bytes, keeper: tls.Keeper) 
     """Dial a direct port; raises ``ProtocolError`` where another key answers, ``OSError`` where none does."""
     raw = socket.create_connection((URL(holder.url).host, port), timeout=DIRECT_S)
     try:
-        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tls.keep_alive(raw)
         connection = tls.client_context().wrap_socket(raw)
     except OSError:
         raw.close()

@@ -28,6 +28,7 @@ class IdleLanes:
     _lanes: dict[Peer, list[DialledLane]] = field(default_factory=lambda: defaultdict(list))
     _ports: dict[Peer, tuple[int | None, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
+    _ended: set[str] = field(default_factory=set)
     _over: bool = False
 
     def take(self, peer: Peer) -> DialledLane | None:
@@ -44,7 +45,8 @@ class IdleLanes:
     def put(self, peer: Peer, lane: DialledLane) -> None:
         """Keep a lane for the next session; a few wait for each peer, more are closed."""
         with self._lock:
-            kept = not self._over and len(self._lanes[peer]) < IDLE_LANES
+            ended = self._over or peer.deployment_id in self._ended
+            kept = not ended and len(self._lanes[peer]) < IDLE_LANES
             if kept:
                 self._lanes[peer].append(lane)
         if not kept:
@@ -62,7 +64,9 @@ class IdleLanes:
             self._ports[peer] = port, time.monotonic() + PORT_S
 
     def forget(self, deployment_id: str) -> None:
-        """Close the lanes of a deployment that ended."""
+        """Close the lanes of a deployment that ended, those in use when they are given back."""
+        with self._lock:
+            self._ended.add(deployment_id)
         self._close(lambda peer: peer.deployment_id == deployment_id)
 
     def close(self) -> None:

@@ -15,13 +15,16 @@ from typing import Final, TypeAlias
 
 from gridward.api.lanes.lane import BEGINNING_BYTES, session_of
 from gridward.api.lanes.switchboard import Meeting, Switchboard
-from gridward.api.lanes.tls import TlsLane
+from gridward.api.lanes.tls import TlsLane, keep_alive
 from gridward.core.errors import GridError
 
 HELLO_BYTES: Final = 4096
 HELLO_S: Final = 5.0
 WELCOME: Final = b"welcome"
 HANDSHAKES_AT_ONCE: Final = 4
+STRANGERS: Final = 64
+"""Connections that have not said who they are; more are closed at once."""
+REFUSED_PAUSE_S: Final = 0.05
 LANES: Final = 512
 _SWEEP_S: Final = 1.0
 _log: Final = logging.getLogger("gridward.lanes")
@@ -58,13 +61,14 @@ class LaneListener:
     switchboard: Switchboard
     unclaimed_s: float
     _selector: selectors.BaseSelector = field(default_factory=selectors.DefaultSelector)
-    _peers: dict[TlsLane, Peer] = field(default_factory=dict)
+    _peers: dict[TlsLane, Peer | None] = field(default_factory=dict)
     _watched: set[TlsLane] = field(default_factory=set)
     _offers: deque[Offer] = field(default_factory=deque)
     _errands: deque[Callable[[], None]] = field(default_factory=deque)
     _handshakes: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(HANDSHAKES_AT_ONCE, "lane")
     )
+    _slots: threading.BoundedSemaphore = field(default_factory=lambda: threading.BoundedSemaphore(STRANGERS))
     _bell: tuple[socket.socket, socket.socket] = field(default_factory=socket.socketpair)
     _thread: threading.Thread | None = None
     _ending: bool = False
@@ -115,29 +119,46 @@ class LaneListener:
         with suppress(OSError):
             self._bell[0].recv(4096)
         while self._errands:
-            self._errands.popleft()()
+            self._attend(self._errands.popleft())
 
     def _watch(self) -> None:
         while not self._ending:
             for key, _ in self._selector.select(_SWEEP_S if self._offers else None):
-                key.data()
+                self._attend(key.data)
             while self._offers and self._offers[0].deadline < time.monotonic():
                 offer = self._offers.popleft()
                 if self.switchboard.withdraw(offer.meeting, offer.peer, offer.lane):
                     offer.lane.close()
 
+    def _attend(self, errand: Callable[[], None]) -> None:
+        """Do one thing; whatever goes wrong with one lane is no reason to leave the others."""
+        try:
+            errand()
+        except (OSError, GridError, LookupError, ValueError):
+            _log.exception("a direct connection failed")
+
     def _accept(self) -> None:
-        with suppress(OSError):
+        try:
             raw, _ = self.listener.accept()
-            if len(self._peers) >= LANES:
-                raw.close()
-            else:
-                self._handshakes.submit(self._welcome, raw)
+        except BlockingIOError:
+            return
+        except OSError as why:
+            _log.warning("cannot accept a direct connection: %s", why)
+            time.sleep(REFUSED_PAUSE_S)  # out of descriptors, say: the listener stays readable
+            return
+        if len(self._peers) >= LANES or not self._slots.acquire(blocking=False):
+            raw.close()
+            return
+        try:
+            self._handshakes.submit(self._welcome, raw).add_done_callback(lambda _: self._slots.release())
+        except RuntimeError:  # it is ending
+            self._slots.release()
+            raw.close()
 
     def _welcome(self, raw: socket.socket) -> None:
         try:
             raw.settimeout(HELLO_S)
-            raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            keep_alive(raw)
             lane = TlsLane(self.context.wrap_socket(raw, server_side=True), self)
         except OSError as why:
             _log.info("a direct connection ended before it began: %s", why)
@@ -191,8 +212,13 @@ class LaneListener:
             self._selector.unregister(lane.descriptor)
 
     def _forget(self, deployment_id: str) -> None:
-        for lane in [lane for lane in self._watched if self._peers[lane].deployment_id == deployment_id]:
-            lane.close()
+        for lane, peer in list(self._peers.items()):
+            if peer is None or peer.deployment_id != deployment_id:
+                continue
+            if lane in self._watched:
+                lane.close()
+            else:
+                self._peers[lane] = None  # in use: closed when it is given back
 
     def _forget_lane(self, lane: TlsLane) -> None:
         self._unwatch(lane)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
@@ -206,14 +207,25 @@ class TlsLane:
         if left == 0.0 or not waiting.poll(left * 1e3):
             raise TimeoutError
         for lane in writing:
-            with suppress(OSError):  # whoever reads from that peer will find out
+            try:
                 lane._push()
+            except OSError:  # whoever reads from that peer will find out
+                lane._unsent.clear()
 
     def _flush(self, deadline: float) -> None:
         self._push()
         while self._unsent:
             self._wait(deadline, events=select.POLLOUT)
             self._push()
+
+
+def keep_alive(raw: socket.socket) -> None:
+    """Send small frames at once, and have the system find out that a silent peer is gone."""
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in (("TCP_KEEPIDLE", 30), ("TCP_KEEPINTVL", 10), ("TCP_KEEPCNT", 3)):
+        if hasattr(socket, name):
+            raw.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def server_context(key: Ed25519PrivateKey, folder: Path, now: datetime) -> ssl.SSLContext:
@@ -242,7 +254,10 @@ def client_context() -> ssl.SSLContext:
 def require_key(connection: ssl.SSLSocket, expected: Ed25519PublicKey, name: str) -> None:
     """Raise ``ProtocolError`` unless the server holds the key that the gateway attests."""
     der = connection.getpeercert(binary_form=True)
-    held = x509.load_der_x509_certificate(der).public_key() if der else None
+    try:
+        held = x509.load_der_x509_certificate(der).public_key() if der else None
+    except (ValueError, UnsupportedAlgorithm) as why:
+        raise ProtocolError(f"{name}'s direct port answers with a certificate of another kind") from why
     if not isinstance(held, Ed25519PublicKey) or held.public_bytes_raw() != expected.public_bytes_raw():
         raise ProtocolError(f"{name}'s direct port answers with another key than the gateway attests")
 

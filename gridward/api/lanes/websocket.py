@@ -3,7 +3,10 @@
 import asyncio
 import queue
 import threading
-from contextlib import ExitStack
+from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -17,6 +20,9 @@ from gridward.core.framing import LONGEST_MESSAGE_BYTES, MESSAGE_BYTES, joined, 
 UNREAD_BYTES: Final = 16 * MESSAGE_BYTES
 """So much of a peer may wait for the compute thread; the rest waits in the network."""
 PAUSE_S: Final = 0.005
+CLOSE_S: Final = 1.0
+MESSAGE_OVERHEAD_BYTES: Final = 64
+"""What an empty message takes in memory."""
 
 
 class Keeper(Protocol):
@@ -34,6 +40,8 @@ class DialledWebSocket:
     def __init__(self, url: str, token: str, timeout_s: float, keeper: Keeper) -> None:
         self._held = ExitStack()
         self._keeper = keeper
+        self._writer = ThreadPoolExecutor(1, "lane")
+        self._written: Future[None] | None = None
         try:
             self._connection: ClientConnection = self._held.enter_context(
                 connect(
@@ -56,12 +64,16 @@ class DialledWebSocket:
 
     def begin(self, session: str) -> None:
         """Begin a session."""
-        self._send(beginning(session))
+        self._flush()
+        self._send([beginning(session)])
 
     def send(self, frame: bytes) -> None:
-        """Send one frame; the library reads what comes meanwhile."""
-        for piece in pieces(frame):
-            self._send(piece)
+        """Send one frame: a long one in a thread, since parties may wait for each other in a ring."""
+        self._flush()
+        if len(frame) <= MESSAGE_BYTES:
+            self._send(pieces(frame))
+        else:
+            self._written = self._writer.submit(self._send, pieces(frame))
 
     def receive(self, deadline: float, limit_bytes: int) -> bytes:
         """Wait for one frame."""
@@ -69,15 +81,31 @@ class DialledWebSocket:
 
     def release(self) -> None:
         """Give the lane back."""
-        self._keeper.keep(self)
+        try:
+            self._flush()
+        except OSError:
+            self.close()
+        else:
+            self._keeper.keep(self)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection after what is being sent."""
+        self._writer.shutdown(wait=False)
+        with suppress(OSError, FutureTimeoutError):
+            if self._written is not None:
+                self._written.result(CLOSE_S)
         self._held.close()
 
-    def _send(self, message: bytes) -> None:
+    def _flush(self) -> None:
+        """Wait for the frame that is being sent, and raise what became of it."""
+        written, self._written = self._written, None
+        if written is not None:
+            written.result()
+
+    def _send(self, messages: Iterable[bytes]) -> None:
         try:
-            self._connection.send(message)
+            for message in messages:
+                self._connection.send(message)
         except WebSocketException as why:
             raise OSError("the connection was closed") from why
 
@@ -108,8 +136,9 @@ class AcceptedSession:
         """Queue a message for the compute thread; the peer waits where that is behind."""
         while self.unread_bytes > UNREAD_BYTES and not self.over.is_set():
             await asyncio.sleep(PAUSE_S)
-        self.unread_bytes += len(message)
-        self.inbox.put(message)
+        if not self.over.is_set():
+            self.unread_bytes += len(message) + MESSAGE_OVERHEAD_BYTES
+            self.inbox.put(message)
 
     def send(self, frame: bytes) -> None:
         """Queue one frame for the event loop to send."""
@@ -144,7 +173,7 @@ class AcceptedSession:
             raise TimeoutError from None
         if message is None:
             raise OSError("the connection was closed")
-        self.loop.call_soon_threadsafe(self._read, len(message))
+        self.loop.call_soon_threadsafe(self._read, len(message) + MESSAGE_OVERHEAD_BYTES)
         return message
 
     def _read(self, count: int) -> None:

@@ -24,7 +24,8 @@ from gridward.core.smpc.session import Session
 
 KEPT_PROGRAMS: Final = 64
 KEPT_MODELS: Final = 16
-OPEN_QUERIES: Final = 16
+OPEN_QUERIES: Final = 64
+CALLERS_QUERIES: Final = 16
 QUERY_S: Final = 600.0
 PLACE_S: Final = 20.0
 
@@ -146,14 +147,22 @@ class Room:
         with self._lock:
             return self._opened_under(query_id, proof)
 
-    def admit(self, now_s: float) -> None:
-        """Refuse one more query where too many wait; those that waited too long are forgotten first."""
+    def admit(self, caller: str, now_s: float) -> None:
+        """Refuse one more query where too many wait, of everyone or of this caller.
+
+        Those that waited too long are forgotten first.
+        """
         with self._lock:
             self._queries = {
                 name: query for name, query in self._queries.items() if now_s - query.opened_s < QUERY_S
             }
             if len(self._queries) >= OPEN_QUERIES:
                 raise BusyError(f"{OPEN_QUERIES} queries wait for their input; retry later", retry_after_s=5)
+            if sum(query.grant.caller == caller for query in self._queries.values()) >= CALLERS_QUERIES:
+                raise BusyError(
+                    f"{CALLERS_QUERIES} queries of '{caller}' wait for their input; open fewer ahead",
+                    retry_after_s=5,
+                )
 
     def open(self, query: OpenQuery) -> None:
         """Keep a query until its input comes."""
@@ -166,14 +175,23 @@ class Room:
     def take(self, query_id: str, proof: bytes, fits: Callable[[OpenQuery], None]) -> OpenQuery:
         """Hand over a query for its only run, if its input ``fits``; see ``_opened_under``."""
         with self._lock:
-            query = self._opened_under(query_id, proof)
-            if query is None:
-                raise ObjectNotFoundError(
-                    f"query {query_id} is not open here: it has run, waited too long, or the node was "
-                    "restarted; ask anew"
-                )
+            query = self._required(query_id, proof)
             fits(query)
             del self._queries[query_id]
+        return query
+
+    def require(self, query_id: str, proof: bytes) -> None:
+        """Raise a refusal unless the query is open under the proven grant."""
+        with self._lock:
+            self._required(query_id, proof)
+
+    def _required(self, query_id: str, proof: bytes) -> OpenQuery:
+        query = self._opened_under(query_id, proof)
+        if query is None:
+            raise ObjectNotFoundError(
+                f"query {query_id} is not open here: it has run, waited too long, or the node was "
+                "restarted; ask anew"
+            )
         return query
 
     def _opened_under(self, query_id: str, proof: bytes) -> OpenQuery | None:

@@ -135,7 +135,7 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str | None 
     proof = proof_of(token)
     query = node.room.known(grant.query_id, proof)
     if query is None:
-        node.room.admit(time.monotonic())
+        node.room.admit(grant.caller, time.monotonic())
         program = _program(node, record, grant.batch)
         model = _model(node, record, program)
         packet = take_bundle(node, record, grant.batch, grant.serial)
@@ -159,6 +159,7 @@ def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: 
     """
     began = time.perf_counter()
     record = records.find(node, deployment_id, Role.PARTY)
+    node.room.require(query_id, proof)  # nobody waits for a place without one
     with node.room.running(node.settings.queries_at_once if record.position == 0 else OPEN_QUERIES):
         query = node.room.take(query_id, proof, lambda query: _check_input(query, deployment_id, masked))
         program, grant = query.program, query.grant

@@ -82,7 +82,10 @@ class BundlePool:
                 sync_file(draft)
                 os.link(draft, self._held(batch, number))
             except FileExistsError as why:
-                wipe(draft)
+                if draft.stat().st_nlink > 1:  # another name of what is in the pool, left by a kill
+                    draft.unlink()
+                else:
+                    wipe(draft)
                 raise AlreadyExistsError(f"bundle {number} of batch {batch} is in the pool") from why
             except (AlreadyExistsError, InvalidInputError):
                 wipe(draft)

@@ -91,7 +91,7 @@ def _exposed(plan: Plan) -> frozenset[str]:
     names = {output.ref for output in plan.outputs}
     for step in reversed(plan.steps):
         if step.op not in PRODUCTS and not names.isdisjoint(step.out):
-            names.update(argument.name for argument in step.args if isinstance(argument, Ref))
+            names.update(_references(step))
     return frozenset(names)
 
 

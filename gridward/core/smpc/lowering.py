@@ -219,6 +219,11 @@ class Arguments:
         raw = self._raw(argument)
         return raw.name if isinstance(raw, Ref) else None
 
+    def known_but(self, name: str) -> bool:
+        """Say whether all that the step reads, but for one value, was compiled before."""
+        read = {argument.name for argument in self.step.args if isinstance(argument, Ref)}
+        return read - {name} <= self.lowering.values.keys()
+
     def only_reader(self) -> Step | None:
         """Give the one step that reads this step's first result, if nothing else does, nor the client."""
         readers = self.lowering.readers.get(self.step.out[0], ())

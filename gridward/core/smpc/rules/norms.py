@@ -51,7 +51,7 @@ def folded(
     if reader is None or reader.op is not Op.BATCH_NORM_NO_TRAINING or not known:
         return weight, bias
     following = Arguments(reader, low)
-    if following.name("input") != args.step.out[0]:
+    if following.name("input") != args.step.out[0] or not following.known_but(args.step.out[0]):
         return weight, bias
     norm = norm_of(following, channels)
     base = bias.name if isinstance(bias, Weight) else None

@@ -14,7 +14,7 @@ from gridward.core.framing import MESSAGE_BYTES
 from gridward.core.smpc.link import Link, Transport
 from tests.unit.core.smpc.link_contract import LinkContract, closing
 
-LIMIT_BYTES = 1 << 23
+LIMIT_BYTES = 1 << 25
 DEPLOYMENT = "d" * 32
 
 
@@ -62,7 +62,7 @@ class LaneContract(LinkContract):
         return [LaneTransport(mine, LIMIT_BYTES) for mine in lanes]
 
     def test_frames_longer_than_the_networks_memory_cross_among_three_parties(self) -> None:
-        payload = bytes(range(256)) * (6 * MESSAGE_BYTES // 256)
+        payload = bytes(range(256)) * (24 * MESSAGE_BYTES // 256)
         with closing(self.connect(3)) as transports:
             got = self.together(self.links(transports, 20.0), lambda link: link.exchange(payload))
         assert got == [[payload, payload]] * 3

@@ -8,7 +8,7 @@ import pytest
 
 from gridward.api.lanes.connect import dial_direct
 from gridward.api.lanes.lane import DialledLane, Lane
-from gridward.api.lanes.listener import LaneListener, hello
+from gridward.api.lanes.listener import STRANGERS, LaneListener, hello
 from gridward.api.lanes.switchboard import Switchboard
 from gridward.api.lanes.tls import TlsLane, server_context
 from gridward.core.errors import AuthorizationError, ProtocolError
@@ -126,6 +126,20 @@ def test_a_caller_without_tls_or_a_word_does_not_hold_up_others(listener: LaneLi
     for held in (*silent, rude):
         held.close()
     lane.close()
+
+
+def test_more_silent_callers_than_there_are_places_are_closed_at_once(listener: LaneListener) -> None:
+    callers = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(STRANGERS + 20)]
+    closed = 0
+    for caller in callers:
+        caller.settimeout(0.2)
+        try:
+            closed += caller.recv(1) == b""
+        except TimeoutError:
+            continue
+    assert closed >= 20
+    for caller in callers:
+        caller.close()
 
 
 def test_no_private_key_is_left_in_the_folder(node: Keys, tmp_path: Path) -> None:

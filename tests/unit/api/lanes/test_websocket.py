@@ -69,7 +69,7 @@ class TestWebSocketLane(LaneContract):
     def test_a_frame_with_more_bytes_than_it_announced_ends_the_connection(self) -> None:
         dialled = self.dial()
         accepted = self.meet(dialled)
-        dialled._send((3).to_bytes(8, "little") + bytes(8))
+        dialled._send([(3).to_bytes(8, "little") + bytes(8)])
         with pytest.raises(OSError, match="closed"):
             accepted.receive(1e9, 64)
         dialled.close()

@@ -18,7 +18,7 @@ from tests.unit.api.services.test_deployment_roles import RoleHolderUnderTest
 
 
 def costs(rounds: int, dealer_bytes: int) -> Costs:
-    return Costs(rounds, 0, dealer_bytes, 0, 0)
+    return Costs(rounds, 0, dealer_bytes, 0, 0, 0)
 
 
 ONE, TWO = costs(15, 2_000_000), costs(20, 1_000_000)

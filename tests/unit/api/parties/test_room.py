@@ -1,11 +1,18 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 
 from gridward.api.parties.grants import Grant, Purpose
-from gridward.api.parties.room import Cache, OpenQuery, Remembered, Room
-from gridward.core.errors import AuthorizationError, ConflictError, InvalidInputError, ObjectNotFoundError
+from gridward.api.parties.room import CALLERS_QUERIES, QUERY_S, Cache, OpenQuery, Remembered, Room
+from gridward.core.errors import (
+    AuthorizationError,
+    BusyError,
+    ConflictError,
+    InvalidInputError,
+    ObjectNotFoundError,
+)
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.operands import FixedWeights
@@ -18,10 +25,10 @@ GRANT = Grant("d" * 32, Purpose.QUERY, "dana@grid", "e" * 32, 1, 17, "A" * 43)
 PROOF = b"p" * 32
 
 
-def query(proof: bytes = PROOF) -> OpenQuery:
+def query(query_id: str = GRANT.query_id, proof: bytes = PROOF) -> OpenQuery:
     program = compile_plan(linear_plan(2, 1), batch=1, parties=2)
     session = Session(program, 0, cpu, (), {}, {}, {}, (), FixedWeights())
-    return OpenQuery(GRANT, proof, program, session, bytes(32), 0.0)
+    return OpenQuery(replace(GRANT, query_id=query_id), proof, program, session, bytes(32), 0.0)
 
 
 def any_input(query: OpenQuery) -> None:
@@ -48,7 +55,7 @@ def test_a_query_answers_to_the_grant_that_opened_it_alone() -> None:
     with pytest.raises(AuthorizationError, match="another grant"):
         room.take(GRANT.query_id, forged, any_input)
     with pytest.raises(ConflictError):
-        room.open(query(forged))
+        room.open(query(proof=forged))
     assert room.take(GRANT.query_id, PROOF, any_input) is ours
 
 
@@ -62,6 +69,27 @@ def test_an_input_that_does_not_fit_leaves_the_query_open() -> None:
     with pytest.raises(InvalidInputError):
         room.take(GRANT.query_id, PROOF, refuse)
     assert room.take(GRANT.query_id, PROOF, any_input) is ours
+
+
+def test_one_caller_cannot_take_all_places() -> None:
+    room = Room()
+    for number in range(CALLERS_QUERIES):
+        room.admit("dana@grid", 0.0)
+        room.open(query(f"{number:032x}"))
+    with pytest.raises(BusyError, match="of 'dana@grid'"):
+        room.admit("dana@grid", 0.0)
+    room.admit("eve@grid", 0.0)
+    room.admit("dana@grid", QUERY_S + 1)
+
+
+def test_nobody_waits_for_a_place_without_the_grant_of_an_open_query() -> None:
+    room, ours = Room(), query()
+    room.open(ours)
+    room.require(GRANT.query_id, PROOF)
+    with pytest.raises(AuthorizationError):
+        room.require(GRANT.query_id, b"q" * 32)
+    with pytest.raises(ObjectNotFoundError):
+        room.require("f" * 32, PROOF)
 
 
 def test_what_was_read_before_a_change_is_not_remembered_after_it() -> None:

@@ -6,13 +6,15 @@ import torch
 from torch import Tensor, nn
 
 from gridward.core.errors import InvalidInputError, OutOfRangeError
+from gridward.core.plans.ops import Op
+from gridward.core.plans.plan import Ref
 from gridward.core.plans.trace import trace_module
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.deployment import split_parameters
 from gridward.core.smpc.gate import Convolution, MultiplyParameter, Open, Truncate
 from gridward.core.smpc.program import Program
 from tests.support.encrypted import drawn, run_module
-from tests.support.parties import SeededEntropy
+from tests.support.parties import BATCH, SeededEntropy, linear_steps, plan_of, step
 
 
 def lively(module: nn.Module, seed: int = 1) -> nn.Module:
@@ -163,3 +165,18 @@ def test_parameters_name_the_plans_that_they_take() -> None:
     assert (weight.name, weight.masked, shift.masked) == ("0.weight", True, False)
     assert set(weight.sources) == {"0.weight", "1.weight", "1.running_var"}
     assert set(shift.sources) == {"0.bias", "1.weight", "1.bias", "1.running_mean", "1.running_var"}
+
+
+def test_a_norm_that_reads_what_is_made_after_the_layer_is_not_folded_into_it() -> None:
+    shapes = {"fc.weight": (3, 2), "fc.bias": (3,), "mean": (3,), "variance": (1, 3)}
+    steps = [
+        *linear_steps("x", "fc", "h"),
+        step(Op.VIEW, Ref("variance"), (3,), out="flat"),
+        step(
+            Op.BATCH_NORM_NO_TRAINING,
+            *(Ref("h"), None, None, Ref("mean"), Ref("flat"), 0.1, 1e-5),
+            out=("y", "m", "s"),
+        ),
+    ]
+    program = compile_plan(plan_of(steps, (BATCH, 2), shapes, "y"), batch=2, parties=2)
+    assert [gate for gate in program.gates if isinstance(gate, MultiplyParameter)]
