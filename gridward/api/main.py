@@ -2,7 +2,6 @@
 
 import logging
 import socket
-import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -172,8 +171,7 @@ def _begin(node: Node, hearts: Hearts) -> None:
         _log.info("removed %d files that a crash left behind", swept)
     resume_bundles(node)
     if node.settings.offer_party or node.settings.offer_provider:
-        # beside the start: the first query must not wait for a compiler, and neither must anybody else
-        threading.Thread(target=cpu.warm_up, name="warm up", daemon=True).start()
+        cpu.warm_up()  # before anybody is served: compiling changes the warnings of the whole process
     with node.database.read() as db:
         urls = {row.gateway_url for row in queries.memberships(db)}
     if node.settings.gateway_url is not None:
