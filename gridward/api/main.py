@@ -45,7 +45,7 @@ from gridward.api.workers import Workers
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.paces import read_paces
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.server import account_routes
+from gridward.server import account_routes, audit_heads, audit_routes
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
@@ -62,6 +62,7 @@ PACES: Final = "paces.json"
 MIGRATIONS: Final = "gridward.api:migrations"
 ROUTERS: Final = (
     account_routes.router,
+    audit_routes.router,
     node_routes.router,
     memberships.router,
     uploads.router,
@@ -93,12 +94,15 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
         node = await run_in_threadpool(open_node, wanted, clock)
         hearts = Hearts(node)
         expiry = Repeated("upload expiry", _EXPIRY_PAUSE_S, partial(expire, node))
+        heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, node.accounts))
         app.state.server, app.state.hearts = node, hearts
         try:
             await run_in_threadpool(_begin, node, hearts)
             expiry.start()
+            heads.start()
             yield
             await run_in_threadpool(expiry.stop)
+            await run_in_threadpool(heads.stop)
         finally:
             await run_in_threadpool(hearts.stop)
             await run_in_threadpool(close_node, node)
@@ -165,6 +169,7 @@ def _listener(node: Node, port: int) -> LaneListener:
 
 
 def _begin(node: Node, hearts: Hearts) -> None:
+    audit_heads.compare(node.accounts)
     mark_interrupted(node)
     swept = storage.sweep(node)
     if swept:
@@ -185,6 +190,7 @@ def close_node(node: Node) -> None:
     node.workers.close()
     node.trainings.stop()
     mark_interrupted(node)
+    audit_heads.keep(node.accounts)
     node.room.close()
     node.offline.close()
     node.calls.client.close()

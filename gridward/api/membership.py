@@ -11,6 +11,7 @@ from gridward.api.node import Node
 from gridward.api.parties.calls import Calls, Peer
 from gridward.api.tables.memberships import Membership
 from gridward.core.errors import ConflictError, NodeUnreachableError, NotSignedInError, ObjectNotFoundError
+from gridward.core.identity import id_of, read_sign_key
 from gridward.core.schemas.gateway import (
     GatewayOut,
     HeartbeatIn,
@@ -21,7 +22,6 @@ from gridward.core.schemas.gateway import (
 )
 from gridward.core.schemas.node import MembershipState
 from gridward.server import tokens
-from gridward.server.keys import id_of, read_sign_key
 
 
 def join(node: Node, calls: Calls, gateway_url: str) -> Membership:
@@ -74,9 +74,6 @@ def beat(node: Node, calls: Calls, gateway_id: str) -> float:
     except ObjectNotFoundError:
         join(node, calls, membership.gateway_url)
         return 0.0
-    if answer.catalogue_wanted:
-        path = f"/v1/nodes/{node.keys.id}/catalogue"
-        calls.send(peer, "PUT", path, entries, timeout_s=node.settings.peer_timeout_s)
     state = _proven_state(node, membership, answer)
     with node.database.write() as db:
         row = db.get_one(Membership, gateway_id)
@@ -85,6 +82,9 @@ def beat(node: Node, calls: Calls, gateway_id: str) -> float:
         row.last_heartbeat_at = node.clock()
         row.detail = ""
         db.add(row)
+    if answer.catalogue_wanted:  # after the state: whoever finds the node can be known to it
+        path = f"/v1/nodes/{node.keys.id}/catalogue"
+        calls.send(peer, "PUT", path, entries, timeout_s=node.settings.peer_timeout_s)
     return answer.next_s
 
 

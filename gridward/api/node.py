@@ -13,12 +13,12 @@ from gridward.api.parties.room import Room
 from gridward.api.training_runs import TrainingRuns
 from gridward.api.workers import Workers
 from gridward.core.errors import NotSignedInError
+from gridward.core.identity import read_sign_key
 from gridward.core.schemas.access import USERNAME_PATTERN
 from gridward.core.schemas.accounts import RoleName
 from gridward.server import sessions, tokens
 from gridward.server.blobs import BlobFolder
 from gridward.server.jobs import Bell
-from gridward.server.keys import read_sign_key
 from gridward.server.principals import Principal
 from gridward.server.settings import NodeSettings
 from gridward.server.state import Server

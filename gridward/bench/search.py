@@ -14,10 +14,11 @@ from gridward.bench.grid import running_gateway
 from gridward.bench.measure import Options, Result, require
 from gridward.client.gateway import GatewayClient
 from gridward.client.transport import TIMEOUT, Params
+from gridward.core.identity import encode_key, id_of
 from gridward.core.schemas.access import SIGNED_IN
 from gridward.core.schemas.gateway import CatalogueEntry, CatalogueIn, HeartbeatIn, JoinIn, SearchOut
 from gridward.core.schemas.tensor import TensorInfo
-from gridward.server.keys import Keys, encode_key, id_of
+from gridward.server.keys import Keys
 from gridward.server.signing import sign_request
 
 ALIVE_S: Final = 86_400

@@ -3,6 +3,7 @@
 import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from math import ceil
 from typing import Final
 
@@ -13,12 +14,13 @@ from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
 from gridward.gateway.state import Gateway
 from gridward.gateway.tables import ACCOUNT_TABLES
-from gridward.server import account_routes, keys
+from gridward.server import account_routes, audit_heads, audit_routes, keys
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.db import Database
 from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
+from gridward.server.jobs import Repeated
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import GatewaySettings
 from gridward.server.signing import ReplayGuard
@@ -39,8 +41,12 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gateway = await run_in_threadpool(open_gateway, chosen, clock)
         app.state.server = gateway
+        heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, gateway.accounts))
         try:
+            await run_in_threadpool(audit_heads.compare, gateway.accounts)
+            heads.start()
             yield
+            await run_in_threadpool(heads.stop)
         finally:
             await run_in_threadpool(close_gateway, gateway)
 
@@ -50,6 +56,7 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
         routers=(
             gateway_routes.router,
             account_routes.router,
+            audit_routes.router,
             nodes.router,
             search.router,
             tokens.router,
@@ -95,5 +102,6 @@ def open_gateway(settings: GatewaySettings, clock: Clock) -> Gateway:
 
 def close_gateway(gateway: Gateway) -> None:
     """Close what is open."""
+    audit_heads.keep(gateway.accounts)
     gateway.database.close()
     gateway.claimed.close()

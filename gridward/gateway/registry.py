@@ -19,6 +19,7 @@ from gridward.core.errors import (
     InvalidInputError,
     ObjectNotFoundError,
 )
+from gridward.core.identity import decode_key, id_of
 from gridward.core.schemas.gateway import (
     ApprovalIn,
     DirectoryNode,
@@ -35,7 +36,6 @@ from gridward.gateway import catalogues, queries
 from gridward.gateway.state import Gateway, SignedCall, require_self
 from gridward.gateway.tables import ACCOUNT_TABLES, CatalogueEntry, Node, Standing
 from gridward.server import audit, tokens, users
-from gridward.server.keys import decode_key, id_of
 from gridward.server.principals import Capability, Principal
 
 _SILENT_AFTER: Final = timedelta(days=1)

@@ -9,9 +9,9 @@ from typing import IO, Annotated, Final, TypeAlias
 from fastapi import Depends, Request
 
 from gridward.core.errors import AuthorizationError, NotSignedInError, ObjectNotFoundError
+from gridward.core.identity import read_sign_key
 from gridward.core.schemas.node import NODE_ID_PATTERN
 from gridward.gateway.tables import Node, Standing
-from gridward.server.keys import read_sign_key
 from gridward.server.principals import Principal
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import GatewaySettings

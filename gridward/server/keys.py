@@ -1,24 +1,20 @@
-"""A server's keys: made once by `gridward init`, in a folder that only its user may read.
-
-The id of a node or gateway is derived from its signing key, so a key proves an id without any registry.
-"""
+"""A server's keys: made once by `gridward init`, in a folder that only its user may read."""
 
 import hashlib
 import hmac
 import os
 import secrets
 import stat
-from base64 import b32encode, urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from gridward.core.errors import AlreadyExistsError, InvalidInputError
+from gridward.core.identity import encode_key, id_of
 
-ID_LENGTH: Final = 26
 _FOLDER: Final = "keys"
 _SETUP: Final = "setup-token.sha256"
 _SECRETS: Final = ("signing", "sealing", "tokens", "entities")
@@ -43,32 +39,6 @@ class Keys:
     def seal_key_text(self) -> str:
         """The public sealing key, as on the wire."""
         return encode_key(self.seal_key.public_key().public_bytes_raw())
-
-
-def encode_key(raw: bytes) -> str:
-    """Write a 32-byte public key as base64url without padding, 43 characters."""
-    return urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
-def decode_key(text: str) -> bytes:
-    """Read a 32-byte public key from the wire, or raise `InvalidInputError`."""
-    try:
-        raw = urlsafe_b64decode(text.encode("ascii") + b"=")
-    except ValueError as why:
-        raise InvalidInputError("a key is 43 characters of base64url") from why
-    if len(raw) != 32 or encode_key(raw) != text:
-        raise InvalidInputError("a key is 43 characters of base64url")
-    return raw
-
-
-def read_sign_key(text: str) -> Ed25519PublicKey:
-    """Read a public signing key from the wire, or raise `InvalidInputError`."""
-    return Ed25519PublicKey.from_public_bytes(decode_key(text))
-
-
-def id_of(sign_key_text: str) -> str:
-    """Return the id that belongs to a public signing key: 26 characters of base32 of its SHA-256."""
-    return b32encode(hashlib.sha256(decode_key(sign_key_text)).digest()).decode().lower()[:ID_LENGTH]
 
 
 def make(data_dir: Path) -> str:

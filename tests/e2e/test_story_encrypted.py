@@ -14,12 +14,12 @@ from torch import nn
 
 import gridward as gw
 from gridward.api.parties.documents import compile_document
+from gridward.core.identity import encode_key
 from gridward.core.schemas.deployments import DeploymentDocument
 from gridward.core.smpc import purposes
 from gridward.core.smpc.query import mask_input, reconstruct_output
 from gridward.core.smpc.ring import from_bytes, to_bytes
 from gridward.core.smpc.sealing import public_key, unseal
-from gridward.server.keys import encode_key
 from tests.support.grids import Grid, eventually
 
 pytestmark = pytest.mark.e2e

@@ -9,8 +9,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from httpx2 import Client, Response
 
+from gridward.core.identity import encode_key, id_of
 from gridward.gateway.state import Gateway
-from gridward.server.keys import Keys, encode_key, id_of
+from gridward.server.keys import Keys
 from gridward.server.signing import sign_request
 
 PASSWORD: Final = "correct horse battery"

@@ -25,9 +25,9 @@ from gridward.api.node import Node
 from gridward.api.parties import calls
 from gridward.api.parties.roles import Record
 from gridward.core.errors import GridError, ProtocolError
+from gridward.core.identity import read_sign_key
 from gridward.core.schemas.deployments import LaneOut, RoleHolder
 from gridward.core.smpc.link import HEADER_BYTES, SESSION_BYTES, Link
-from gridward.server.keys import read_sign_key
 from gridward.server.signing import sign_request
 
 ABORT_BYTES: Final = 1024

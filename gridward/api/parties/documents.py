@@ -6,13 +6,13 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gridward.core.errors import DeploymentRefusedError, GridError, InvalidInputError
+from gridward.core.identity import id_of
 from gridward.core.plans import codec
 from gridward.core.schemas.deployments import DeploymentDocument, RoleHolder
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.correlations import slot_bytes
 from gridward.core.smpc.program import Program
 from gridward.server import tokens
-from gridward.server.keys import id_of
 
 _ATTESTED = ("name", "url", "owner", "sign_key", "seal_key")
 

@@ -11,9 +11,9 @@ from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.documents import check_attestations
 from gridward.core.errors import DeploymentRefusedError, NodeUnreachableError
+from gridward.core.identity import read_sign_key
 from gridward.core.schemas.deployments import RoleHolder
 from gridward.core.schemas.probes import ProbeIn, ProbeOut
-from gridward.server.keys import read_sign_key
 
 PROBE_PATH: Final = "/v1/parties/probe"
 CONNECTIONS: Final = 5

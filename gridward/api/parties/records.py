@@ -11,10 +11,10 @@ from gridward.api.parties.roles import Record, Role
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.deployments import Deployment
 from gridward.core.errors import ConflictError, DeploymentRefusedError, ObjectNotFoundError
+from gridward.core.identity import read_sign_key
 from gridward.core.schemas.deployments import DeploymentDocument, DeploymentState, RoleHolder
 from gridward.server import tokens
 from gridward.server.audit import record
-from gridward.server.keys import read_sign_key
 from gridward.server.signing import verify_request
 
 

@@ -5,9 +5,10 @@ from datetime import datetime
 from typing import Final
 
 from gridward.core.errors import NotSignedInError, ProtocolError
+from gridward.core.identity import read_sign_key
 from gridward.core.schemas.deployments import RoleHolder
 from gridward.server import tokens
-from gridward.server.keys import Keys, read_sign_key
+from gridward.server.keys import Keys
 
 LIFETIME_S: Final = 600.0
 

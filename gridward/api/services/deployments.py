@@ -25,6 +25,7 @@ from gridward.core.errors import (
     GridError,
     ObjectNotFoundError,
 )
+from gridward.core.identity import read_sign_key
 from gridward.core.schemas.deployments import (
     Acceptance,
     ActivationIn,
@@ -42,7 +43,6 @@ from gridward.core.schemas.deployments import (
 )
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.smpc.program import Program
-from gridward.server.keys import read_sign_key
 from gridward.server.principals import Principal
 
 

@@ -23,6 +23,7 @@ from gridward.core.errors import (
     DeploymentRefusedError,
     InvalidInputError,
 )
+from gridward.core.identity import decode_key, read_sign_key
 from gridward.core.schemas.channel import Answered, Opened
 from gridward.core.schemas.deployments import (
     Acceptance,
@@ -37,7 +38,6 @@ from gridward.core.smpc.deployment import DeployedModel, deploy, load_parameters
 from gridward.core.smpc.program import Program
 from gridward.core.smpc.ring import WORD_BYTES, from_bytes, to_bytes
 from gridward.core.smpc.sealing import seal, unseal
-from gridward.server.keys import decode_key, read_sign_key
 
 PARAMETERS: Final = "parameters"
 MODEL: Final = "model"

@@ -16,6 +16,7 @@ from gridward.api.parties.documents import compile_within
 from gridward.api.parties.roles import Record, Role
 from gridward.api.parties.shelf import Bundle, Shelf
 from gridward.core.errors import DeploymentRefusedError, GridError, InvalidInputError, ObjectNotFoundError
+from gridward.core.identity import decode_key
 from gridward.core.schemas.bundles import BundlesHad, BundlesIn
 from gridward.core.schemas.deployments import Acceptance, DeploymentDocument, DeploymentState, SealedOut
 from gridward.core.smpc import purposes
@@ -24,7 +25,6 @@ from gridward.core.smpc.packets import name_bundle
 from gridward.core.smpc.pieces import PIECE_BYTES, Place, count_pieces, write_piece
 from gridward.core.smpc.prg import KEY_BYTES
 from gridward.core.smpc.sealing import seal
-from gridward.server.keys import decode_key
 
 PAUSE_S: Final = 0.05
 SEED_FILE: Final = "seed"

@@ -21,6 +21,7 @@ from gridward.core.errors import (
     OutOfRangeError,
     ProtocolError,
 )
+from gridward.core.identity import decode_key, read_sign_key
 from gridward.core.plans.dtypes import NAMES
 from gridward.core.schemas.computations import ComputationIn
 from gridward.core.schemas.deployments import RoleHolder, SealedOut
@@ -35,7 +36,6 @@ from gridward.core.smpc import purposes, secure_sum
 from gridward.core.smpc.ring import RingArray, to_bytes
 from gridward.core.smpc.sealing import seal, unseal
 from gridward.server.audit import record
-from gridward.server.keys import decode_key, read_sign_key
 from gridward.server.principals import Principal
 from gridward.server.tokens import LEEWAY_S
 

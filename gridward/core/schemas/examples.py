@@ -57,6 +57,26 @@ _MODEL_PLAN: Final = {
     ],
     "outputs": [{"name": "output", "role": "output", "ref": "v1"}],
 }
+_AUDIT_ENTRY: Final = {
+    "id": 1,
+    "at": _TIME,
+    "actor": "bob",
+    "session_id": "",
+    "action": "setup",
+    "subject": "bob",
+    "decision": "done",
+    "reason": "",
+    "plan_digest": None,
+    "digest": _DIGEST,
+}
+_AUDIT_HEAD: Final = {
+    "server": _NODE_ID,
+    "sign_key": _KEY,
+    "count": 42,
+    "digest": _DIGEST,
+    "at": _TIME,
+    "signature": "0f" * 64,
+}
 _DATASET: Final = {
     "id": "ds-0123456789abcdef01234567",
     "name": "birth-records",
@@ -225,6 +245,10 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "ActivationIn": {"measured_error": 0.00002},
     "ActivationOut": {"lanes": {"1": "tls"}},
     "ApprovalIn": {"approved": True, "owner": "St. Mary Hospital"},
+    "AuditHead": _AUDIT_HEAD,
+    "AuditEntryOut": _AUDIT_ENTRY,
+    "AuditOut": {"items": [_AUDIT_ENTRY], "earlier": None},
+    "AuditVerdictOut": {"count": 42, "flaws": [], "heads": 1},
     "BundlesHad": {"batch": 1, "serials": [0, 1, 2, 3]},
     "BundlesIn": {"batch": 1, "serial": 0, "count": 4},
     "BundlesOut": {

@@ -14,9 +14,10 @@ from fastapi.testclient import TestClient
 
 from gridward.api.main import create_app
 from gridward.api.tables.memberships import Membership
+from gridward.core.identity import read_sign_key
 from gridward.gateway.main import create_app as create_gateway
 from gridward.server import tokens
-from gridward.server.keys import load, make, read_sign_key
+from gridward.server.keys import load, make
 from gridward.server.settings import GatewaySettings, NodeSettings
 from tests.support.files import publish
 from tests.support.nodes import PASSWORD, NodeUnderTest

@@ -4,8 +4,9 @@ from pathlib import Path
 import pytest
 
 from gridward.core.errors import AlreadyExistsError, InvalidInputError
+from gridward.core.identity import decode_key, encode_key, id_of
 from gridward.server import keys as key_folder
-from gridward.server.keys import Keys, decode_key, encode_key, id_of, is_setup_token, load, make
+from gridward.server.keys import Keys, is_setup_token, load, make
 
 
 def test_what_was_made_is_loaded_and_the_id_is_the_keys_own(tmp_path: Path) -> None:

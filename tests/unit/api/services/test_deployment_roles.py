@@ -19,6 +19,7 @@ from gridward.api.parties.documents import compile_document
 from gridward.api.parties.grants import Grant, Purpose
 from gridward.api.tables.memberships import Membership
 from gridward.core.errors import ProtocolError
+from gridward.core.identity import decode_key
 from gridward.core.plans import codec
 from gridward.core.schemas.deployments import DeploymentDocument
 from gridward.core.schemas.plan import PlanDocument
@@ -26,7 +27,7 @@ from gridward.core.smpc import purposes
 from gridward.core.smpc.deployment import split_parameters
 from gridward.core.smpc.sealing import seal
 from gridward.server import keys
-from gridward.server.keys import Keys, decode_key
+from gridward.server.keys import Keys
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import sign_request
 from tests.support.cast import NOW, Cast

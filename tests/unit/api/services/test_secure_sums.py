@@ -17,6 +17,7 @@ from sqlmodel import select
 from gridward.api.main import create_app
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.memberships import Membership
+from gridward.core.identity import decode_key
 from gridward.core.plans.expression import Expression
 from gridward.core.schemas.deployments import RoleHolder
 from gridward.core.schemas.node import MembershipState
@@ -26,7 +27,7 @@ from gridward.core.smpc.ring import from_bytes
 from gridward.core.smpc.sealing import public_key, seal, unseal
 from gridward.server import tokens
 from gridward.server.ids import utc_now
-from gridward.server.keys import Keys, decode_key, make
+from gridward.server.keys import Keys, make
 from gridward.server.settings import NodeSettings
 from tests.support.files import publish
 from tests.support.gateways import fresh_keys
