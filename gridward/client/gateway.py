@@ -9,6 +9,7 @@ import torch
 from gridward.client import directory, encrypted, federated, models
 from gridward.client.accounts import Accounts
 from gridward.client.asking import Asker, EncryptedAnswer, PreparedQueries
+from gridward.client.audit import AuditLog
 from gridward.client.credentials import GatewayIdentity, PasswordSession
 from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.encrypted import EncryptedModel
@@ -45,6 +46,7 @@ class GatewayClient:
         self._asker = Asker(facts)
         transport.label = f"gateway {facts.name!r} at {transport.url}"
         self.users = Accounts(transport)
+        self.audit = AuditLog(transport)
 
     def __repr__(self) -> str:
         return f"<GatewayClient {self.name} {self.url}>"

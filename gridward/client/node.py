@@ -7,6 +7,7 @@ import torch
 
 from gridward.client import encrypted, memberships, models, objects
 from gridward.client.accounts import Accounts
+from gridward.client.audit import AuditLog
 from gridward.client.checks import checked
 from gridward.client.credentials import PasswordSession
 from gridward.client.dataset_pointers import DatasetPointer
@@ -39,6 +40,7 @@ class NodeClient:
         self._gateway = gateway
         transport.label = f"node {name!r} at {transport.url}"
         self.users = Accounts(transport)
+        self.audit = AuditLog(transport)
 
     def __repr__(self) -> str:
         return f"<NodeClient {self._name} {self.url}>"

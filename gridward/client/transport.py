@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import Final, Protocol, TypeAlias, TypeVar
+from typing import BinaryIO, Final, Protocol, TypeAlias, TypeVar
 
 import httpx2
 from pydantic import BaseModel, ValidationError
@@ -142,6 +142,25 @@ class Transport:
                 self.credentials.renew(token)
                 renewed = True
         raise NotSignedInError(f"{self.label} refused a fresh token; sign in again with gw.connect")
+
+    def save(self, path: str, into: BinaryIO) -> None:
+        """Write the body of a GET to a file as it comes, without retries; raises what ``send`` raises."""
+        request = self._http.build_request("GET", self.url + path, timeout=TIMEOUT)
+        self._sign(request)
+        try:
+            answer = self._http.send(request, stream=True)
+            try:
+                if not answer.is_success:
+                    answer.read()
+                    raise self._error(answer)
+                for chunk in answer.iter_bytes():
+                    into.write(chunk)
+            finally:
+                answer.close()
+        except httpx2.TransportError as why:
+            raise NodeUnreachableError(
+                f"{self.label} did not send all of {path} ({_reason(why)}); try again"
+            ) from why
 
     def with_credentials(self, credentials: Credentials, url: str | None = None) -> "Transport":
         """Give calls over the same connection pool, signed in; ``url`` names another server."""

@@ -48,6 +48,25 @@ def test_an_owner_keeps_accounts(grid: Grid) -> None:
         gw.connect(grid.nodes["hospital"].url, "walter", PASSWORD)
 
 
+def test_the_log_of_a_node_is_read_exported_and_checked_elsewhere(grid: Grid, tmp_path: Path) -> None:
+    said(owner(grid, "user", "add", "wendy", "--role", "guest", GRIDWARD_NEW_PASSWORD=PASSWORD))
+    listed = said(owner(grid, "audit", "list", "--action", "create_user", "--subject", "wendy"))
+    assert OWNERS["hospital"] in listed
+    assert "each as it was written" in said(owner(grid, "audit", "check"))
+    head, log = tmp_path / "head.json", tmp_path / "log.jsonl"
+    head.write_text(said(owner(grid, "audit", "head")))
+    said(owner(grid, "audit", "export", str(log)))
+    assert "each as it was written" in said(gridward("audit", "verify", str(log), "--head", str(head)))
+    log.write_text(log.read_text().replace('"wendy"', '"wanda"'))
+    changed = gridward("audit", "verify", str(log))
+    assert changed.returncode == 1
+    assert "is not what was written" in changed.stdout
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-1]))
+    cut = gridward("audit", "verify", str(log))
+    assert cut.returncode == 1
+    assert "does not end with a signed head" in cut.stderr
+
+
 def test_the_gateways_owner_sees_who_joined(grid: Grid) -> None:
     olga = {"GRIDWARD_USERNAME": "olga", "GRIDWARD_PASSWORD": PASSWORD, "COLUMNS": "200"}
     listed = said(gridward("directory", "list", GRIDWARD_URL=grid.gateway.url, **olga))
