@@ -21,7 +21,7 @@ from gridward.core.schemas.gateway import (
     NodeState,
 )
 from gridward.core.schemas.node import MembershipState
-from gridward.server import tokens
+from gridward.server import audit_heads, tokens
 
 
 def join(node: Node, calls: Calls, gateway_url: str) -> Membership:
@@ -82,6 +82,8 @@ def beat(node: Node, calls: Calls, gateway_id: str) -> float:
         row.last_heartbeat_at = node.clock()
         row.detail = ""
         db.add(row)
+    if answer.witnessed is not None:
+        audit_heads.learn(node.accounts, answer.witnessed)
     if answer.catalogue_wanted:  # after the state: whoever finds the node can be known to it
         path = f"/v1/nodes/{node.keys.id}/catalogue"
         calls.send(peer, "PUT", path, entries, timeout_s=node.settings.peer_timeout_s)
@@ -103,6 +105,7 @@ def _heartbeat(node: Node, calls: Calls, peer: Peer, entries: bytes) -> Heartbea
         offers_party=node.settings.offer_party,
         offers_provider=node.settings.offer_provider,
         catalogue_digest=hashlib.sha256(entries).hexdigest(),
+        audit=audit_heads.head(node.accounts),
     )
     raw = calls.send(
         peer,

@@ -32,7 +32,7 @@ from gridward.core.schemas.gateway import (
     NodeState,
 )
 from gridward.core.schemas.node import NODE_ID_PATTERN
-from gridward.gateway import catalogues, queries
+from gridward.gateway import catalogues, queries, witness
 from gridward.gateway.state import Gateway, SignedCall, require_self
 from gridward.gateway.tables import ACCOUNT_TABLES, CatalogueEntry, Node, Standing
 from gridward.server import audit, tokens, users
@@ -115,12 +115,14 @@ def hear(gateway: Gateway, db: Session, signer: Node, node_id: str, body: Heartb
         node.url, node.last_seen_at = body.url, gateway.clock()
         node.offers_party, node.offers_provider = body.offers_party, body.offers_provider
         db.add(node)
+    witnessed = witness.hear(gateway, db, node_id, body.audit) if member else None
     mark = catalogues.mark_of(gateway.settings.name, body.catalogue_digest)
     return HeartbeatOut(
         state=state_of(gateway, node),
         next_s=gateway.settings.heartbeat_s,
         catalogue_wanted=member and node.catalogue_mark != mark,
         attestation=attest(gateway, node) if member else None,
+        witnessed=witnessed,
     )
 
 

@@ -1,6 +1,6 @@
 """The gateway's tables, in a registry of their own, so that node and gateway can live in one process."""
 
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -88,6 +88,20 @@ class Node(GatewayTable, table=True):
     asked_at: datetime = Field(sa_type=UtcDateTime)
     last_seen_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     catalogue_mark: str | None = Field(default=None, max_length=64)
+
+
+class WitnessedHead(GatewayTable, table=True):
+    """What a node signed of its audit log: the last head of each day, and all that it contradicted later."""
+
+    __tablename__ = "witnessed_heads"
+    __table_args__ = (Index("ix_witnessed_heads_node_id_count", "node_id", "count"),)
+
+    key: int | None = Field(default=None, primary_key=True, sa_type=_ENTRY_KEY)
+    node_id: str = Field(foreign_key="nodes.id", ondelete="CASCADE", max_length=26)
+    day: date
+    count: int = Field(sa_type=BigInteger)
+    head: dict[str, Any] = Field(sa_type=JSON)
+    contradicted: bool = False
 
 
 class CatalogueEntry(GatewayTable, table=True):

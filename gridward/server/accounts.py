@@ -1,6 +1,7 @@
 """What accounts are made of, the same for node and gateway; each service brings its own tables."""
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
@@ -70,6 +71,8 @@ class Accounts:
     clock: Clock
     per_user: RateLimit
     global_: RateLimit
+    heads: threading.Lock = field(default_factory=threading.Lock)
+    """Held by whoever changes the file of the audit log's heads."""
 
     @classmethod
     def make(

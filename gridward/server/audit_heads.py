@@ -51,6 +51,11 @@ def read(data_dir: Path, server: str) -> list[AuditHead]:
 
 def keep(accounts: Accounts) -> None:
     """Put the present head into the file, in place of the last one if the log still agrees with that."""
+    with accounts.heads:
+        _keep(accounts)
+
+
+def _keep(accounts: Accounts) -> None:
     data_dir = accounts.settings.data_dir
     kept = read(data_dir, accounts.keys.id)
     now = head(accounts)
@@ -66,15 +71,37 @@ def compare(accounts: Accounts) -> None:
     kept = read(accounts.settings.data_dir, accounts.keys.id)
     if not kept:
         return
-    table, signed = accounts.tables.audit, kept[-1]
-    with accounts.database.write() as db:
+    if _misses(accounts, kept[-1]):
+        keep(accounts)
+
+
+def learn(accounts: Accounts, witnessed: AuditHead) -> None:
+    """Take what a gateway kept of this server's heads: write it down if the log lost what was signed for.
+
+    Raises `InvalidInputError` for what this server never signed.
+    """
+    check_head(witnessed)
+    if witnessed.server != accounts.keys.id:
+        raise InvalidInputError("the gateway keeps the head of another server's audit log as this one's")
+    with accounts.heads:
+        kept = read(accounts.settings.data_dir, accounts.keys.id)
+        if witnessed not in kept and _misses(accounts, witnessed):
+            _write(accounts.settings.data_dir, [witnessed, *kept])
+            _keep(accounts)
+
+
+def _misses(accounts: Accounts, signed: AuditHead) -> bool:
+    """Say whether the log lost what was signed for; if so, write it down."""
+    table = accounts.tables.audit
+    with accounts.database.read() as db:
         if agrees(db, table, signed):
-            return
+            return False
+    with accounts.database.write() as db:
         count, _ = audit.last(db, table)
         said = f"has {count} entries; entry {signed.count} as signed on {moment(signed.at)} is not among them"
         _log.error("the audit log %s: was an older database put in place?", said)
         audit.record(db, table, None, accounts.clock(), "audit_lost", "", decision="found", reason=said)
-    keep(accounts)
+    return True
 
 
 def agrees(db: Session, table: type[AuditFields], signed: AuditHead) -> bool:

@@ -426,6 +426,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "parameters": [_TENSOR],
         "created_at": _TIME,
     },
+    "WitnessedOut": {"items": [_AUDIT_HEAD]},
     "UploadIn": {"size_bytes": 4096, "sha256": _DIGEST, "media_type": "application/vnd.apache.parquet"},
     "UploadOut": {
         "id": "upl-0123456789abcdef01234567",

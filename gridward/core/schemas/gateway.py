@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from gridward.core.schemas.access import Entries
+from gridward.core.schemas.audit import AuditHead
 from gridward.core.schemas.datasets import Tag
 from gridward.core.schemas.node import KEY_PATTERN, NODE_ID_PATTERN, NODE_NAME_PATTERN, URL_PATTERN
 from gridward.core.schemas.tensor import TensorInfo
@@ -86,6 +87,7 @@ class HeartbeatIn(BaseModel):
     offers_party: bool
     offers_provider: bool
     catalogue_digest: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of its current catalogue.")
+    audit: AuditHead | None = Field(default=None, description="The node's word on its audit log.")
 
 
 class HeartbeatOut(BaseModel):
@@ -97,6 +99,15 @@ class HeartbeatOut(BaseModel):
     )
     catalogue_wanted: bool = Field(description="The gateway's copy of the catalogue is stale.")
     attestation: str | None = Field(description="EdDSA JWT: id, name, url, owner and keys of the node.")
+    witnessed: AuditHead | None = Field(
+        default=None, description="The longest audit log that this node ever signed for."
+    )
+
+
+class WitnessedOut(BaseModel):
+    """What a node signed of its audit log: the last head of each day, and all that it contradicted later."""
+
+    items: list[AuditHead]
 
 
 class CatalogueEntry(BaseModel):

@@ -15,9 +15,10 @@ from gridward.core.schemas.gateway import (
     JoinIn,
     JoinOut,
     NodeState,
+    WitnessedOut,
 )
 from gridward.core.schemas.node import NODE_ID_PATTERN, NODE_NAME_PATTERN
-from gridward.gateway import catalogues, registry
+from gridward.gateway import catalogues, registry, witness
 from gridward.gateway.inline import inlined
 from gridward.gateway.state import GatewayOf, Signed, SigningNode, Viewer
 from gridward.server.state import Address, Caller, RawBody, ReadDb, WriteDb
@@ -71,6 +72,12 @@ def hear(
 ) -> HeartbeatOut:
     """Say that the node is alive; signed by its key. The answer carries a fresh attestation."""
     return registry.hear(gateway, db, signer, node_id, body)
+
+
+@router.get("/{node_id}/audit-heads")
+def list_witnessed(node_id: NodeId, viewer: Viewer, db: ReadDb) -> WitnessedOut:
+    """List what the node signed of its audit log, day by day; for users and members."""
+    return witness.list_heads(db, node_id)
 
 
 @router.put("/{node_id}/catalogue", status_code=204, openapi_extra=_CATALOGUE)

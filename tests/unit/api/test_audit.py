@@ -7,12 +7,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
 from sqlmodel import text
 
 from gridward.api.main import create_app
 from gridward.api.tables.accounts import AuditEntry
-from gridward.core.audit import check_head, examine
+from gridward.core.audit import check_head, examine, sign_head
+from gridward.core.errors import InvalidInputError
 from gridward.core.schemas.audit import AuditHead
 from gridward.server import audit, audit_heads, audit_log
 from gridward.server.settings import NodeSettings
@@ -123,6 +125,33 @@ def test_a_node_whose_log_lost_entries_says_so_for_good(
     verdict = audit_log.verify(node.node.accounts)
     assert verdict.heads == 2
     assert [flaw.split(" was ")[0] for flaw in verdict.flaws][-1].endswith("is not the one that")
+
+
+def test_what_a_gateway_kept_shows_a_whole_folder_that_was_put_back(node: NodeUnderTest) -> None:
+    accounts = node.node.accounts
+    write(node, "a", "b")
+    audit_heads.keep(accounts)
+    older = (accounts.settings.data_dir / audit_heads.HEADS).read_bytes()
+    write(node, "c", "d")
+    witnessed = audit_heads.head(accounts)
+    tamper(node, "DELETE FROM audit_entries WHERE action IN ('c', 'd')")
+    (accounts.settings.data_dir / audit_heads.HEADS).write_bytes(older)
+    assert audit_log.verify(accounts).flaws == []
+    for _ in range(2):
+        audit_heads.learn(accounts, witnessed)
+    assert acts(node, action="audit_lost") == [("", "audit_lost")]
+    write(node, "e", "f")
+    audit_heads.keep(accounts)
+    assert len(audit_log.verify(accounts).flaws) == 1
+
+
+def test_a_gateway_cannot_make_a_node_believe_what_it_never_signed(node: NodeUnderTest) -> None:
+    head = audit_heads.head(node.node.accounts)
+    other = sign_head(Ed25519PrivateKey.generate(), 99, "0" * 64, node.node.clock())
+    for forged in (head.model_copy(update={"count": 99}), other):
+        with pytest.raises(InvalidInputError):
+            audit_heads.learn(node.node.accounts, forged)
+    assert acts(node, action="audit_lost") == []
 
 
 def test_a_head_is_kept_when_a_node_ends_and_compared_when_it_starts(

@@ -101,6 +101,20 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_sessions_user_id"), "sessions", ["user_id"], unique=False)
     op.create_table(
+        "witnessed_heads",
+        sa.Column("key", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
+        sa.Column("node_id", sa.String(length=26), nullable=False),
+        sa.Column("day", sa.Date(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.Column("head", sa.JSON(), nullable=False),
+        sa.Column("contradicted", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["node_id"], ["nodes.id"], name=op.f("fk_witnessed_heads_node_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("key", name=op.f("pk_witnessed_heads")),
+    )
+    op.create_index("ix_witnessed_heads_node_id_count", "witnessed_heads", ["node_id", "count"], unique=False)
+    op.create_table(
         "catalogue_readers",
         sa.Column("entry_key", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("reader", sa.String(length=80), nullable=False),
@@ -138,6 +152,7 @@ def downgrade() -> None:
     """Drop the tables."""
     op.drop_table("catalogue_terms")
     op.drop_table("catalogue_readers")
+    op.drop_table("witnessed_heads")
     op.drop_table("sessions")
     op.drop_table("ownership")
     op.drop_table("catalogue_entries")
