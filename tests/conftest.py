@@ -19,7 +19,20 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str | None]:
     """Give None for SQLite, or the URL of a fresh database where GRIDWARD_TEST_POSTGRES_URL is set."""
     if request.param == "sqlite":
         yield None
-        return
+    else:
+        yield from _fresh_postgres()
+
+
+@pytest.fixture
+def other_database_url(database_url: str | None) -> Iterator[str | None]:
+    """Give None, or the URL of a second fresh database of the same kind."""
+    if database_url is None:
+        yield None
+    else:
+        yield from _fresh_postgres()
+
+
+def _fresh_postgres() -> Iterator[str]:
     admin = create_engine(POSTGRES or "", isolation_level="AUTOCOMMIT")
     name = f"gridward_{secrets.token_hex(8)}"
     with admin.connect() as connection:

@@ -45,7 +45,7 @@ from gridward.api.workers import Workers
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.paces import read_paces
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.server import account_routes, audit_heads, audit_routes
+from gridward.server import account_routes, audit_heads, audit_routes, restore
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
@@ -169,6 +169,7 @@ def _listener(node: Node, port: int) -> LaneListener:
 
 
 def _begin(node: Node, hearts: Hearts) -> None:
+    restore.note(node.accounts)
     audit_heads.compare(node.accounts)
     mark_interrupted(node)
     swept = storage.sweep(node)

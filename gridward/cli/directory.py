@@ -20,6 +20,14 @@ def list_nodes(url: Url, username: Username, password: Password) -> None:
     table(("node", "state", "owner", "address", "id"), rows, empty="no nodes")
 
 
+@app.command("audit-heads")
+def audit_heads(node: Node, url: Url, username: Username, password: Password) -> None:
+    """Print what a node signed of its audit log, a line each: for `gridward audit verify --head`."""
+    with calls(url, username, password) as gateway:
+        for head in directory.witnessed(gateway, node):
+            say(head.model_dump_json())
+
+
 @app.command()
 def approve(
     node: Node,

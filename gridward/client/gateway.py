@@ -22,6 +22,7 @@ from gridward.client.training import Loss, Recipe, Run
 from gridward.client.transport import Transport
 from gridward.core.federation.strategies import FedAvg, Strategy
 from gridward.core.plans.optimizers import Optimizer
+from gridward.core.schemas.audit import AuditHead
 from gridward.core.schemas.gateway import (
     DirectoryNode,
     GatewayOut,
@@ -95,6 +96,10 @@ class GatewayClient:
     def find_node(self, name: str) -> DirectoryNode:
         """One node of the directory, by name or id; raises ``ObjectNotFoundError``."""
         return directory.find(self._transport, name)
+
+    def witnessed(self, name: str) -> list[AuditHead]:
+        """What a node signed of its audit log, day by day: for ``gridward audit verify --head``."""
+        return directory.witnessed(self._transport, name)
 
     def node(self, name: str) -> NodeClient:
         """Reach a node by name or id, as ``user@grid``."""

@@ -14,7 +14,7 @@ from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
 from gridward.gateway.state import Gateway
 from gridward.gateway.tables import ACCOUNT_TABLES
-from gridward.server import account_routes, audit_heads, audit_routes, keys
+from gridward.server import account_routes, audit_heads, audit_routes, keys, restore
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.db import Database
@@ -43,6 +43,7 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
         app.state.server = gateway
         heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, gateway.accounts))
         try:
+            await run_in_threadpool(restore.note, gateway.accounts)
             await run_in_threadpool(audit_heads.compare, gateway.accounts)
             heads.start()
             yield

@@ -19,6 +19,11 @@ def write_durably(path: Path, content: bytes) -> None:
         os.fsync(file.fileno())
 
 
+def secret_opener(path: str, flags: int) -> int:
+    """Open a file that nobody else may read, for ``open(.., opener=)``."""
+    return os.open(path, flags, FILE_MODE)
+
+
 def append(path: Path, content: bytes) -> None:
     """Add to a secret file (mode 0600), not yet forced to the disk."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, FILE_MODE)
