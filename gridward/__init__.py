@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from gridward.client import ResultSuppressedError as ResultSuppressedError
     from gridward.client import RoundReport as RoundReport
     from gridward.client import SearchResult as SearchResult
+    from gridward.client import SecondFactorRequiredError as SecondFactorRequiredError
     from gridward.client import SendNotPermittedError as SendNotPermittedError
     from gridward.client import SetupRefusedError as SetupRefusedError
     from gridward.client import TensorsNotCollocatedError as TensorsNotCollocatedError
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
     from gridward.client import TrainingResult as TrainingResult
     from gridward.client import UploadRefusedError as UploadRefusedError
     from gridward.client import WrongCredentialsError as WrongCredentialsError
+    from gridward.client import accept_invitation as accept_invitation
     from gridward.client import cat as cat
     from gridward.client import connect as connect
     from gridward.client import install_torch_methods as install_torch_methods
@@ -110,6 +112,7 @@ __all__ = [
     "ResultSuppressedError",
     "RoundReport",
     "SearchResult",
+    "SecondFactorRequiredError",
     "SendNotPermittedError",
     "SetupRefusedError",
     "TensorsNotCollocatedError",
@@ -120,6 +123,7 @@ __all__ = [
     "TrainingResult",
     "UploadRefusedError",
     "WrongCredentialsError",
+    "accept_invitation",
     "cat",
     "connect",
     "install_torch_methods",

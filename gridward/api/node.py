@@ -45,7 +45,7 @@ class Node(Server):
         kind, issuer = tokens.peek(token)
         if kind == tokens.Kind.IDENTITY:
             return self._identity(token, issuer)
-        return sessions.authenticate(self.accounts, token)
+        return super().authenticate(token)
 
     def vouch(self, token: str, most_bytes: int) -> int:
         """Callers with rights here, and those whom the host of a deployment sends, get all the room.

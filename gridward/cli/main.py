@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from gridward.cli import audit, backup, datasets, directory, membership, models, serve, setup, users
+from gridward.cli import account, audit, backup, datasets, directory, membership, models, serve, setup, users
 from gridward.cli.output import fail
 from gridward.core.errors import GridError
 
@@ -34,10 +34,12 @@ app = typer.Typer(
 )
 app.command("init")(setup.init)
 app.command("claim")(setup.claim)
+app.command("accept")(account.accept)
 app.command("node")(serve.node)
 app.command("gateway")(serve.gateway)
 app.command("backup")(backup.make)
 app.command("restore")(backup.restore)
+app.add_typer(account.app, name="account")
 app.add_typer(users.app, name="user")
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(models.app, name="model")

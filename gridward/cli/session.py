@@ -2,14 +2,16 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
 import gridward as gw
-from gridward.client.credentials import PasswordSession
+from gridward.client.credentials import PasswordSession, ServiceToken
 from gridward.client.transport import Transport
 
+PROGRAMS: Final = "svc-"
+"""What tokens of programs begin with."""
 Url: TypeAlias = Annotated[
     str,
     typer.Option("--url", envvar="GRIDWARD_URL", help="Address of the node or gateway.", show_envvar=True),
@@ -24,7 +26,7 @@ Password: TypeAlias = Annotated[
         envvar="GRIDWARD_PASSWORD",
         prompt=True,
         hide_input=True,
-        help="Better left out: it is asked for.",
+        help="Better left out: it is asked for. For programs: a service token.",
     ),
 ]
 
@@ -32,7 +34,7 @@ Password: TypeAlias = Annotated[
 @contextmanager
 def node(url: str, username: str, password: str) -> "Iterator[gw.NodeClient]":
     """Be signed in to a node for one command that handles data or models."""
-    client = gw.connect(url, username=username, password=password)
+    client = _connect(url, username, password)
     try:
         yield client
     finally:
@@ -44,10 +46,32 @@ def calls(url: str, username: str, password: str) -> Iterator[Transport]:
     """Be signed in to whatever answers at the address, for a command that needs no torch: quick to start."""
     anonymous = Transport(url)
     try:
-        session = PasswordSession.open(anonymous, username, password)
+        session = _open(anonymous, username, password)
         try:
             yield anonymous.with_credentials(session)
         finally:
             session.close()
     finally:
         anonymous.close()
+
+
+def _connect(url: str, username: str, password: str) -> "gw.NodeClient":
+    if password.startswith(PROGRAMS):
+        return gw.connect(url, token=password)
+    try:
+        return gw.connect(url, username, password)
+    except gw.SecondFactorRequiredError:
+        return gw.connect(url, username, password, code=_ask_code())
+
+
+def _open(anonymous: Transport, username: str, password: str) -> "PasswordSession | ServiceToken":
+    if password.startswith(PROGRAMS):
+        return ServiceToken(password)
+    try:
+        return PasswordSession.open(anonymous, username, password)
+    except gw.SecondFactorRequiredError:
+        return PasswordSession.open(anonymous, username, password, code=_ask_code())
+
+
+def _ask_code() -> str:
+    return str(typer.prompt("Code of the second factor", hide_input=True))

@@ -7,6 +7,7 @@ import typer
 from gridward.cli.output import say, table
 from gridward.cli.session import Password, Url, Username, calls
 from gridward.client.accounts import Accounts
+from gridward.core.schemas.accounts import InvitationOut
 
 app = typer.Typer(help="Accounts of a node or gateway.", no_args_is_help=True)
 Who = Annotated[str, typer.Argument(help="User name; `dana@grid` for an identity of a gateway.")]
@@ -47,6 +48,55 @@ def add(
     with calls(url, username, password) as home:
         made = Accounts(home).add(who, new_password, role)
     say(f"{made.username} is a {made.role.value} here")
+
+
+@app.command()
+def invite(who: Who, url: Url, username: Username, password: Password, role: Role = "data_scientist") -> None:
+    """Make an account whose password the person sets."""
+    with calls(url, username, password) as home:
+        made = Accounts(home).invite(who, role)
+    _tell(who, url, made)
+
+
+@app.command()
+def reset(who: Who, url: Url, username: Username, password: Password) -> None:
+    """Let somebody who lost the password set another."""
+    with calls(url, username, password) as home:
+        made = Accounts(home).reset(who)
+    _tell(who, url, made)
+
+
+def _tell(who: str, url: str, made: InvitationOut) -> None:
+    say(f"One-time token for {who}, until {made.expires_at:%Y-%m-%d %H:%M} UTC: {made.token}")
+    say(f"It is shown only now. What {who} does with it:")
+    say(f"  gridward accept --url {url}")
+
+
+@app.command("sessions")
+def list_sessions(who: Who, url: Url, username: Username, password: Password) -> None:
+    """Show where somebody is signed in."""
+    with calls(url, username, password) as home:
+        rows = [
+            (one.session_id, f"{one.created_at:%Y-%m-%d %H:%M}", f"{one.last_seen_at:%Y-%m-%d %H:%M}")
+            for one in Accounts(home).sessions(who)
+        ]
+    table(("session", "since (UTC)", "refreshed"), rows, empty="no sessions")
+
+
+@app.command("sign-out")
+def sign_out(who: Who, url: Url, username: Username, password: Password) -> None:
+    """End somebody's sessions."""
+    with calls(url, username, password) as home:
+        Accounts(home).end_sessions(who)
+    say(f"{who} is signed out everywhere")
+
+
+@app.command("remove-second-factor")
+def remove_second_factor(who: Who, url: Url, username: Username, password: Password) -> None:
+    """Help somebody who lost the device."""
+    with calls(url, username, password) as home:
+        Accounts(home).remove_second_factor(who)
+    say(f"{who} signs in with the password alone")
 
 
 @app.command()

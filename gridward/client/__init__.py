@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from gridward.client.asking import PreparedQueries as PreparedQueries
     from gridward.client.dataset_pointers import DatasetPointer as DatasetPointer
     from gridward.client.encrypted import EncryptedModel as EncryptedModel
+    from gridward.client.entry import accept_invitation as accept_invitation
     from gridward.client.entry import connect as connect
     from gridward.client.entry import network as network
     from gridward.client.entry import setup_owner as setup_owner
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from gridward.core.errors import PlanRejectedError as PlanRejectedError
     from gridward.core.errors import ProtocolError as ProtocolError
     from gridward.core.errors import ResultSuppressedError as ResultSuppressedError
+    from gridward.core.errors import SecondFactorRequiredError as SecondFactorRequiredError
     from gridward.core.errors import SendNotPermittedError as SendNotPermittedError
     from gridward.core.errors import SetupRefusedError as SetupRefusedError
     from gridward.core.errors import TensorsNotCollocatedError as TensorsNotCollocatedError
@@ -107,6 +109,7 @@ __all__ = [
     "ResultSuppressedError",
     "RoundReport",
     "SearchResult",
+    "SecondFactorRequiredError",
     "SendNotPermittedError",
     "SetupRefusedError",
     "TensorsNotCollocatedError",
@@ -117,6 +120,7 @@ __all__ = [
     "TrainingResult",
     "UploadRefusedError",
     "WrongCredentialsError",
+    "accept_invitation",
     "cat",
     "connect",
     "install_torch_methods",
@@ -132,6 +136,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "connect",
         "network",
         "setup_owner",
+        "accept_invitation",
     ),
     "gridward.client.asking": (
         "EncryptedAnswer",
@@ -188,6 +193,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "PlanRejectedError",
         "ProtocolError",
         "ResultSuppressedError",
+        "SecondFactorRequiredError",
         "SendNotPermittedError",
         "SetupRefusedError",
         "TensorsNotCollocatedError",

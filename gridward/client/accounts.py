@@ -1,9 +1,26 @@
-"""Accounts of a node or gateway, for those who administer them."""
+"""Accounts of a node or gateway: one's own, and others' for those who administer them."""
 
+import builtins
+from collections.abc import Sequence
+
+from gridward.client.checks import checked
 from gridward.client.paging import collected
 from gridward.client.transport import Transport
 from gridward.core.errors import InvalidInputError
-from gridward.core.schemas.accounts import RoleName, UserOut, UsersOut
+from gridward.core.schemas.accounts import (
+    InvitationOut,
+    RecoveryOut,
+    RoleName,
+    SecondFactorOut,
+    ServiceTokenIn,
+    ServiceTokenMade,
+    ServiceTokenOut,
+    ServiceTokensOut,
+    SessionInfo,
+    SessionsOut,
+    UserOut,
+    UsersOut,
+)
 
 
 class Accounts:
@@ -26,6 +43,28 @@ class Accounts:
         body = {"username": identity, "role": _role(role)}
         return self._server.fetch(UserOut, "POST", "/v1/users", body=body)
 
+    def invite(self, username: str, role: str = "data_scientist") -> InvitationOut:
+        """Make an account whose password the person sets, with ``gw.accept_invitation`` and this token."""
+        body: dict[str, str | bool] = {"username": username, "role": _role(role), "invited": True}
+        self._server.fetch(UserOut, "POST", "/v1/users", body=body)
+        return self.reset(username)
+
+    def reset(self, username: str) -> InvitationOut:
+        """Make a one-time token by which a person who lost the password sets another."""
+        return self._server.fetch(InvitationOut, "POST", f"/v1/users/{username}/invitation")
+
+    def sessions(self, username: str) -> "builtins.list[SessionInfo]":
+        """Where somebody is signed in."""
+        return self._server.fetch(SessionsOut, "GET", f"/v1/users/{username}/sessions").items
+
+    def end_sessions(self, username: str) -> None:
+        """Sign somebody out everywhere."""
+        self._server.send("DELETE", f"/v1/users/{username}/sessions")
+
+    def remove_second_factor(self, username: str) -> None:
+        """Help somebody who lost the device; the account's sessions end."""
+        self._server.send("DELETE", f"/v1/users/{username}/second-factor")
+
     def set_role(self, username: str, role: str) -> UserOut:
         """Change a role."""
         return self._server.fetch(UserOut, "PATCH", f"/v1/users/{username}", body={"role": _role(role)})
@@ -39,6 +78,44 @@ class Accounts:
         return self._server.fetch(UserOut, "PATCH", f"/v1/users/{username}", body={"disabled": False})
 
 
+class OwnAccount:
+    """``node.account`` and ``grid.account``: one's own second factor, tokens for programs, sessions."""
+
+    def __init__(self, server: Transport) -> None:
+        self._server = server
+
+    def begin_second_factor(self, password: str) -> str:
+        """Give the ``otpauth://`` address for an authenticator app; then ``confirm_second_factor``."""
+        path = "/v1/users/me/second-factor"
+        return self._server.fetch(SecondFactorOut, "POST", path, body={"password": password}).address
+
+    def confirm_second_factor(self, code: str) -> list[str]:
+        """Switch it on with a first code; gives recovery codes, each for one sign-in without it."""
+        return self._server.fetch(RecoveryOut, "PUT", "/v1/users/me/second-factor", body={"code": code}).codes
+
+    def remove_second_factor(self, password: str, code: str) -> None:
+        """Switch it off."""
+        self._server.send(
+            "POST", "/v1/users/me/second-factor/removal", body={"password": password, "code": code}
+        )
+
+    def create_token(
+        self, name: str, scopes: Sequence[str], lifetime_s: int = 90 * 86_400
+    ) -> ServiceTokenMade:
+        """Make a token for a program: ``gw.connect(url, token=made.token)``. It is shown only now."""
+        with checked():
+            body = ServiceTokenIn(name=name, scopes=list(scopes), lifetime_s=lifetime_s)
+        return self._server.fetch(ServiceTokenMade, "POST", "/v1/service-tokens", body=body)
+
+    def tokens(self) -> list[ServiceTokenOut]:
+        """One's tokens that have not expired."""
+        return self._server.fetch(ServiceTokensOut, "GET", "/v1/service-tokens").items
+
+    def revoke_token(self, token_id: str) -> None:
+        """End a token at once."""
+        self._server.send("DELETE", f"/v1/service-tokens/{token_id}")
+
+
 def _role(name: str) -> str:
     if name not in list(RoleName):
         raise InvalidInputError(f"there is no role {name!r}; the roles are {', '.join(RoleName)}")
@@ -49,3 +126,9 @@ def set_up(server: Transport, token: str, username: str, password: str) -> UserO
     """Become the server's owner with the one-time token; raises ``SetupRefusedError``."""
     body = {"token": token.strip(), "username": username, "password": password}
     return server.fetch(UserOut, "POST", "/v1/setup", body=body)
+
+
+def accept(server: Transport, token: str, password: str) -> UserOut:
+    """Set the password of one's account with a one-time token; raises ``NotSignedInError``."""
+    body = {"token": token.strip(), "password": password}
+    return server.fetch(UserOut, "POST", "/v1/invitations", body=body)

@@ -26,10 +26,19 @@ class PasswordSession:
 
     @classmethod
     def open(
-        cls, anonymous: Transport, username: str, password: str, clock: Callable[[], float] = time.monotonic
+        cls,
+        anonymous: Transport,
+        username: str,
+        password: str,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        code: str | None = None,
     ) -> "PasswordSession":
-        """Sign in at the server; raises ``WrongCredentialsError`` or ``TooManyAttemptsError``."""
-        body = {"username": username, "password": password}
+        """Sign in at the server, with the second factor's code where the account has one.
+
+        Raises ``WrongCredentialsError``, ``SecondFactorRequiredError``, ``TooManyAttemptsError``.
+        """
+        body = {"username": username, "password": password} | ({} if code is None else {"code": code})
         return cls(anonymous, anonymous.fetch(SessionOut, "POST", "/v1/sessions", body=body), clock)
 
     def token(self) -> str:
@@ -63,6 +72,24 @@ class PasswordSession:
     def _take(self, session: SessionOut) -> None:
         self._session = session
         self._stale_at = self._clock() + max(0.0, session.expires_in_s - _MARGIN_S)
+
+
+class ServiceToken:
+    """A token that was made for a program: it is never refreshed, and closing revokes nothing."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def token(self) -> str:
+        """Give the token."""
+        return self._token
+
+    def renew(self, refused: str) -> None:
+        """Raise ``NotSignedInError``: there is no other."""
+        raise NotSignedInError("the token has expired or was revoked; make another: account.create_token")
+
+    def close(self) -> None:
+        """Nothing to end."""
 
 
 class GatewayIdentity:

@@ -5,22 +5,33 @@ from contextlib import contextmanager
 
 import httpx2
 
-from gridward.client.accounts import set_up
-from gridward.client.credentials import PasswordSession
+from gridward.client.accounts import accept, set_up
+from gridward.client.credentials import PasswordSession, ServiceToken
 from gridward.client.gateway import GatewayClient
 from gridward.client.node import NodeClient
-from gridward.client.transport import Transport
+from gridward.client.transport import Credentials, Transport
 from gridward.core.errors import InvalidInputError, ObjectNotFoundError
 from gridward.core.schemas.accounts import UserOut
 from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.node import NodeOut
 
 
-def connect(url: str, username: str, password: str, *, http: httpx2.Client | None = None) -> NodeClient:
+def connect(
+    url: str,
+    username: str | None = None,
+    password: str | None = None,
+    *,
+    code: str | None = None,
+    token: str | None = None,
+    http: httpx2.Client | None = None,
+) -> NodeClient:
     """Sign in to a node with an account of that node, such as its owner's.
 
-    ``http``: an own client, for proxies or private certificate authorities. The password is not kept.
-    Raises ``WrongCredentialsError``, ``TooManyAttemptsError``, ``NodeUnreachableError``.
+    ``code``: of the second factor, where the account has one. ``token``: a program's, instead of name and
+    password. ``http``: an own client, for proxies or private certificate authorities. The password is not
+    kept.
+    Raises ``WrongCredentialsError``, ``SecondFactorRequiredError``, ``TooManyAttemptsError``,
+    ``NodeUnreachableError``.
     """
     with _opened(url, http) as anonymous:
         try:
@@ -28,15 +39,24 @@ def connect(url: str, username: str, password: str, *, http: httpx2.Client | Non
         except ObjectNotFoundError as why:
             raise InvalidInputError(f"{anonymous.url} is no node; for a gateway: gw.network") from why
         anonymous.label = f"node {facts.name!r} at {anonymous.url}"
-        calls = anonymous.with_credentials(PasswordSession.open(anonymous, username, password))
+        calls = anonymous.with_credentials(_session(anonymous, username, password, code, token))
         return NodeClient(calls, id=facts.id, name=facts.name)
 
 
-def network(url: str, username: str, password: str, *, http: httpx2.Client | None = None) -> GatewayClient:
+def network(
+    url: str,
+    username: str | None = None,
+    password: str | None = None,
+    *,
+    code: str | None = None,
+    token: str | None = None,
+    http: httpx2.Client | None = None,
+) -> GatewayClient:
     """Sign in to a gateway, and so to the grid of nodes behind it.
 
-    ``http``: an own client, for proxies or private certificate authorities; calls to nodes use it too. The
-    password is not kept. Raises as ``connect``.
+    ``http``: an own client, for proxies or private certificate authorities; calls to nodes use it too. A
+    program's ``token`` administers the gateway, and names nobody to nodes. The password is not kept. Raises
+    as ``connect``.
     """
     with _opened(url, http) as anonymous:
         try:
@@ -44,7 +64,7 @@ def network(url: str, username: str, password: str, *, http: httpx2.Client | Non
         except ObjectNotFoundError as why:
             raise InvalidInputError(f"{anonymous.url} is no gateway; for a node: gw.connect") from why
         anonymous.label = f"gateway {facts.name!r} at {anonymous.url}"
-        calls = anonymous.with_credentials(PasswordSession.open(anonymous, username, password))
+        calls = anonymous.with_credentials(_session(anonymous, username, password, code, token))
         return GatewayClient(calls, facts)
 
 
@@ -60,6 +80,28 @@ def setup_owner(
         return set_up(server, token, username, password)
     finally:
         server.close()
+
+
+def accept_invitation(url: str, token: str, password: str, *, http: httpx2.Client | None = None) -> UserOut:
+    """Set the password of one's account with the one-time token that an administrator gave.
+
+    Raises ``NotSignedInError`` for a token that is unknown, used or expired.
+    """
+    server = Transport(url, http=http)
+    try:
+        return accept(server, token, password)
+    finally:
+        server.close()
+
+
+def _session(
+    anonymous: Transport, username: str | None, password: str | None, code: str | None, token: str | None
+) -> Credentials:
+    if token is not None and (username, password, code) == (None, None, None):
+        return ServiceToken(token)
+    if token is None and username is not None and password is not None:
+        return PasswordSession.open(anonymous, username, password, code=code)
+    raise InvalidInputError("sign in with username and password, or with token=")
 
 
 @contextmanager

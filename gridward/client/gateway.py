@@ -7,7 +7,7 @@ from types import TracebackType
 import torch
 
 from gridward.client import directory, encrypted, federated, models
-from gridward.client.accounts import Accounts
+from gridward.client.accounts import Accounts, OwnAccount
 from gridward.client.asking import Asker, EncryptedAnswer, PreparedQueries
 from gridward.client.audit import AuditLog
 from gridward.client.credentials import GatewayIdentity, PasswordSession
@@ -47,6 +47,7 @@ class GatewayClient:
         self._asker = Asker(facts)
         transport.label = f"gateway {facts.name!r} at {transport.url}"
         self.users = Accounts(transport)
+        self.account = OwnAccount(transport)
         self.audit = AuditLog(transport)
 
     def __repr__(self) -> str:

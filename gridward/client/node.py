@@ -6,7 +6,7 @@ from types import TracebackType
 import torch
 
 from gridward.client import encrypted, memberships, models, objects
-from gridward.client.accounts import Accounts
+from gridward.client.accounts import Accounts, OwnAccount
 from gridward.client.audit import AuditLog
 from gridward.client.checks import checked
 from gridward.client.credentials import PasswordSession
@@ -40,6 +40,7 @@ class NodeClient:
         self._gateway = gateway
         transport.label = f"node {name!r} at {transport.url}"
         self.users = Accounts(transport)
+        self.account = OwnAccount(transport)
         self.audit = AuditLog(transport)
 
     def __repr__(self) -> str:

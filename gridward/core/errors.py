@@ -14,6 +14,7 @@ class Code(StrEnum):
     # accounts, sessions, rights
     NOT_SIGNED_IN = "not_signed_in"
     WRONG_CREDENTIALS = "wrong_credentials"
+    SECOND_FACTOR_REQUIRED = "second_factor_required"
     NOT_AUTHORIZED = "not_authorized"
     TOO_MANY_ATTEMPTS = "too_many_attempts"
     SETUP_REFUSED = "setup_refused"
@@ -75,6 +76,12 @@ class WrongCredentialsError(GridError):
     """User name and password do not fit; the message never says which."""
 
     code = Code.WRONG_CREDENTIALS
+
+
+class SecondFactorRequiredError(GridError):
+    """The password fits, and the account has a second factor whose code is missing."""
+
+    code = Code.SECOND_FACTOR_REQUIRED
 
 
 class AuthorizationError(GridError):
@@ -259,6 +266,7 @@ ERRORS: Final[dict[Code, type[GridError]]] = {
     for kind in (
         NotSignedInError,
         WrongCredentialsError,
+        SecondFactorRequiredError,
         AuthorizationError,
         TooManyAttemptsError,
         SetupRefusedError,

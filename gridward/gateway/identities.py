@@ -2,7 +2,7 @@
 
 from sqlmodel import Session
 
-from gridward.core.errors import ObjectNotFoundError
+from gridward.core.errors import AuthorizationError, ObjectNotFoundError
 from gridward.core.schemas.gateway import TokenOut
 from gridward.gateway.state import Gateway
 from gridward.gateway.tables import ACCOUNT_TABLES, Node, Standing
@@ -16,6 +16,10 @@ def issue(gateway: Gateway, db: Session, caller: Principal, node_id: str) -> Tok
     Security: only that node accepts it, so no node can pose as the caller elsewhere. A user who is disabled
     here keeps tokens that were issued before until they expire. Raises `ObjectNotFoundError` for strangers.
     """
+    if caller.limited_to is not None:  # the identity would carry the whole role to the node
+        raise AuthorizationError(
+            "only who signed in, with the second factor if it is needed, gets an identity"
+        )
     node = db.get(Node, node_id)
     if node is None or node.standing != Standing.APPROVED:
         raise ObjectNotFoundError(f"no node '{node_id}' belongs to this grid")

@@ -8,7 +8,14 @@ from sqlalchemy import JSON, BigInteger, Index, Integer, MetaData, Text, UniqueC
 from sqlalchemy.orm import registry
 from sqlmodel import Field, SQLModel
 
-from gridward.server.accounts import AccountTables, OwnershipFields, SessionFields, UserFields
+from gridward.server.accounts import (
+    AccountTables,
+    InvitationFields,
+    OwnershipFields,
+    ServiceTokenFields,
+    SessionFields,
+    UserFields,
+)
 from gridward.server.audit import AuditFields
 from gridward.server.db import UtcDateTime
 
@@ -55,7 +62,19 @@ class AuditEntry(GatewayTable, AuditFields, table=True):
     __tablename__ = "audit_entries"
 
 
-ACCOUNT_TABLES: Final = AccountTables(User, UserSession, Ownership, AuditEntry)
+class Invitation(GatewayTable, InvitationFields, table=True):
+    """A one-time token by which an account's password is set."""
+
+    __tablename__ = "invitations"
+
+
+class ServiceToken(GatewayTable, ServiceTokenFields, table=True):
+    """A program's token."""
+
+    __tablename__ = "service_tokens"
+
+
+ACCOUNT_TABLES: Final = AccountTables(User, UserSession, Ownership, AuditEntry, Invitation, ServiceToken)
 
 
 class Standing(StrEnum):

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from sqlalchemy import JSON, BigInteger
 from sqlmodel import Field, SQLModel
 
 from gridward.server.audit import AuditFields
@@ -27,6 +28,30 @@ class UserFields(SQLModel):
     password_hash: str | None = Field(default=None, max_length=300)
     disabled: bool = False
     created_at: datetime = Field(sa_type=UtcDateTime)
+    totp_sealed: str | None = Field(default=None, max_length=200)
+    totp_active: bool = False
+    totp_step: int = Field(default=0, sa_type=BigInteger)
+    recovery_hashes: list[str] = Field(default_factory=list, sa_type=JSON)
+
+
+class InvitationFields(SQLModel):
+    """Columns of a one-time token by which an account's password is set; kept as its SHA-256 only."""
+
+    user_id: str = Field(primary_key=True, foreign_key="users.id", ondelete="CASCADE", max_length=64)
+    token_hash: str = Field(max_length=64)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ServiceTokenFields(SQLModel):
+    """Columns of a program's token: it may do what its account may, within its scopes, until it expires."""
+
+    id: str = Field(primary_key=True, max_length=64)
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE", index=True, max_length=64)
+    name: str = Field(max_length=64)
+    scopes: list[str] = Field(sa_type=JSON)
+    token_hash: str = Field(max_length=64)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class SessionFields(SQLModel):
@@ -57,6 +82,8 @@ class AccountTables:
     session: type[SessionFields]
     ownership: type[OwnershipFields]
     audit: type[AuditFields]
+    invitation: type[InvitationFields]
+    service_token: type[ServiceTokenFields]
 
 
 @dataclass(frozen=True, slots=True)

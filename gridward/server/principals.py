@@ -47,17 +47,22 @@ class Principal:
     """An authenticated identity: an account (`ana`) or a gateway identity (`dana@grid`).
 
     `user_id` is None for a gateway identity that nobody admitted: it may discover, and nothing else.
+    `limited_to` is what a token's scopes leave of the role's capabilities; None leaves all.
     """
 
     name: str
     role: RoleName
     user_id: str | None
     session_id: str
+    limited_to: frozenset[Capability] | None = None
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What its role may do; nothing if it was not admitted."""
-        return CAPABILITIES[self.role] if self.user_id is not None else frozenset()
+        """What its role may do, within its limits; nothing if it was not admitted."""
+        if self.user_id is None:
+            return frozenset()
+        held = CAPABILITIES[self.role]
+        return held if self.limited_to is None else held & self.limited_to
 
     @property
     def owner(self) -> bool:
@@ -72,6 +77,11 @@ class Principal:
         """Raise `AuthorizationError` unless the role has the capability."""
         if capability not in self.capabilities:
             wanted = capability.value.replace("_", " ")
+            if self.limited_to is not None and capability in CAPABILITIES[self.role]:
+                raise AuthorizationError(
+                    f"'{self.name}' may not {wanted} with this sign-in: set up the second factor that the "
+                    f"role needs, or use a token with the scope {capability.value}"
+                )
             raise AuthorizationError(f"'{self.name}' may not {wanted} here; ask the owner for such a role")
 
     def entries(self, verb: str) -> frozenset[str]:
@@ -80,6 +90,6 @@ class Principal:
         A list permits the verb iff it shares an entry with this set: SQL can ask that with `IN`.
         An identity that was not admitted is spoken of by discover lists only.
         """
-        if self.user_id is None:
+        if self.user_id is None or self.limited_to == frozenset():
             return frozenset({self.name, SIGNED_IN}) if verb == DISCOVER else frozenset()
         return frozenset({self.name, SIGNED_IN, f"role:{self.role.value}"})

@@ -28,6 +28,7 @@ MEDIA_TYPE: Final = "application/problem+json"
 STATUS: Final[dict[Code, int]] = {
     Code.NOT_SIGNED_IN: 401,
     Code.WRONG_CREDENTIALS: 401,
+    Code.SECOND_FACTOR_REQUIRED: 401,
     Code.NOT_AUTHORIZED: 403,
     Code.TOO_MANY_ATTEMPTS: 429,
     Code.SETUP_REFUSED: 403,

@@ -14,12 +14,17 @@ from datetime import timedelta
 
 from sqlmodel import Session, col, select, update
 
-from gridward.core.errors import NotSignedInError, ObjectNotFoundError, WrongCredentialsError
+from gridward.core.errors import (
+    NotSignedInError,
+    ObjectNotFoundError,
+    SecondFactorRequiredError,
+    WrongCredentialsError,
+)
 from gridward.core.schemas.accounts import RoleName, SessionInfo, SessionOut, SessionsOut
-from gridward.server import audit, tokens
+from gridward.server import audit, tokens, totp
 from gridward.server.accounts import Accounts, SessionFields, UserFields
 from gridward.server.ids import new_id
-from gridward.server.principals import Principal
+from gridward.server.principals import Capability, Principal
 
 
 @contextmanager
@@ -33,8 +38,13 @@ def guess_limits(accounts: Accounts, name: str, address: str) -> Iterator[None]:
     accounts.global_.give_back("")
 
 
-def sign_in(accounts: Accounts, username: str, password: str, address: str) -> SessionOut:
-    """Open a session, or raise `WrongCredentialsError`: one message, one hash of work for every failure."""
+def sign_in(
+    accounts: Accounts, username: str, password: str, address: str, code: str | None = None
+) -> SessionOut:
+    """Open a session, or raise `WrongCredentialsError`: one message, one hash of work for every failure.
+
+    Raises `SecondFactorRequiredError` where the password fits and the account's code was left out.
+    """
     with guess_limits(accounts, username, address):
         with accounts.database.read() as db:
             user = user_named(db, accounts, username)
@@ -43,6 +53,11 @@ def sign_in(accounts: Accounts, username: str, password: str, address: str) -> S
         if user is None or not fits:
             _record_refusal(accounts, username, address)
             raise WrongCredentialsError("user name and password do not fit")
+        if user.totp_active and code is not None and not spend_code(accounts, user.id, code):
+            _record_refusal(accounts, username, address)
+            raise WrongCredentialsError("the code does not fit, or was used")
+    if user.totp_active and code is None:
+        raise SecondFactorRequiredError("this account has a second factor: sign in with its code too")
     if user.password_hash is not None and accounts.passwords.is_outdated(user.password_hash):
         _rehash(accounts, user, password)
     return _open(accounts, user)
@@ -86,16 +101,21 @@ def authenticate(accounts: Accounts, access_token: str) -> Principal:
     if found is None or found[1].username != claims["sub"]:
         raise NotSignedInError("this session has ended; sign in again")
     session, user = found
-    return Principal(user.username, RoleName(user.role), user.id, session.id)
+    return _principal(accounts, user, session.id)
 
 
 def list_own(accounts: Accounts, caller: Principal) -> SessionsOut:
     """List the caller's living sessions, newest first."""
+    return list_of(accounts, caller.user_id, caller.session_id)
+
+
+def list_of(accounts: Accounts, user_id: str | None, current: str) -> SessionsOut:
+    """List the living sessions of an account, newest first."""
     table = accounts.tables.session
     wanted = (
         select(table)
         .where(
-            col(table.user_id) == caller.user_id,
+            col(table.user_id) == user_id,
             col(table.revoked_at).is_(None),
             col(table.expires_at) > accounts.clock(),
         )
@@ -109,7 +129,7 @@ def list_own(accounts: Accounts, caller: Principal) -> SessionsOut:
                 session_id=row.id,
                 created_at=row.created_at,
                 last_seen_at=row.last_seen_at,
-                current=row.id == caller.session_id,
+                current=row.id == current,
             )
             for row in rows
         ]
@@ -137,6 +157,31 @@ def revoke_all(db: Session, accounts: Accounts, user_id: str, *, but: str = "") 
     )
 
 
+def spend_code(accounts: Accounts, user_id: str, code: str) -> bool:
+    """Say whether this is a code of the account's second factor that was not used yet; now it is."""
+    with accounts.database.write() as db:
+        row = db.get(accounts.tables.user, user_id, with_for_update=True)
+        if row is None or not row.totp_active or row.totp_sealed is None:
+            return False
+        secret = totp.unseal(accounts.keys, row.id, row.totp_sealed)
+        step = totp.step_of(secret, code.strip(), accounts.clock(), row.totp_step)
+        hashed = totp.hash_recovery(code)
+        if step is not None:
+            row.totp_step = step
+        elif hashed in row.recovery_hashes:
+            row.recovery_hashes = [one for one in row.recovery_hashes if one != hashed]
+        else:
+            return False
+        db.add(row)
+    return True
+
+
+def lacks_second_factor(accounts: Accounts, user: UserFields) -> bool:
+    """Say whether the account's role needs a second factor that it does not have."""
+    needed = RoleName(user.role) in accounts.settings.second_factor_roles
+    return needed and not user.totp_active and user.password_hash is not None
+
+
 def user_named(db: Session, accounts: Accounts, username: str) -> UserFields | None:
     """Return the account of this name."""
     table = accounts.tables.user
@@ -154,11 +199,16 @@ def _open(accounts: Accounts, user: UserFields) -> SessionOut:
         last_seen_at=now,
         expires_at=now + timedelta(seconds=accounts.settings.refresh_token_s),
     )
-    principal = Principal(user.username, RoleName(user.role), user.id, session.id)
+    principal = _principal(accounts, user, session.id)
     with accounts.database.write() as db:
         db.add(session)
         audit.record(db, accounts.tables.audit, principal, now, "sign_in", session.id)
     return _tokens(accounts, session, user, secret)
+
+
+def _principal(accounts: Accounts, user: UserFields, session_id: str) -> Principal:
+    limited = frozenset[Capability]() if lacks_second_factor(accounts, user) else None
+    return Principal(user.username, RoleName(user.role), user.id, session_id, limited)
 
 
 def _tokens(accounts: Accounts, session: SessionFields, user: UserFields, secret: str) -> SessionOut:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.node import NODE_NAME_PATTERN, URL_PATTERN
 
 MEBIBYTE: Final = 2**20
@@ -66,6 +67,13 @@ class ServerSettings(BaseSettings):
     password_passes: int = Field(default=3, ge=1, description="argon2id passes over that memory.")
     password_hashes_at_once: int = Field(
         default=2, ge=1, description="Password hashes computed at the same time; more wait."
+    )
+    second_factor_roles: frozenset[RoleName] = Field(
+        default=frozenset(),
+        description='Roles that may do nothing without a second factor, as JSON: `["owner", "admin"]`.',
+    )
+    invitation_s: float = Field(
+        default=7 * 86_400, gt=0, description="Lifetime of a one-time token that sets a password, seconds."
     )
     database_connections: int = Field(default=20, ge=2, description="Most open database connections.")
     database_wait_s: float = Field(

@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlmodel import Session
 
 from gridward.core.errors import NotSignedInError
-from gridward.server import sessions
+from gridward.server import service_tokens, sessions
 from gridward.server.accounts import Accounts
 from gridward.server.db import Database
 from gridward.server.ids import Clock
@@ -30,6 +30,8 @@ class Server:
 
     def authenticate(self, token: str) -> Principal:
         """Return whose Bearer token this is, or raise `NotSignedInError`."""
+        if service_tokens.is_one(token):
+            return service_tokens.authenticate(self.accounts, token)
         return sessions.authenticate(self.accounts, token)
 
     def vouch(self, token: str, most_bytes: int) -> int:

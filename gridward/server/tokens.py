@@ -20,6 +20,8 @@ PrivateKey: TypeAlias = Ed25519PrivateKey | bytes
 PublicKey: TypeAlias = Ed25519PublicKey | bytes
 Claims: TypeAlias = Mapping[str, Any]
 
+SERVICE: Final = "gridward-service"
+SERVICE_PREFIX: Final = "svc-"
 LEEWAY_S: Final = 10.0
 _REQUIRED: Final = ("iss", "sub", "aud", "iat", "exp", "jti")
 
@@ -99,7 +101,12 @@ def read(kind: Kind, token: str, key: PublicKey, *, issuer: str, audience: str, 
 
 
 def peek(token: str) -> tuple[str, str]:
-    """Return (`typ`, `iss`) of a token WITHOUT checking it: only to choose the key to check it with."""
+    """Return (`typ`, `iss`) of a token WITHOUT checking it: only to choose the key to check it with.
+
+    Tokens of programs are no JWT: they have the type `SERVICE` and no issuer.
+    """
+    if token.startswith(SERVICE_PREFIX):
+        return SERVICE, ""
     try:
         header = jwt.get_unverified_header(token)
         claims = jwt.decode(token, options={"verify_signature": False})

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlmodel import col, func, select
+from sqlmodel import Session, col, func, select
 
 from gridward.core.errors import (
     AlreadyExistsError,
@@ -12,13 +12,13 @@ from gridward.core.errors import (
     SetupRefusedError,
     WrongCredentialsError,
 )
-from gridward.core.schemas.accounts import RoleName, UserIn, UserOut, UserPatch, UsersOut
+from gridward.core.schemas.accounts import RoleName, SessionsOut, UserIn, UserOut, UserPatch, UsersOut
 from gridward.server import audit
 from gridward.server.accounts import OWNERSHIP_ID, Accounts, UserFields
 from gridward.server.ids import new_id
 from gridward.server.keys import is_setup_token, spend_setup_token
 from gridward.server.principals import CAPABILITIES, Capability, Principal
-from gridward.server.sessions import guess_limits, revoke_all, user_named
+from gridward.server.sessions import guess_limits, list_of, revoke_all, user_named
 
 
 def is_owned(accounts: Accounts) -> bool:
@@ -50,10 +50,12 @@ def create(accounts: Accounts, caller: Principal, body: UserIn) -> UserOut:
     """Make an account, or admit a gateway identity (`dana@grid`, no password) with a role."""
     caller.require(Capability.MANAGE_USERS)
     _require_grantable(caller, body.role)
-    if ("@" in body.username) == (body.password is not None):
+    if ("@" in body.username) == (body.invited or body.password is not None):
         raise InvalidInputError(
-            "password: an account needs one, and a gateway identity such as dana@grid must have none"
+            "password: an account needs one or an invitation, a gateway identity such as dana@grid neither"
         )
+    if body.invited and body.password is not None:
+        raise InvalidInputError("invited: who is invited sets the password")
     hashed = None if body.password is None else accounts.passwords.hash(body.password.get_secret_value())
     now = accounts.clock()
     user = _account(accounts, body.username, body.role, hashed, now)
@@ -113,6 +115,21 @@ def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatc
     return describe(user)
 
 
+def list_sessions(accounts: Accounts, caller: Principal, username: str) -> SessionsOut:
+    """List the living sessions of an account, for those who manage it."""
+    with accounts.database.read() as db:
+        user = _managed(db, accounts, caller, username)
+    return list_of(accounts, user.id, caller.session_id)
+
+
+def end_sessions(accounts: Accounts, caller: Principal, username: str) -> None:
+    """End every session of an account at once, for those who manage it."""
+    with accounts.database.write() as db:
+        user = _managed(db, accounts, caller, username)
+        revoke_all(db, accounts, user.id)
+        audit.record(db, accounts.tables.audit, caller, accounts.clock(), "end_sessions", username)
+
+
 def change_password(accounts: Accounts, caller: Principal, old: str, new: str, address: str) -> None:
     """Change the caller's own password; every other session of the account ends.
 
@@ -142,6 +159,7 @@ def describe(user: UserFields) -> UserOut:
         role=role,
         capabilities=sorted(CAPABILITIES[role]),
         disabled=user.disabled,
+        second_factor=user.totp_active,
         created_at=user.created_at,
     )
 
@@ -152,6 +170,15 @@ def _account(
     return accounts.tables.user(
         id=new_id("usr"), username=username, role=role.value, password_hash=password_hash, created_at=now
     )
+
+
+def _managed(db: Session, accounts: Accounts, caller: Principal, username: str) -> UserFields:
+    caller.require(Capability.MANAGE_USERS)
+    user = user_named(db, accounts, username)
+    if user is None:
+        raise ObjectNotFoundError(f"no user '{username}'")
+    _require_grantable(caller, RoleName(user.role))
+    return user
 
 
 def _require_grantable(caller: Principal, role: RoleName) -> None:

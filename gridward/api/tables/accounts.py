@@ -3,7 +3,14 @@
 from typing import Final
 
 from gridward.api.tables.base import NodeTable
-from gridward.server.accounts import AccountTables, OwnershipFields, SessionFields, UserFields
+from gridward.server.accounts import (
+    AccountTables,
+    InvitationFields,
+    OwnershipFields,
+    ServiceTokenFields,
+    SessionFields,
+    UserFields,
+)
 from gridward.server.audit import AuditFields
 
 
@@ -31,4 +38,16 @@ class AuditEntry(NodeTable, AuditFields, table=True):
     __tablename__ = "audit_entries"
 
 
-ACCOUNT_TABLES: Final = AccountTables(User, UserSession, Ownership, AuditEntry)
+class Invitation(NodeTable, InvitationFields, table=True):
+    """A one-time token by which an account's password is set."""
+
+    __tablename__ = "invitations"
+
+
+class ServiceToken(NodeTable, ServiceTokenFields, table=True):
+    """A program's token."""
+
+    __tablename__ = "service_tokens"
+
+
+ACCOUNT_TABLES: Final = AccountTables(User, UserSession, Ownership, AuditEntry, Invitation, ServiceToken)

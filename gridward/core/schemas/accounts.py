@@ -36,6 +36,9 @@ class SessionIn(BaseModel):
 
     username: str = Field(max_length=64)
     password: SecretStr = Field(max_length=200)
+    code: SecretStr | None = Field(
+        default=None, max_length=40, description="Of the second factor, or a recovery code."
+    )
 
 
 class RefreshIn(BaseModel):
@@ -70,14 +73,109 @@ class SessionsOut(BaseModel):
     items: list[SessionInfo]
 
 
+class SecondFactorIn(BaseModel):
+    """Begin to set the second factor up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    password: SecretStr = Field(max_length=200)
+
+
+class SecondFactorOut(BaseModel):
+    """What the authenticator app needs; shown only now."""
+
+    address: str = Field(description="`otpauth://totp/…`, also the content of the QR code.")
+
+
+class CodeIn(BaseModel):
+    """A code of the authenticator app."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: SecretStr = Field(max_length=40)
+
+
+class RecoveryOut(BaseModel):
+    """Codes for when the device is lost; each works once, and they are shown only now."""
+
+    codes: list[str]
+
+
+class SecondFactorRemoval(BaseModel):
+    """Take one's own second factor away."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    password: SecretStr = Field(max_length=200)
+    code: SecretStr = Field(max_length=40)
+
+
+class InvitationOut(BaseModel):
+    """A one-time token by which the account's password is set; shown only now. It goes to that person."""
+
+    token: str
+    expires_at: datetime
+
+
+class InvitationAcceptance(BaseModel):
+    """Set the password of one's account."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    token: SecretStr = Field(max_length=200)
+    password: SecretStr = Field(min_length=10, max_length=200)
+
+
+class ServiceTokenIn(BaseModel):
+    """A new token for a program of one's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(min_length=1, max_length=64, description="What it is for.")
+    scopes: list[str] = Field(
+        min_length=1,
+        max_length=32,
+        description="Capabilities that the account has.",
+    )
+    lifetime_s: int = Field(
+        ge=60, le=366 * 86_400, description="Seconds.", json_schema_extra={"format": "int32"}
+    )
+
+
+class ServiceTokenOut(BaseModel):
+    """What is known of a token; never the token."""
+
+    id: str
+    name: str
+    scopes: list[str]
+    created_at: datetime
+    expires_at: datetime
+
+
+class ServiceTokenMade(ServiceTokenOut):
+    """A new token, shown only now."""
+
+    token: str = Field(description="For `Authorization: Bearer`.")
+
+
+class ServiceTokensOut(BaseModel):
+    """The caller's tokens that have not expired."""
+
+    items: list[ServiceTokenOut]
+
+
 class UserIn(BaseModel):
-    """A new account. Without a password: a gateway identity (`dana@grid`) that is admitted with this role."""
+    """A new account with a password, or one that waits for its invitation to be accepted.
+
+    Without both: a gateway identity (`dana@grid`) that is admitted with this role.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     username: str = Field(pattern=PRINCIPAL_PATTERN)
     role: RoleName = RoleName.DATA_SCIENTIST
     password: SecretStr | None = Field(default=None, min_length=10, max_length=200)
+    invited: bool = Field(default=False, description="The person sets the password: see `invitation`.")
 
 
 class UserPatch(BaseModel):
@@ -105,6 +203,7 @@ class UserOut(BaseModel):
     role: RoleName
     capabilities: list[str]
     disabled: bool
+    second_factor: bool
     created_at: datetime
 
 

@@ -129,7 +129,15 @@ _USER: Final = {
     "role": "data_scientist",
     "capabilities": ["compute", "infer", "send", "train"],
     "disabled": False,
+    "second_factor": False,
     "created_at": _TIME,
+}
+_SERVICE_TOKEN: Final = {
+    "id": "svc-0123456789abcdef01234567",
+    "name": "nightly report",
+    "scopes": ["compute"],
+    "created_at": _TIME,
+    "expires_at": _TIME,
 }
 _SESSION: Final = {
     "session_id": "ses-0123456789abcdef01234567",
@@ -435,6 +443,17 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "chunk_bytes": 8388608,
         "complete": False,
     },
+    "CodeIn": {"code": "287082"},
+    "InvitationAcceptance": {"token": "printed-once", "password": "correct horse battery"},
+    "InvitationOut": {"token": "printed-once", "expires_at": _TIME},
+    "RecoveryOut": {"codes": ["abcd-efgh-ijkl-mnop"]},
+    "SecondFactorIn": {"password": "correct horse battery"},
+    "SecondFactorOut": {"address": "otpauth://totp/Gridward:bob?secret=GEZDGNBVGY3TQOJQ"},
+    "SecondFactorRemoval": {"password": "correct horse battery", "code": "287082"},
+    "ServiceTokenIn": {"name": "nightly report", "scopes": ["compute"], "lifetime_s": 86400},
+    "ServiceTokenMade": _SERVICE_TOKEN | {"token": "svc-0123456789abcdef01234567.shown-once"},
+    "ServiceTokenOut": _SERVICE_TOKEN,
+    "ServiceTokensOut": {"items": [_SERVICE_TOKEN]},
     "UserIn": {"username": "dana@grid", "role": "data_scientist"},
     "UserOut": _USER,
     "UserPatch": {"role": "data_scientist"},

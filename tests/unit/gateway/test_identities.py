@@ -6,6 +6,7 @@ import jwt
 import pytest
 
 from gridward.core.errors import NotSignedInError
+from gridward.core.schemas.accounts import RoleName
 from gridward.server import tokens
 from tests.support.gateways import GatewayUnderTest, SigningNode
 
@@ -119,3 +120,22 @@ def test_times_in_tokens_are_those_of_the_gateways_clock(
     token = grid.post("/v1/tokens", {"audience": hospital.keys.id}).json()["token"]
     issued = datetime.fromtimestamp(read(grid, token, hospital.keys.id)["iat"], UTC)
     assert issued == grid.clock.now
+
+
+def test_a_programs_token_gets_no_identity_which_would_be_the_whole_user(
+    grid: GatewayUnderTest, hospital: SigningNode
+) -> None:
+    body = {"name": "nightly", "scopes": ["approve_nodes"], "lifetime_s": 3600}
+    token = grid.post("/v1/service-tokens", body, "olga").json()["token"]
+    headers = {"Authorization": f"Bearer {token}"}
+    assert grid.client.get("/v1/nodes", headers=headers).status_code == 200
+    asked = grid.client.post("/v1/tokens", json={"audience": hospital.keys.id}, headers=headers)
+    assert asked.status_code == 403
+
+
+def test_who_lacks_a_needed_second_factor_gets_no_identity(
+    grid: GatewayUnderTest, hospital: SigningNode
+) -> None:
+    grid.as_("dana")
+    grid.gateway.settings.second_factor_roles = frozenset({RoleName.DATA_SCIENTIST})
+    assert grid.post("/v1/tokens", {"audience": hospital.keys.id}).status_code == 403

@@ -64,6 +64,10 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.String(length=300), nullable=True),
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("totp_sealed", sa.String(length=200), nullable=True),
+        sa.Column("totp_active", sa.Boolean(), nullable=False),
+        sa.Column("totp_step", sa.BigInteger(), nullable=False),
+        sa.Column("recovery_hashes", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
     )
     op.create_index(op.f("ix_users_username"), "users", ["username"], unique=True)
@@ -100,6 +104,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("user_id", "name", name=op.f("uq_datasets_user_id_name")),
     )
     op.create_index(op.f("ix_datasets_published_by"), "datasets", ["published_by"], unique=False)
+    op.create_table(
+        "invitations",
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_invitations_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_invitations")),
+    )
     op.create_table(
         "models",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -160,6 +174,21 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("deployment_id", "batch", name=op.f("pk_query_serials")),
     )
+    op.create_table(
+        "service_tokens",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_service_tokens_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_service_tokens")),
+    )
+    op.create_index(op.f("ix_service_tokens_user_id"), "service_tokens", ["user_id"], unique=False)
     op.create_table(
         "sessions",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -286,10 +315,12 @@ def downgrade() -> None:
     op.drop_table("uploads")
     op.drop_table("trainings")
     op.drop_table("sessions")
+    op.drop_table("service_tokens")
     op.drop_table("query_serials")
     op.drop_table("ownership")
     op.drop_table("objects")
     op.drop_table("models")
+    op.drop_table("invitations")
     op.drop_table("datasets")
     op.drop_table("blob_uses")
     op.drop_table("users")

@@ -53,6 +53,10 @@ def upgrade() -> None:
         sa.Column("password_hash", sa.String(length=300), nullable=True),
         sa.Column("disabled", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("totp_sealed", sa.String(length=200), nullable=True),
+        sa.Column("totp_active", sa.Boolean(), nullable=False),
+        sa.Column("totp_step", sa.BigInteger(), nullable=False),
+        sa.Column("recovery_hashes", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
     )
     op.create_index(op.f("ix_users_username"), "users", ["username"], unique=True)
@@ -78,6 +82,16 @@ def upgrade() -> None:
     op.create_index("ix_catalogue_entries_kind_ref", "catalogue_entries", ["kind", "ref"], unique=False)
     op.create_index("ix_catalogue_entries_name_key", "catalogue_entries", ["name", "key"], unique=False)
     op.create_table(
+        "invitations",
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_invitations_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_invitations")),
+    )
+    op.create_table(
         "ownership",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
@@ -85,6 +99,21 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_ownership_user_id")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ownership")),
     )
+    op.create_table(
+        "service_tokens",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("scopes", sa.JSON(), nullable=False),
+        sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_service_tokens_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_service_tokens")),
+    )
+    op.create_index(op.f("ix_service_tokens_user_id"), "service_tokens", ["user_id"], unique=False)
     op.create_table(
         "sessions",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -154,7 +183,9 @@ def downgrade() -> None:
     op.drop_table("catalogue_readers")
     op.drop_table("witnessed_heads")
     op.drop_table("sessions")
+    op.drop_table("service_tokens")
     op.drop_table("ownership")
+    op.drop_table("invitations")
     op.drop_table("catalogue_entries")
     op.drop_table("users")
     op.drop_table("nodes")

@@ -1,0 +1,80 @@
+"""`gridward account` and `gridward accept`: one's own password, second factor and tokens for programs."""
+
+from typing import Annotated
+
+import typer
+
+from gridward.cli.output import say, table
+from gridward.cli.session import Password, Url, Username, calls
+from gridward.client.accounts import OwnAccount
+from gridward.client.accounts import accept as accept_token
+from gridward.client.transport import Transport
+
+app = typer.Typer(help="One's own account on a node or gateway.", no_args_is_help=True)
+
+
+def accept(
+    url: Url,
+    token: Annotated[str, typer.Option(envvar="GRIDWARD_TOKEN", prompt="One-time token", hide_input=True)],
+    new_password: Annotated[
+        str,
+        typer.Option(envvar="GRIDWARD_NEW_PASSWORD", prompt=True, hide_input=True, confirmation_prompt=True),
+    ],
+) -> None:
+    """Set the password of one's account with a one-time token from an administrator."""
+    server = Transport(url)
+    try:
+        user = accept_token(server, token, new_password)
+    finally:
+        server.close()
+    say(f"{user.username} may sign in at {url}")
+
+
+@app.command("second-factor")
+def second_factor(url: Url, username: Username, password: Password) -> None:
+    """Set up a second factor: time-based codes of an authenticator app."""
+    with calls(url, username, password) as home:
+        account = OwnAccount(home)
+        say("Give this address to your authenticator app (as text, or as a QR code):")
+        say(f"  {account.begin_second_factor(password)}")
+        codes = account.confirm_second_factor(typer.prompt("The code that it shows"))
+    say("The second factor is on. Recovery codes, each for one sign-in without the device, shown only now:")
+    for code in codes:
+        say(f"  {code}")
+
+
+@app.command("create-token")
+def create_token(
+    name: Annotated[str, typer.Argument(help="What it is for.")],
+    url: Url,
+    username: Username,
+    password: Password,
+    scope: Annotated[list[str], typer.Option(help="A capability that the token has, such as compute.")],
+    days: Annotated[int, typer.Option(min=1, max=366, help="Lifetime.")] = 90,
+) -> None:
+    """Make a token for a program."""
+    with calls(url, username, password) as home:
+        made = OwnAccount(home).create_token(name, scope, days * 86_400)
+    say(f"{made.token}")
+    say(f"It is shown only now, and ends {made.expires_at:%Y-%m-%d %H:%M} UTC.")
+
+
+@app.command("tokens")
+def list_tokens(url: Url, username: Username, password: Password) -> None:
+    """List one's tokens."""
+    with calls(url, username, password) as home:
+        rows = [
+            (one.id, one.name, ", ".join(one.scopes), f"{one.expires_at:%Y-%m-%d %H:%M}")
+            for one in OwnAccount(home).tokens()
+        ]
+    table(("token", "name", "scopes", "ends (UTC)"), rows, empty="no tokens")
+
+
+@app.command("revoke-token")
+def revoke_token(
+    token: Annotated[str, typer.Argument(help="Its id.")], url: Url, username: Username, password: Password
+) -> None:
+    """End a token at once."""
+    with calls(url, username, password) as home:
+        OwnAccount(home).revoke_token(token)
+    say(f"{token} is worth nothing now")
