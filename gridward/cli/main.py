@@ -7,7 +7,7 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from gridward.cli import datasets, directory, membership, models, serve, setup, users
+from gridward.cli import datasets, directory, membership, models, requests, serve, setup, users
 from gridward.cli.output import fail
 from gridward.core.errors import GridError
 
@@ -39,6 +39,7 @@ app.command("gateway")(serve.gateway)
 app.add_typer(users.app, name="user")
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(models.app, name="model")
+app.add_typer(requests.app, name="request")
 app.add_typer(membership.app, name="membership")
 app.add_typer(directory.app, name="directory")
 

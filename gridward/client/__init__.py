@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gridward.client.pointers import Pointer as Pointer
     from gridward.client.pointers import stack as stack
     from gridward.client.pointers import where as where
+    from gridward.client.requests import Request as Request
     from gridward.client.rules import SIGNED_IN as SIGNED_IN
     from gridward.client.rules import Access as Access
     from gridward.client.rules import ModelAccess as ModelAccess
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
     from gridward.core.errors import PlanLimitError as PlanLimitError
     from gridward.core.errors import PlanRejectedError as PlanRejectedError
     from gridward.core.errors import ProtocolError as ProtocolError
+    from gridward.core.errors import RequestPendingError as RequestPendingError
     from gridward.core.errors import ResultSuppressedError as ResultSuppressedError
     from gridward.core.errors import SendNotPermittedError as SendNotPermittedError
     from gridward.core.errors import SetupRefusedError as SetupRefusedError
@@ -104,6 +106,8 @@ __all__ = [
     "PreparedQueries",
     "ProtocolError",
     "RemoteModel",
+    "Request",
+    "RequestPendingError",
     "ResultSuppressedError",
     "RoundReport",
     "SearchResult",
@@ -151,6 +155,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "stack",
         "where",
     ),
+    "gridward.client.requests": ("Request",),
     "gridward.client.rules": (
         "Access",
         "ModelAccess",
@@ -187,6 +192,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "PlanLimitError",
         "PlanRejectedError",
         "ProtocolError",
+        "RequestPendingError",
         "ResultSuppressedError",
         "SendNotPermittedError",
         "SetupRefusedError",
