@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from gridward.client import PreparedQueries as PreparedQueries
     from gridward.client import ProtocolError as ProtocolError
     from gridward.client import RemoteModel as RemoteModel
+    from gridward.client import Request as Request
+    from gridward.client import RequestPendingError as RequestPendingError
     from gridward.client import ResultSuppressedError as ResultSuppressedError
     from gridward.client import RoundReport as RoundReport
     from gridward.client import SearchResult as SearchResult
@@ -109,6 +111,8 @@ __all__ = [
     "PreparedQueries",
     "ProtocolError",
     "RemoteModel",
+    "Request",
+    "RequestPendingError",
     "ResultSuppressedError",
     "RoundReport",
     "SearchResult",

@@ -29,6 +29,7 @@ class Fed:
     tensor: str
     feed: Feed
     behind: tuple[Behind, ...]
+    of_dataset: bool
 
 
 def of_dataset(node: Node, dataset: Dataset, tensor: str | None) -> Fed:
@@ -36,7 +37,8 @@ def of_dataset(node: Node, dataset: Dataset, tensor: str | None) -> Fed:
     if tensor not in {item["name"] for item in dataset.tensors}:
         raise ObjectNotFoundError(f"dataset '{dataset.name}' has no tensor '{tensor}'")
     behind = Behind(dataset.id, dataset.version, dataset.rows)
-    return Fed(node.blobs.path(dataset.blob), str(tensor), Feed(Level.ROWS, behind.table), (behind,))
+    path = node.blobs.path(dataset.blob)
+    return Fed(path, str(tensor), Feed(Level.ROWS, behind.table), (behind,), of_dataset=True)
 
 
 def of_object(node: Node, caller: Principal, db: Session, object_id: str) -> Fed:
@@ -49,7 +51,7 @@ def of_object(node: Node, caller: Principal, db: Session, object_id: str) -> Fed
         for row in queries_results.object_sources(db, [object_id])
     )
     feed = Feed(Level(stored.level), stored.row_table, stored.row_axis, stored.masked)
-    return Fed(node.blobs.path(stored.blob), object_store.TENSOR, feed, behind)
+    return Fed(node.blobs.path(stored.blob), object_store.TENSOR, feed, behind, of_dataset=False)
 
 
 def load(one: Fed) -> torch.Tensor:

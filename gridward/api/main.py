@@ -31,12 +31,14 @@ from gridward.api.routes import (
     objects,
     parties,
     provider,
+    requests,
     secure_sums,
     trainings,
     uploads,
 )
 from gridward.api.routes import node as node_routes
 from gridward.api.services.bundles import resume_bundles
+from gridward.api.services.decisions import forget_answers
 from gridward.api.services.trainings import mark_interrupted
 from gridward.api.services.uploads import expire
 from gridward.api.tables.accounts import ACCOUNT_TABLES
@@ -69,6 +71,8 @@ ROUTERS: Final = (
     datasets.router,
     objects.router,
     computations.router,
+    requests.router,
+    requests.notices,
     trainings.router,
     models.router,
     deployments.router,
@@ -93,7 +97,7 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         node = await run_in_threadpool(open_node, wanted, clock)
         hearts = Hearts(node)
-        expiry = Repeated("upload expiry", _EXPIRY_PAUSE_S, partial(expire, node))
+        expiry = Repeated("expiry", _EXPIRY_PAUSE_S, partial(_expire, node))
         heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, node.accounts))
         app.state.server, app.state.hearts = node, hearts
         try:
@@ -147,6 +151,11 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         node.room.listener = _listener(node, settings.lane_port)
         node.room.listener.start()
     return node
+
+
+def _expire(node: Node) -> None:
+    expire(node)
+    forget_answers(node)
 
 
 def _kernels(settings: NodeSettings) -> Kernels:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlmodel import Session
 
-from gridward.api import queries
+from gridward.api import queries, queries_requests
 from gridward.core.privacy.policy import Grant
 from gridward.server.principals import Principal
 
@@ -32,6 +32,10 @@ def grants(caller: Principal, db: Session, sources: Iterable[Behind]) -> list[Gr
 def _grant(caller: Principal, db: Session, source: Behind) -> Grant:
     dataset = queries.visible_dataset(caller, db, source.dataset_id)
     if dataset is None:
-        return Grant(source.table, "a dataset that is not open to you", frozenset(), source.rows, 1)
+        hidden = "a dataset that is not open to you"
+        return Grant(source.table, hidden, frozenset(), source.rows, 1, reviewers=0)
     verbs = frozenset(queries.dataset_verbs(caller, db, dataset))
-    return Grant(source.table, dataset.name, verbs, source.rows, dataset.min_rows)
+    standing = queries_requests.standing_questions(caller, db, dataset.id)
+    return Grant(
+        source.table, dataset.name, verbs, source.rows, dataset.min_rows, standing, dataset.reviewers
+    )

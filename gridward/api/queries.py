@@ -12,7 +12,7 @@ from gridward.api.tables.memberships import Membership
 from gridward.core.schemas.node import MembershipState
 from gridward.server.principals import DISCOVER, Principal
 
-VERBS = ("discover", "compute", "raw", "train", "export_model")
+VERBS = ("discover", "compute", "raw", "train", "export_model", "approve")
 
 
 def visible_datasets(caller: Principal) -> SelectOfScalar[Dataset]:

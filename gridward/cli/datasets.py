@@ -38,10 +38,16 @@ def publish(
     train: Annotated[list[str] | None, typer.Option(help="Who may train models on it.")] = None,
     export_model: Annotated[list[str] | None, typer.Option(help="Who may take such models away.")] = None,
     entity: Annotated[str | None, typer.Option(help="Column that names the data subject.")] = None,
+    approve: Annotated[list[str] | None, typer.Option(help="Who may answer requests for it.")] = None,
     min_rows: Annotated[int, typer.Option(min=1, help="Fewest rows behind an aggregate.")] = 10,
+    reviewers: Annotated[
+        int, typer.Option(min=0, max=2, help="How many people agree to a request; 0: it takes none.")
+    ] = 1,
 ) -> None:
     """Publish a file. Nobody but you sees it unless you say so."""
-    access = gw.Access(discover or (), compute or (), raw or (), train or (), export_model or ())
+    access = gw.Access(
+        discover or (), compute or (), raw or (), train or (), export_model or (), approve or ()
+    )
     with node(url, username, password) as home:
         made = home.publish(
             name,
@@ -51,6 +57,7 @@ def publish(
             access=access,
             entity=entity,
             min_rows=min_rows,
+            reviewers=reviewers,
         )
     say(f"published {made.name}: {made.content}")
 

@@ -7,7 +7,19 @@ import typer
 from pydantic import ValidationError
 from typer.core import TyperGroup
 
-from gridward.cli import account, audit, backup, datasets, directory, membership, models, serve, setup, users
+from gridward.cli import (
+    account,
+    audit,
+    backup,
+    datasets,
+    directory,
+    membership,
+    models,
+    requests,
+    serve,
+    setup,
+    users,
+)
 from gridward.cli.output import fail
 from gridward.core.errors import GridError
 
@@ -44,6 +56,7 @@ app.add_typer(users.app, name="user")
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(models.app, name="model")
 app.add_typer(audit.app, name="audit")
+app.add_typer(requests.app, name="request")
 app.add_typer(membership.app, name="membership")
 app.add_typer(directory.app, name="directory")
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gridward.client.pointers import Pointer as Pointer
     from gridward.client.pointers import stack as stack
     from gridward.client.pointers import where as where
+    from gridward.client.requests import Request as Request
     from gridward.client.rules import SIGNED_IN as SIGNED_IN
     from gridward.client.rules import Access as Access
     from gridward.client.rules import ModelAccess as ModelAccess
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from gridward.core.errors import PlanLimitError as PlanLimitError
     from gridward.core.errors import PlanRejectedError as PlanRejectedError
     from gridward.core.errors import ProtocolError as ProtocolError
+    from gridward.core.errors import RequestPendingError as RequestPendingError
     from gridward.core.errors import ResultSuppressedError as ResultSuppressedError
     from gridward.core.errors import SecondFactorRequiredError as SecondFactorRequiredError
     from gridward.core.errors import SendNotPermittedError as SendNotPermittedError
@@ -106,6 +108,8 @@ __all__ = [
     "PreparedQueries",
     "ProtocolError",
     "RemoteModel",
+    "Request",
+    "RequestPendingError",
     "ResultSuppressedError",
     "RoundReport",
     "SearchResult",
@@ -156,6 +160,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "stack",
         "where",
     ),
+    "gridward.client.requests": ("Request",),
     "gridward.client.rules": (
         "Access",
         "ModelAccess",
@@ -192,6 +197,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "PlanLimitError",
         "PlanRejectedError",
         "ProtocolError",
+        "RequestPendingError",
         "ResultSuppressedError",
         "SecondFactorRequiredError",
         "SendNotPermittedError",

@@ -1,5 +1,6 @@
 """Send expressions to a node as one plan: to have the values, or to keep them there."""
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +15,7 @@ from gridward.core.plans.expression import Expression
 from gridward.core.plans.expression_value import Source
 from gridward.core.plans.plan import Dim, DType, Size
 from gridward.core.schemas import computations as wired
-from gridward.core.schemas.computations import Answer, ComputationIn, ComputationOut
+from gridward.core.schemas.computations import Answer, ComputationIn, ComputationOut, QuestionIn
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.schemas.tensor import TensorInfo
 
@@ -62,22 +63,41 @@ def labels(value: Expression) -> tuple[str, ...]:
     return tuple(sorted({key.label for key in keys if isinstance(key, Stored)}))
 
 
-def compute(location: Place, outputs: Mapping[str, Expression], *, release: bool) -> ComputationOut:
-    """Run on the node, for the values or to keep them there. One round trip, however long the expressions."""
+def question(outputs: Mapping[str, Expression]) -> QuestionIn:
+    """Write expressions as one plan with what feeds it."""
     plan, sources = expression.to_plan(outputs)
-    body = ComputationIn(
+    return QuestionIn(
         plan=PlanDocument.model_validate(codec.to_dict(plan)),
         sources=[source.key.feed(name) for name, source in sources.items() if isinstance(source.key, Stored)],
-        release=release,
+    )
+
+
+def send(location: Place, asked: QuestionIn, *, release: bool, attempt: str | None = None) -> ComputationOut:
+    """Run on the node, for the values or to keep them there. One round trip, however long the expressions.
+
+    A named attempt is repeated if the node is cut off: it counts once.
+    """
+    body = ComputationIn(
+        plan=asked.plan, sources=asked.sources, values=asked.values, release=release, attempt=attempt
     )
     return location.transport.fetch(
-        ComputationOut, "POST", "/v1/computations", body=body, timeout_s=_COMPUTE_S
+        ComputationOut,
+        "POST",
+        "/v1/computations",
+        body=body,
+        timeout_s=_COMPUTE_S,
+        repeatable=attempt is not None,
     )
+
+
+def compute(location: Place, outputs: Mapping[str, Expression]) -> ComputationOut:
+    """Run on the node and keep the values there."""
+    return send(location, question(outputs), release=False)
 
 
 def fetch(location: Place, outputs: Mapping[str, Expression]) -> dict[str, torch.Tensor]:
     """Compute and have the values, if the node's policy releases them; its refusal is raised."""
-    out = compute(location, outputs, release=True)
+    out = send(location, question(outputs), release=True, attempt=secrets.token_hex(16))
     if out.answer is not Answer.VALUE:
         raise GetNotPermittedError(f"{location.name!r} answered {out.answer.value!r} instead of a value")
     return {value.name: wire.decode(value) for value in out.values}

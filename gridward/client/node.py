@@ -16,6 +16,7 @@ from gridward.client.paging import collected
 from gridward.client.payload import Data, pack
 from gridward.client.place import segment
 from gridward.client.pointers import Pointer
+from gridward.client.requests import Notifications, Requests
 from gridward.client.rules import Access, ModelAccess, Names, dataset_access
 from gridward.client.search import SearchResult
 from gridward.client.transport import Transport
@@ -42,6 +43,8 @@ class NodeClient:
         self.users = Accounts(transport)
         self.account = OwnAccount(transport)
         self.audit = AuditLog(transport)
+        self.requests = Requests(self)
+        self.notifications = Notifications(self)
 
     def __repr__(self) -> str:
         return f"<NodeClient {self._name} {self.url}>"
@@ -91,6 +94,7 @@ class NodeClient:
         entity: str | None = None,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         min_rows: int = 10,
+        reviewers: int = 1,
     ) -> DatasetPointer:
         """Send data to the node and describe it; without ``allowed_users`` or ``access`` nobody else sees it.
 
@@ -99,7 +103,8 @@ class NodeClient:
         .npy, .npz or .safetensors file. ``allowed_users`` may have the real values, and every signed-in user
         may find it and compute on it; ``access`` says it verb by verb. ``entity`` names the column of the
         data subject, which nobody can compute on. ``bounds`` are the ranges that the owner vouches for, in
-        the column's unit. No released aggregate stands on fewer than ``min_rows`` rows.
+        the column's unit. No released aggregate stands on fewer than ``min_rows`` rows. ``reviewers`` people
+        have to agree to a request for what the rules do not give; with 0 it takes none.
 
         Raises ``AlreadyExistsError``, ``SendNotPermittedError``, ``UploadRefusedError``.
         """
@@ -115,6 +120,7 @@ class NodeClient:
                 entity=entity,
                 bounds=_bounds(bounds or {}),
                 min_rows=min_rows,
+                reviewers=reviewers,
             )
         body.upload_id = upload(self._transport, pack(data), repr(name))
         try:
@@ -147,6 +153,7 @@ class NodeClient:
         access: Access | None = None,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         min_rows: int | None = None,
+        reviewers: int | None = None,
     ) -> DatasetPointer:
         """Change what is said of a dataset, or who may do what; what is left out stays."""
         with checked():
@@ -156,6 +163,7 @@ class NodeClient:
                 access=None if access is None else access.to_schema(),
                 bounds=None if bounds is None else _bounds(bounds),
                 min_rows=min_rows,
+                reviewers=reviewers,
             )
         path = f"/v1/datasets/{self._find(name).id}"
         return DatasetPointer.of(self, self._transport.fetch(DatasetOut, "PATCH", path, body=patch))

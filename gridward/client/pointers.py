@@ -3,15 +3,16 @@
 import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, cast
+from typing import Any, Final, Literal, NamedTuple, NoReturn, TypeAlias, cast, overload
 
 import numpy as np
 import torch
 
-from gridward.client import computations, notebook, wire
+from gridward.client import computations, notebook, requests, wire
 from gridward.client.computations import Stored
 from gridward.client.place import Place
-from gridward.core.errors import NotAvailableYetError, TensorsNotCollocatedError
+from gridward.client.requests import Request
+from gridward.core.errors import TensorsNotCollocatedError
 from gridward.core.plans import expression
 from gridward.core.plans.expression import Expression
 from gridward.core.plans.expression_reductions import Extreme
@@ -247,15 +248,28 @@ class Pointer:
 
     def materialize(self) -> "Pointer":
         """Compute on the node and keep the result there; its permission is the meet of its inputs'."""
-        out = computations.compute(self._location, {"output": self._value}, release=False)
+        out = computations.compute(self._location, {"output": self._value})
         return Pointer.of_object(self._location, out.objects[0])
 
-    def request(self, reason: str, *, wait: bool = True) -> NoReturn:
-        """Ask the owner for the value, with a reason: not part of this version."""
-        raise NotAvailableYetError(
-            "asking an owner with request(…) is not part of this version; get() gives what the node's policy "
-            "releases by itself"
-        )
+    @overload
+    def request(self, reason: str, *, wait: Literal[False] = False) -> Request: ...
+
+    @overload
+    def request(
+        self, reason: str, *, wait: Literal[True], timeout_s: float | None = None
+    ) -> torch.Tensor | dict[str, torch.Tensor]: ...
+
+    def request(
+        self, reason: str, *, wait: bool = False, timeout_s: float | None = None
+    ) -> Request | torch.Tensor | dict[str, torch.Tensor]:
+        """Ask those who may open the data for this value, with a reason; they see exactly what is computed.
+
+        Gives the request at once, or with ``wait`` the value when it was approved: then
+        ``RequestPendingError`` after ``timeout_s``, ``GetNotPermittedError`` with the reason of a denial.
+        Raises ``DuplicateRequestError`` naming the request in which the user asked the same.
+        """
+        asked = requests.ask(self._location, {"output": self._value}, reason)
+        return asked.wait(timeout_s).get() if wait else asked
 
     @property
     def _value(self) -> Expression:

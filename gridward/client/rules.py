@@ -18,7 +18,8 @@ class Access:
 
     The publisher and the node's owner always may. ``discover``: find it and see its description and shapes.
     ``compute``: compute on it and read checked aggregates. ``raw``: have the real values. ``train``: train
-    models on it. ``export_model``: take such a model away.
+    models on it. ``export_model``: take such a model away. ``approve``: answer requests for it, with a role
+    that decides on requests.
     """
 
     discover: Names = ()
@@ -26,6 +27,7 @@ class Access:
     raw: Names = ()
     train: Names = ()
     export_model: Names = ()
+    approve: Names = ()
 
     def to_schema(self) -> wire.Access:
         """Write it as it travels."""
@@ -36,6 +38,7 @@ class Access:
                 raw=_listed(self.raw),
                 train=_listed(self.train),
                 export_model=_listed(self.export_model),
+                approve=_listed(self.approve),
             )
 
 

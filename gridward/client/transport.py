@@ -94,10 +94,18 @@ class Transport:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        repeatable: bool = False,
     ) -> Out:
         """Call and read the answer as a schema; a problem response is raised as the exception of its code."""
         answer = self.send(
-            method, path, params=params, body=body, content=content, headers=headers, timeout_s=timeout_s
+            method,
+            path,
+            params=params,
+            body=body,
+            content=content,
+            headers=headers,
+            timeout_s=timeout_s,
+            repeatable=repeatable,
         )
         try:
             return into.model_validate_json(answer.content)
@@ -117,8 +125,12 @@ class Transport:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
         timeout_s: float | None = None,
+        repeatable: bool = False,
     ) -> httpx2.Response:
-        """Call with retries: reads are repeated, writes only where the server certainly did not act."""
+        """Call with retries: reads are repeated, writes only where the server certainly did not act.
+
+        ``repeatable``: a write that may be done twice, since the server knows it again.
+        """
         request = self._http.build_request(
             method,
             self.url + path,
@@ -131,7 +143,7 @@ class Transport:
         for attempt in range(1, self._retry.attempts + 1):
             token = self._sign(request)
             try:
-                return self._once(request)
+                return self._once(request, safe=repeatable or method in _REPEATABLE)
             except _TransientError as trouble:
                 if attempt == self._retry.attempts or not trouble.repeatable:
                     raise trouble.error from trouble.__cause__
@@ -174,6 +186,10 @@ class Transport:
             jitter=self._jitter,
         )
 
+    def pause(self, seconds: float) -> None:
+        """Wait between two calls."""
+        self._sleep(seconds)
+
     def close(self) -> None:
         """Close the connections, unless they were given or belong to another server's calls."""
         if self._owns_http:
@@ -186,8 +202,7 @@ class Transport:
         request.headers["authorization"] = f"Bearer {token}"
         return token
 
-    def _once(self, request: httpx2.Request) -> httpx2.Response:
-        safe = request.method in _REPEATABLE
+    def _once(self, request: httpx2.Request, *, safe: bool) -> httpx2.Response:
         try:
             answer = self._http.send(request)
         except _NEVER_SENT as why:

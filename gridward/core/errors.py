@@ -28,6 +28,7 @@ class Code(StrEnum):
     TENSORS_NOT_COLLOCATED = "tensors_not_collocated"
     NOT_ENOUGH_BUDGET = "not_enough_budget"
     DUPLICATE_REQUEST = "duplicate_request"
+    REQUEST_PENDING = "request_pending"
     # input
     INVALID_INPUT = "invalid_input"
     UPLOAD_REFUSED = "upload_refused"
@@ -165,6 +166,12 @@ class DuplicateRequestError(GridError):
 DuplicateRequestException = DuplicateRequestError
 
 
+class RequestPendingError(GetNotPermittedError):
+    """The question waits for a person's decision; the message names the request."""
+
+    code = Code.REQUEST_PENDING
+
+
 class InvalidInputError(GridError):
     """The input is malformed; the message names the field."""
 
@@ -279,6 +286,7 @@ ERRORS: Final[dict[Code, type[GridError]]] = {
         TensorsNotCollocatedError,
         NotEnoughBudgetError,
         DuplicateRequestError,
+        RequestPendingError,
         InvalidInputError,
         UploadRefusedError,
         TooLargeError,

@@ -19,6 +19,7 @@ class Capability(StrEnum):
     MANAGE_USERS = "manage_users"
     APPROVE_NODES = "approve_nodes"
     READ_AUDIT = "read_audit"
+    TRIAGE_REQUESTS = "triage_requests"
     DECIDE_REQUESTS = "decide_requests"
     PUBLISH = "publish"
     HOST_MODELS = "host_models"
@@ -30,12 +31,12 @@ class Capability(StrEnum):
 
 _ASKS: Final = frozenset({Capability.COMPUTE, Capability.TRAIN, Capability.INFER, Capability.SEND})
 _PUBLISHES: Final = _ASKS | {Capability.PUBLISH, Capability.HOST_MODELS}
-_TRIAGES: Final = frozenset({Capability.READ_AUDIT, Capability.DECIDE_REQUESTS})
+_TRIAGES: Final = frozenset({Capability.READ_AUDIT, Capability.TRIAGE_REQUESTS, Capability.DECIDE_REQUESTS})
 
 CAPABILITIES: Final[dict[RoleName, frozenset[Capability]]] = {
     RoleName.OWNER: frozenset(Capability),
     RoleName.ADMIN: _PUBLISHES | _TRIAGES | {Capability.MANAGE_USERS, Capability.APPROVE_NODES},
-    RoleName.DATA_OFFICER: _PUBLISHES,
+    RoleName.DATA_OFFICER: _PUBLISHES | {Capability.DECIDE_REQUESTS},
     RoleName.COMPLIANCE_OFFICER: _TRIAGES,
     RoleName.DATA_SCIENTIST: _ASKS | {Capability.HOST_MODELS},
     RoleName.GUEST: frozenset(),

@@ -123,6 +123,25 @@ class NodeSettings(ServerSettings):
     plan_queue: int = Field(
         default=32, ge=0, description="Plans that may wait for a worker; more are refused."
     )
+    request_max_bytes: int = Field(
+        default=MEBIBYTE,
+        ge=1024,
+        description="Largest question that may be put to people: plan, sources and public values, bytes.",
+    )
+    request_expiry_s: float = Field(
+        default=30 * 86_400, gt=0, description="A request that nobody decided for so long expires, seconds."
+    )
+    requests_open: int = Field(
+        default=100,
+        ge=1,
+        description="Requests of one user that may be undecided, those that expired lately included.",
+    )
+    request_answer_s: float = Field(
+        default=3600,
+        gt=0,
+        description="How long an answer that a counted approval gave is kept for an asker who was cut off, "
+        "seconds.",
+    )
     training_time_s: float = Field(default=3600, gt=0, description="Longest run of a training, seconds.")
     training_operations: int = Field(
         default=10**15, ge=1, description="Most elementary operations of a whole training, by its shapes."

@@ -85,9 +85,14 @@ def test_a_kept_result_carries_the_permission_of_its_data(records: gw.DatasetPoi
     assert rows.mean().get().item() == pytest.approx(2 * 3.86)
 
 
-def test_the_request_queue_says_that_it_is_not_there_yet(records: gw.DatasetPointer) -> None:
-    with pytest.raises(gw.NotAvailableYetError, match="request"):
-        records["weight"].mean().request("ward report", wait=False)
+def test_what_the_rules_do_not_give_is_asked_for(grid: Grid, records: gw.DatasetPointer) -> None:
+    request = records["weight"].max().request("the report names the heaviest")
+    with grid.owner("hospital") as hospital:
+        assert hospital.requests[request.id].preview().values
+        hospital.requests[request.id].approve()
+    assert records["weight"].max().get().item() == max(WEIGHT)
+    with pytest.raises(gw.GetNotPermittedError, match="request"):
+        records["weight"].max().get()
 
 
 def test_someone_whom_the_owner_did_not_admit_finds_it_and_gets_nothing(

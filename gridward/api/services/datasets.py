@@ -5,12 +5,13 @@ from pathlib import Path
 
 from sqlmodel import Session, col, delete, func, select
 
-from gridward.api import queries, storage
+from gridward.api import queries, queries_requests, storage
 from gridward.api.formats.read import Limits, convert
 from gridward.api.formats.tensor_file import Spec
 from gridward.api.node import Node
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.datasets import Dataset, DatasetGrant, Upload
+from gridward.api.tables.requests import StandingRule as StandingRuleRow
 from gridward.core.errors import (
     AlreadyExistsError,
     AuthorizationError,
@@ -20,7 +21,14 @@ from gridward.core.errors import (
     SendNotPermittedError,
 )
 from gridward.core.schemas.access import Access
-from gridward.core.schemas.datasets import Bounds, DatasetIn, DatasetOut, DatasetPatch, DatasetsOut
+from gridward.core.schemas.datasets import (
+    Bounds,
+    DatasetIn,
+    DatasetOut,
+    DatasetPatch,
+    DatasetsOut,
+    StandingRule,
+)
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.core.schemas.uploads import MediaType
 from gridward.server import audit
@@ -82,6 +90,8 @@ def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) 
             dataset.tags = _distinct(patch.tags)
         if patch.min_rows is not None:
             dataset.min_rows = patch.min_rows
+        if patch.reviewers is not None:
+            dataset.reviewers = patch.reviewers
         if patch.bounds is not None:
             _check_bounds(patch.bounds, _specs(dataset))
             dataset.bounds = {name: bounds.model_dump() for name, bounds in patch.bounds.items()}
@@ -142,6 +152,7 @@ def _store(
         entity_blob=entities.sha256 if entities else None,
         bounds={name: bounds.model_dump() for name, bounds in body.bounds.items()},
         min_rows=body.min_rows,
+        reviewers=body.reviewers,
         user_id=user_id,
         published_by=caller.name,
         created_at=node.clock(),
@@ -206,12 +217,13 @@ def _describe_one(node: Node, caller: Principal, dataset_id: str) -> DatasetOut:
 
 
 def _describe(caller: Principal, db: Session, dataset: Dataset) -> DatasetOut:
-    access = None
+    access, standing = None, None
     if queries.manages(caller, dataset):
         lists: dict[str, list[str]] = {verb: [] for verb in queries.VERBS}
         for grant in queries.grants_of(db, [dataset.id]):
             lists[grant.verb].append(grant.entry)
         access = Access.model_validate({verb: sorted(entries) for verb, entries in lists.items()})
+        standing = [_standing(rule) for rule in queries_requests.standing_rules(db, dataset.id)]
     return DatasetOut(
         id=dataset.id,
         name=dataset.name,
@@ -223,10 +235,22 @@ def _describe(caller: Principal, db: Session, dataset: Dataset) -> DatasetOut:
         entity=dataset.entity,
         bounds={name: Bounds.model_validate(limits) for name, limits in dataset.bounds.items()},
         min_rows=dataset.min_rows,
+        reviewers=dataset.reviewers,
         published_by=dataset.published_by,
         created_at=dataset.created_at,
         verbs=queries.dataset_verbs(caller, db, dataset),
         access=access,
+        standing_rules=standing,
+    )
+
+
+def _standing(rule: StandingRuleRow) -> StandingRule:
+    return StandingRule(
+        user=rule.username,
+        question=rule.question,
+        request_id=rule.request_id,
+        made_by=rule.made_by,
+        made_at=rule.made_at,
     )
 
 

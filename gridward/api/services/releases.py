@@ -1,16 +1,68 @@
 """The one door out: whatever of private data leaves this node was decided and written down here first.
 
 A decision, its reason and the plan's digest are one row of the audit log, committed before the answer leaves.
+Where an answer rests on a person's approval, the use is counted in the same transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, TypeAlias
 
+import torch
+from safetensors.torch import load_file, save_file
+from sqlmodel import Session
+
+from gridward.api import queries_requests, storage
+from gridward.api.computing import Found
 from gridward.api.node import Node
+from gridward.api.provenance import grants
+from gridward.api.questions import Question
+from gridward.api.request_events import note
 from gridward.api.tables.accounts import AuditEntry
-from gridward.core.errors import GetNotPermittedError, GridError, ResultSuppressedError
-from gridward.core.privacy.policy import Answer, Decision
+from gridward.api.tables.requests import AccessRequest, Released, RequestUse
+from gridward.core.errors import (
+    GetNotPermittedError,
+    GridError,
+    RequestPendingError,
+    ResultSuppressedError,
+)
+from gridward.core.privacy.approvals import Outcome, Request, Status
+from gridward.core.privacy.policy import Answer, Asked, Decision, Grant, Reason
+from gridward.core.schemas.requests import EventKind
 from gridward.server.audit import record
+from gridward.server.blobs import Seal
+from gridward.server.db import lock
 from gridward.server.principals import Principal
+
+Outputs: TypeAlias = Mapping[str, torch.Tensor]
+Judge: TypeAlias = Callable[[Sequence[Grant], Asked | None], Decision]
+PENDING_RETRY_S: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Who wants which answer. ``question`` is None where people's decisions do not count."""
+
+    node: Node
+    caller: Principal
+    action: str
+    found: Found
+    question: Question | None
+    attempt: str | None
+
+    def asked(self, db: Session) -> Asked | None:
+        """Look up what people decided on this question."""
+        if self.question is None or not queries_requests.asks_at_all(self.caller, db):
+            return None
+        rows = queries_requests.requests_of_question(self.caller, db, self.question.digest)
+        return Asked(
+            self.caller.user_id or "",
+            self.question.digest,
+            self.question.standing,
+            self.node.clock(),
+            tuple(queries_requests.facts(row) for row in rows),
+        )
 
 
 def settle(
@@ -28,20 +80,160 @@ def settle(
     Raises:
         GetNotPermittedError: refused; or ``refused``, where another error fits the act better.
         ResultSuppressedError: too few rows are behind the value.
+        RequestPendingError: somebody has to decide first.
     """
     with node.database.write() as db:
-        record(
-            db,
-            AuditEntry,
-            caller,
-            node.clock(),
-            action,
-            ",".join(subjects),
-            decision=decision.answer.value,
-            reason=decision.reason.value,
-            plan_digest=plan_digest,
+        _write_down(node, caller, db, decision, action, subjects, plan_digest)
+    _require_value(decision, refused)
+
+
+def give(wish: Wish, judge: Judge, outputs: Outputs) -> None:
+    """Decide with rights and approvals as they are now and write down what follows; return iff it may leave.
+
+    One transaction holds the decision, its audit row, the answer and its use of a counted approval: of
+    several at once, no more than were approved get a value, and whoever is cut off may repeat the same
+    attempt. Raises as ``settle``.
+    """
+    node, caller, found = wish.node, wish.caller, wish.found
+    with _kept_answer(wish, outputs) as seal, node.database.write() as db:
+        if wish.question is not None:
+            lock(db, f"question {caller.user_id} {wish.question.digest}")
+        asked = wish.asked(db)
+        if _use(wish, db, asked) is None:
+            decision = judge(grants(caller, db, found.behind), asked)
+            _write_down(node, caller, db, decision, wish.action, found.subjects, found.digest)
+            if decision.answer is Answer.VALUE:
+                _remember(wish, db)
+            if decision.reason is Reason.APPROVED:
+                _take(wish, db, decision.request, seal)
+        else:
+            decision = _again()
+            _write_down(node, caller, db, decision, _repeated(wish), found.subjects, found.digest)
+    _require_value(decision, GetNotPermittedError)
+
+
+def repeat(wish: Wish) -> dict[str, torch.Tensor] | None:
+    """Give again what this very attempt was given by a counted approval; None if it was given nothing."""
+    with wish.node.database.read() as db:
+        use = _use(wish, db, wish.asked(db))
+    if use is None or use.blob is None:
+        return None
+    try:
+        values: dict[str, torch.Tensor] = load_file(wish.node.blobs.path(use.blob))
+    except FileNotFoundError:
+        return None
+    settle(
+        wish.node,
+        wish.caller,
+        _again(),
+        action=_repeated(wish),
+        subjects=wish.found.subjects,
+        plan_digest=wish.found.digest,
+    )
+    return values
+
+
+def _again() -> Decision:
+    return Decision(Answer.VALUE, Reason.APPROVED, "this attempt was given its answer before")
+
+
+def _repeated(wish: Wish) -> str:
+    return f"{wish.action}_again"
+
+
+def _use(wish: Wish, db: Session, asked: Asked | None) -> RequestUse | None:
+    """The use that this attempt took, unless its approval was revoked since."""
+    if asked is None or wish.attempt is None:
+        return None
+    standing = [one.id for one in asked.requests if one.outcome is Outcome.APPROVED]
+    return queries_requests.use_of_attempt(db, standing, wish.attempt)
+
+
+@contextmanager
+def _kept_answer(wish: Wish, outputs: Outputs) -> Iterator[Seal | None]:
+    """Write the answer to disk where a counted approval may be used up by it."""
+    with wish.node.database.read() as db:
+        asked = wish.asked(db)
+    if wish.attempt is None or asked is None or not any(_counts(one, asked) for one in asked.requests):
+        yield None
+        return
+    with wish.node.blobs.scratch() as path:
+        save_file({name: value.clone().contiguous() for name, value in outputs.items()}, path)
+        yield wish.node.blobs.seal(path)
+
+
+def _counts(request: Request, asked: Asked) -> bool:
+    return request.terms.times is not None and request.status(asked.now) is Status.APPROVED
+
+
+def _take(wish: Wish, db: Session, request_id: str, seal: Seal | None) -> None:
+    """Count one use of an approval; its number is a key, so that the database too refuses a second."""
+    now = wish.node.clock()
+    row = db.get_one(AccessRequest, request_id)
+    row.used += 1
+    db.add(row)
+    if row.times is None:
+        return
+    use = RequestUse(request_id=request_id, number=row.used, attempt=wish.attempt, at=now)
+    if seal is not None:
+        use.blob = seal.sha256
+        storage.keep(wish.node, db, seal, used_by=used_by(use), user_id=row.user_id)
+    db.add(use)
+    note(db, wish.caller, request_id, EventKind.USED, f"{row.used} of {row.times}", now)
+
+
+def used_by(use: RequestUse) -> str:
+    """Name a use among those who need blobs."""
+    return f"{use.request_id}/{use.number}"
+
+
+def _remember(wish: Wish, db: Session) -> None:
+    """Note which data the answer was made of, so that overlaps with later questions are seen."""
+    now = wish.node.clock()
+    db.add_all(
+        Released(
+            user_id=wish.caller.user_id or "",
+            dataset_id=item.dataset_id,
+            version=item.version,
+            tensors=wish.found.tensors_of(item),
+            plan_digest=wish.found.digest,
+            action=wish.action,
+            at=now,
         )
-    if decision.answer is Answer.SUPPRESSED:
-        raise ResultSuppressedError(decision.detail)
-    if decision.answer is not Answer.VALUE:
-        raise refused(decision.detail)
+        for item in wish.found.behind
+    )
+
+
+def _write_down(
+    node: Node,
+    caller: Principal,
+    db: Session,
+    decision: Decision,
+    action: str,
+    subjects: Sequence[str],
+    plan_digest: str | None,
+) -> None:
+    subject = [decision.request, *subjects] if decision.request else subjects
+    record(
+        db,
+        AuditEntry,
+        caller,
+        node.clock(),
+        action,
+        ",".join(subject),
+        decision=decision.answer.value,
+        reason=decision.reason.value,
+        plan_digest=plan_digest,
+    )
+
+
+def _require_value(decision: Decision, refused: type[GridError]) -> None:
+    match decision.answer:
+        case Answer.VALUE:
+            return
+        case Answer.SUPPRESSED:
+            raise ResultSuppressedError(decision.detail)
+        case Answer.PENDING:
+            raise RequestPendingError(decision.detail, retry_after_s=PENDING_RETRY_S)
+        case Answer.REFUSED:
+            raise refused(decision.detail)

@@ -4,8 +4,17 @@ from typing import Final
 
 from sqlalchemy import MetaData
 
-from gridward.api.tables import accounts, datasets, deployments, memberships, models, objects, trainings
+from gridward.api.tables import (
+    accounts,
+    datasets,
+    deployments,
+    memberships,
+    models,
+    objects,
+    requests,
+    trainings,
+)
 from gridward.api.tables.base import NodeTable
 
-MODULES: Final = (accounts, datasets, deployments, memberships, models, objects, trainings)
+MODULES: Final = (accounts, datasets, deployments, memberships, models, objects, requests, trainings)
 METADATA: Final[MetaData] = NodeTable.metadata

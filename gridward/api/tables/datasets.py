@@ -55,6 +55,7 @@ class Dataset(NodeTable, table=True):
     entity_blob: str | None = Field(default=None, max_length=64)
     bounds: dict[str, dict[str, float]] = Field(sa_type=JSON)
     min_rows: int
+    reviewers: int = 1
     user_id: str = Field(foreign_key="users.id", max_length=64)
     published_by: str = Field(index=True, max_length=80)
     created_at: datetime = Field(sa_type=UtcDateTime)

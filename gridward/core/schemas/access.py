@@ -28,6 +28,10 @@ class Access(BaseModel):
     raw: Entries = Field(default=[], description="May have the real values.")
     train: Entries = Field(default=[], description="May train models on it.")
     export_model: Entries = Field(default=[], description="May take away a model trained on it.")
+    approve: Entries = Field(
+        default=[],
+        description="May answer requests for it, with a role that decides on requests; never one's own.",
+    )
 
 
 class ModelAccess(BaseModel):

@@ -20,7 +20,7 @@ class Source(BaseModel):
     object_id: str | None = Field(default=None, max_length=64)
 
 
-class ComputationIn(BaseModel):
+class QuestionIn(BaseModel):
     """A plan and what feeds it."""
 
     model_config = ConfigDict(extra="forbid")
@@ -28,8 +28,19 @@ class ComputationIn(BaseModel):
     plan: PlanDocument
     sources: list[Source] = Field(default=[], max_length=256)
     values: list[Tensor] = Field(default=[], max_length=256, description="Public inputs, by name.")
+
+
+class ComputationIn(QuestionIn):
+    """A question, and what becomes of its answer."""
+
     release: bool = Field(
         description="True: send the outputs if the policy allows. False: keep them on the node."
+    )
+    attempt: str | None = Field(
+        default=None,
+        pattern=r"^[0-9a-f]{32}$",
+        description="Names this try at random, so that it may be repeated: an answer that a counted approval "
+        "gave is given again to the same try, and counts once.",
     )
 
 

@@ -1,7 +1,7 @@
 """Datasets: named tensors that share their rows, described, tagged, with rules."""
 
 from datetime import datetime
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -11,6 +11,7 @@ from gridward.core.schemas.tensor import TensorInfo
 DatasetName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Tag: TypeAlias = Annotated[str, Field(pattern=r"^#[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 Column: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
+_REVIEWERS: Final = "How many people have to agree to a request for it; 0: it takes none."
 
 
 class Bounds(BaseModel):
@@ -46,6 +47,9 @@ class DatasetIn(BaseModel):
         description="Fewest rows behind a released aggregate.",
         json_schema_extra={"format": "int32"},
     )
+    reviewers: int = Field(
+        default=1, ge=0, le=2, description=_REVIEWERS, json_schema_extra={"format": "int32"}
+    )
 
 
 class DatasetPatch(BaseModel):
@@ -58,6 +62,19 @@ class DatasetPatch(BaseModel):
     access: Access | None = None
     bounds: dict[str, Bounds] | None = None
     min_rows: int | None = Field(default=None, ge=1, le=10**9, json_schema_extra={"format": "int32"})
+    reviewers: int | None = Field(
+        default=None, ge=0, le=2, description=_REVIEWERS, json_schema_extra={"format": "int32"}
+    )
+
+
+class StandingRule(BaseModel):
+    """A question that one user may ask whenever they like, by its hash; revoke its request to end it."""
+
+    user: str
+    question: str = Field(description="SHA-256 over plan, sources without versions, and public values.")
+    request_id: str
+    made_by: str
+    made_at: datetime
 
 
 class DatasetOut(BaseModel):
@@ -73,12 +90,16 @@ class DatasetOut(BaseModel):
     entity: str | None
     bounds: dict[str, Bounds]
     min_rows: int = Field(json_schema_extra={"format": "int32"})
+    reviewers: int = Field(description=_REVIEWERS, json_schema_extra={"format": "int32"})
     published_by: str
     created_at: datetime
     verbs: list[str] = Field(
-        description="What this caller may do: discover, compute, raw, train, export_model."
+        description="What this caller may do: discover, compute, raw, train, export_model, approve."
     )
     access: Access | None = Field(description="The rules; for the publisher and the node's owner only.")
+    standing_rules: list[StandingRule] | None = Field(
+        description="Questions that were opened for good; for the publisher and the node's owner only."
+    )
 
 
 class DatasetsOut(BaseModel):

@@ -91,10 +91,20 @@ _DATASET: Final = {
     "entity": None,
     "bounds": {"weight": {"low": 0.5, "high": 6.0}},
     "min_rows": 5,
+    "reviewers": 1,
     "published_by": "bob",
     "created_at": _TIME,
     "verbs": ["discover", "compute"],
     "access": None,
+    "standing_rules": [
+        {
+            "user": "ana",
+            "question": _DIGEST,
+            "request_id": "req-0123456789abcdef01234567",
+            "made_by": "bob",
+            "made_at": _TIME,
+        }
+    ],
 }
 _OBJECT: Final = {
     "id": "obj-0123456789abcdef01234567",
@@ -248,6 +258,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "raw": ["bob", "ana", "alice"],
         "train": [],
         "export_model": [],
+        "approve": [],
     },
     "Acceptance": {"program_digest": _DIGEST},
     "ActivationIn": {"measured_error": 0.00002},

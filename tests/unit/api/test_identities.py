@@ -16,7 +16,9 @@ from tests.support.files import publish
 from tests.support.nodes import PASSWORD, NodeUnderTest
 
 ROWS = {"x": np.arange(12.0)}
-EVERYTHING = {verb: ["@signed-in"] for verb in ("discover", "compute", "raw", "train", "export_model")}
+EVERYTHING = {
+    verb: ["@signed-in"] for verb in ("discover", "compute", "raw", "train", "export_model", "approve")
+}
 
 
 def gateway_keys(folder: Path) -> Keys:
@@ -104,7 +106,7 @@ def test_an_admitted_identity_has_its_role_and_its_full_name_only(node: NodeUnde
     publish(node, node.as_("bob"), ROWS, name="full", access={"raw": ["dana@grid"]})
     items = found(node, identity(node, gateway))
     assert {item["name"]: item["verbs"][1:] for item in items} == {
-        "open": ["compute", "raw", "train", "export_model"],
+        "open": ["compute", "raw", "train", "export_model", "approve"],
         "role": ["train"],
         "full": ["raw"],
     }

@@ -231,11 +231,6 @@ def test_a_kept_result_is_a_pointer_that_still_fits_its_datasets_rows(hospital: 
     assert sorted(source.get("object_id") or source["tensor"] for source in sources) == ["height", "obj-1"]
 
 
-def test_a_request_says_that_it_is_not_there_yet(hospital: RecordingPlace) -> None:
-    with pytest.raises(gw.NotAvailableYetError, match=r"request\(…\) is not part of this version"):
-        hospital.dataset()["weight"].mean().request("ward report", wait=False)
-
-
 def test_functions_of_torch_are_the_methods_of_the_same_name(hospital: RecordingPlace) -> None:
     weight = hospital.dataset()["weight"]
     assert repr(torch.mean(weight)) == repr(weight.mean())

@@ -11,6 +11,7 @@ def test_without_a_word_nobody_but_the_owner_sees_anything() -> None:
         "raw": [],
         "train": [],
         "export_model": [],
+        "approve": [],
     }
 
 
@@ -21,6 +22,7 @@ def test_allowed_users_may_have_the_values_and_everyone_signed_in_may_find_and_c
         "raw": ["bob", "ana"],
         "train": [],
         "export_model": [],
+        "approve": [],
     }
 
 

@@ -96,6 +96,7 @@ def upgrade() -> None:
         sa.Column("entity_blob", sa.String(length=64), nullable=True),
         sa.Column("bounds", sa.JSON(), nullable=False),
         sa.Column("min_rows", sa.Integer(), nullable=False),
+        sa.Column("reviewers", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("published_by", sa.String(length=80), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -130,6 +131,15 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_models")),
     )
     op.create_index(op.f("ix_models_hosted_by"), "models", ["hosted_by"], unique=False)
+    op.create_table(
+        "notification_marks",
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("last_event", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_notification_marks_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_notification_marks")),
+    )
     op.create_table(
         "objects",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -174,6 +184,52 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("deployment_id", "batch", name=op.f("pk_query_serials")),
     )
+    op.create_table(
+        "released",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("tensors", sa.JSON(), nullable=False),
+        sa.Column("plan_digest", sa.String(length=64), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_released_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_released")),
+    )
+    op.create_index("ix_released_user_id_dataset_id", "released", ["user_id", "dataset_id"], unique=False)
+    op.create_table(
+        "requests",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("asked_by", sa.String(length=80), nullable=False),
+        sa.Column("reason", sa.String(length=2000), nullable=False),
+        sa.Column("body", sa.Text(), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("standing_digest", sa.String(length=64), nullable=False),
+        sa.Column("plan_digest", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("findings", sa.JSON(), nullable=False),
+        sa.Column("operations", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=True),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("standing", sa.Boolean(), nullable=False),
+        sa.Column("used", sa.Integer(), nullable=False),
+        sa.Column("decided_by", sa.String(length=80), nullable=False),
+        sa.Column("decided_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("note", sa.String(length=2000), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_requests_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
+    )
+    op.create_index(op.f("ix_requests_outcome"), "requests", ["outcome"], unique=False)
+    op.create_index("ix_requests_user_id_digest", "requests", ["user_id", "digest"], unique=False)
     op.create_table(
         "service_tokens",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -290,6 +346,84 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("object_id", "dataset_id", "version", name=op.f("pk_object_sources")),
     )
     op.create_table(
+        "request_events",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("actor", sa.String(length=80), nullable=False),
+        sa.Column("kind", sa.String(length=16), nullable=False),
+        sa.Column("text", sa.String(length=2000), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["request_id"], ["requests.id"], name=op.f("fk_request_events_request_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_request_events")),
+    )
+    op.create_index(op.f("ix_request_events_request_id"), "request_events", ["request_id"], unique=False)
+    op.create_table(
+        "request_sources",
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("tensors", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["request_id"], ["requests.id"], name=op.f("fk_request_sources_request_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("request_id", "dataset_id", name=op.f("pk_request_sources")),
+    )
+    op.create_index(op.f("ix_request_sources_dataset_id"), "request_sources", ["dataset_id"], unique=False)
+    op.create_table(
+        "request_uses",
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("attempt", sa.String(length=64), nullable=True),
+        sa.Column("blob", sa.String(length=64), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["request_id"], ["requests.id"], name=op.f("fk_request_uses_request_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("request_id", "number", name=op.f("pk_request_uses")),
+        sa.UniqueConstraint("request_id", "attempt", name=op.f("uq_request_uses_request_id_attempt")),
+    )
+    op.create_index(op.f("ix_request_uses_at"), "request_uses", ["at"], unique=False)
+    op.create_table(
+        "request_votes",
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("times", sa.Integer(), nullable=True),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("standing", sa.Boolean(), nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["request_id"], ["requests.id"], name=op.f("fk_request_votes_request_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_request_votes_user_id")),
+        sa.PrimaryKeyConstraint("request_id", "user_id", name=op.f("pk_request_votes")),
+    )
+    op.create_table(
+        "standing_rules",
+        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("question", sa.String(length=64), nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=False),
+        sa.Column("username", sa.String(length=80), nullable=False),
+        sa.Column("made_by", sa.String(length=80), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"], ["datasets.id"], name=op.f("fk_standing_rules_dataset_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["request_id"], ["requests.id"], name=op.f("fk_standing_rules_request_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_standing_rules_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("dataset_id", "user_id", "question", name=op.f("pk_standing_rules")),
+    )
+    op.create_index(op.f("ix_standing_rules_request_id"), "standing_rules", ["request_id"], unique=False)
+    op.create_table(
         "training_sources",
         sa.Column("training_id", sa.String(length=64), nullable=False),
         sa.Column("dataset_id", sa.String(length=64), nullable=False),
@@ -308,6 +442,11 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Drop the tables."""
     op.drop_table("training_sources")
+    op.drop_table("standing_rules")
+    op.drop_table("request_votes")
+    op.drop_table("request_uses")
+    op.drop_table("request_sources")
+    op.drop_table("request_events")
     op.drop_table("object_sources")
     op.drop_table("model_sources")
     op.drop_table("model_grants")
@@ -316,9 +455,12 @@ def downgrade() -> None:
     op.drop_table("trainings")
     op.drop_table("sessions")
     op.drop_table("service_tokens")
+    op.drop_table("requests")
+    op.drop_table("released")
     op.drop_table("query_serials")
     op.drop_table("ownership")
     op.drop_table("objects")
+    op.drop_table("notification_marks")
     op.drop_table("models")
     op.drop_table("invitations")
     op.drop_table("datasets")

@@ -19,7 +19,7 @@ WARD: Arrays = {
     "height": np.array([47.3, 48.1, 50.0, 52.3, 49.7]),
     "mother": np.array([1, 2, 3, 4, 4]),
 }
-VERBS = ("discover", "compute", "raw", "train", "export_model")
+VERBS = ("discover", "compute", "raw", "train", "export_model", "approve")
 
 
 def names(node: NodeUnderTest, headers: dict[str, str], **query: Any) -> list[str]:

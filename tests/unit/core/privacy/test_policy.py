@@ -1,12 +1,17 @@
 """Decisions as tables of cases."""
 
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gridward.core.privacy.analysis import Finding, Level
+from gridward.core.privacy.approvals import Outcome, Request, Terms
 from gridward.core.privacy.policy import (
     Answer,
+    Asked,
     Counted,
     Grant,
     Reason,
@@ -106,3 +111,70 @@ def test_training_does_not_include_taking_the_model_away() -> None:
     assert decide_export([grant("export_model"), grant("train")]).answer is Answer.REFUSED
     assert decide_export([grant("export_model")]).answer is Answer.VALUE
     assert decide_export([]).reason is Reason.PUBLIC
+
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+
+
+def asked(*requests: Request, asker: str = "ana", question: str = "q@1", standing: str = "q") -> Asked:
+    return Asked(asker, question, standing, NOW, requests)
+
+
+def request(outcome: Outcome = Outcome.APPROVED, question: str = "q@1", asker: str = "ana") -> Request:
+    return Request("req-1", asker, question, outcome, LATER, Terms(1))
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "reason"),
+    [
+        (asked(), Answer.REFUSED, Reason.NOT_AN_AGGREGATE),
+        (asked(request()), Answer.VALUE, Reason.APPROVED),
+        (asked(request(Outcome.OPEN)), Answer.PENDING, Reason.WAITING),
+        (asked(request(Outcome.DENIED)), Answer.REFUSED, Reason.NOT_AN_AGGREGATE),
+        (asked(request(Outcome.REVOKED)), Answer.REFUSED, Reason.NOT_AN_AGGREGATE),
+        (asked(request(question="q@2")), Answer.REFUSED, Reason.NOT_AN_AGGREGATE),
+        (asked(request(asker="eve")), Answer.REFUSED, Reason.NOT_AN_AGGREGATE),
+        (asked(request(Outcome.OPEN), request()), Answer.VALUE, Reason.APPROVED),
+    ],
+)
+def test_an_approval_opens_its_own_question_to_its_own_asker_and_nothing_else(
+    question: Asked, answer: Answer, reason: Reason
+) -> None:
+    decision = decide(ROWS, [grant("discover", "compute")], [], finite=True, asked=question)
+    assert (decision.answer, decision.reason) == (answer, reason)
+    assert bool(decision.request) == (reason in (Reason.APPROVED, Reason.WAITING))
+
+
+def test_an_approval_opens_what_a_check_suppressed_since_a_person_saw_its_figures() -> None:
+    few = grant("discover", "compute", rows=5)
+    assert decide(SUM, [few], [], finite=True).answer is Answer.SUPPRESSED
+    assert decide(SUM, [few], [], finite=True, asked=asked(request())).reason is Reason.APPROVED
+
+
+def test_what_the_rules_give_takes_no_approval() -> None:
+    decision = decide(SUM, [grant("discover", "compute")], [], finite=True, asked=asked(request()))
+    assert (decision.reason, decision.request) == (Reason.AGGREGATE, "")
+
+
+def test_no_approval_opens_a_dataset_that_is_hidden_by_now() -> None:
+    open_, hidden = grant("discover"), grant(table="d-2@1")
+    decision = decide(ROWS, [open_, hidden], [], finite=True, asked=asked(request()))
+    assert decision.answer is Answer.REFUSED
+
+
+def test_a_standing_rule_opens_a_question_iff_every_dataset_has_it() -> None:
+    ruled = replace(grant("discover"), standing=frozenset({"q"}))
+    other = grant("discover", table="d-2@1")
+    assert decide(ROWS, [ruled], [], finite=True, asked=asked()).reason is Reason.STANDING_RULE
+    assert decide(ROWS, [ruled], [], finite=True).answer is Answer.REFUSED
+    assert decide(ROWS, [ruled], [], finite=True, asked=asked(standing="p")).answer is Answer.REFUSED
+    assert decide(ROWS, [ruled, other], [], finite=True, asked=asked()).answer is Answer.REFUSED
+    mine = grant("discover", "raw", table="d-2@1")
+    assert decide(ROWS, [ruled, mine], [], finite=True, asked=asked()).reason is Reason.STANDING_RULE
+
+
+def test_a_refusal_says_how_to_ask_where_the_owner_takes_requests() -> None:
+    assert '.request("why")' in decide(ROWS, [grant("compute")], [], finite=True).detail
+    silent = replace(grant("compute"), reviewers=0)
+    assert "takes no requests" in decide(ROWS, [silent], [], finite=True).detail

@@ -1,0 +1,119 @@
+"""From a computation's body to its outputs: sources found and loaded, rows followed, the plan run."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from sqlmodel import Session
+
+from gridward.api import feeding, queries, questions
+from gridward.api.node import Node
+from gridward.api.provenance import Behind, grants
+from gridward.api.questions import Question
+from gridward.core import tensors
+from gridward.core.errors import InvalidInputError, ObjectNotFoundError
+from gridward.core.plans import codec
+from gridward.core.plans.plan import Plan
+from gridward.core.privacy.analysis import Analysis
+from gridward.core.privacy.policy import Counted, Grant
+from gridward.core.schemas.computations import QuestionIn, Source
+from gridward.server.principals import Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A checked plan whose sources the caller may know; nothing is loaded yet."""
+
+    plan: Plan
+    digest: str
+    fed: Mapping[str, feeding.Fed]
+    behind: tuple[Behind, ...]
+    grants: Sequence[Grant]
+    question: Question | None
+
+    @property
+    def subjects(self) -> list[str]:
+        """Names of the datasets behind it."""
+        return [item.table for item in self.behind]
+
+    def tensors_of(self, item: Behind) -> list[str]:
+        """Tensors of one dataset that are read by name; a kept result that was made of it names none."""
+        read = (one.tensor for one in self.fed.values() if one.of_dataset and one.behind == (item,))
+        return sorted(set(read))
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A computation that may run: inputs at hand, shapes known, rows followed."""
+
+    found: Found
+    inputs: Mapping[str, torch.Tensor]
+    values: Mapping[str, torch.Tensor]
+    analysis: Analysis
+
+
+def find(node: Node, caller: Principal, body: QuestionIn) -> Found:
+    """Check the plan and find what feeds it.
+
+    Raises:
+        ObjectNotFoundError: a source is missing, or hidden from the caller.
+        PlanRejectedError, InvalidInputError: the plan, or what feeds it.
+    """
+    plan = codec.from_dict(body.plan.model_dump(mode="json", by_alias=True, exclude_none=True))
+    _feed_once(body)
+    with node.database.read() as db:
+        fed = {source.input: _source(node, caller, db, source) for source in body.sources}
+        behind = tuple(sorted({item for one in fed.values() for item in one.behind}))
+        granted = grants(caller, db, behind)
+    digest = codec.digest(plan)
+    versions = {item.dataset_id: item.version for item in behind}
+    return Found(plan, digest, fed, behind, granted, questions.name(body, digest, versions))
+
+
+def load(node: Node, found: Found, body: QuestionIn, *, release: bool) -> Prepared:
+    """Map the inputs, find every shape and follow the rows. Raises as ``find``."""
+    inputs = {name: feeding.load(one) for name, one in found.fed.items()}
+    inputs |= {value.name: tensors.decode(value) for value in body.values}
+    values = feeding.meta_values(found.plan, inputs)
+    if release:
+        feeding.require_room(node, found.plan, values)
+    feeds = {name: one.feed for name, one in found.fed.items()}
+    return Prepared(found, inputs, values, feeding.analyse_plan(found.plan, values, feeds, counted=True))
+
+
+def compute(node: Node, job: Prepared) -> tuple[dict[str, torch.Tensor], list[Counted]]:
+    """Run the plan in a worker; gives its outputs, and the rows that every mask let through.
+
+    Raises:
+        PlanFailedError, PlanLimitError: it failed, or was ended.
+        BusyError: too many plans wait.
+    """
+    outputs = node.workers.run(job.analysis.guarded, job.inputs)
+    counted = [
+        Counted(guard.table, guard.rows, tuple(int(n) for n in outputs.pop(guard.output).flatten().tolist()))
+        for guard in job.analysis.guards
+    ]
+    return outputs, counted
+
+
+def finite(outputs: Mapping[str, torch.Tensor]) -> bool:
+    """Say whether no element is infinite or NaN."""
+    return all(bool(torch.isfinite(value).all()) for value in outputs.values())
+
+
+def _feed_once(body: QuestionIn) -> None:
+    names = [source.input for source in body.sources] + [value.name for value in body.values]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise InvalidInputError(f"fed more than once: {', '.join(twice)}")
+
+
+def _source(node: Node, caller: Principal, db: Session, source: Source) -> feeding.Fed:
+    if (source.dataset_id is None) == (source.object_id is None):
+        raise InvalidInputError(f"source of '{source.input}': name a dataset's tensor or an object, not both")
+    if source.object_id is not None:
+        return feeding.of_object(node, caller, db, source.object_id)
+    dataset = queries.visible_dataset(caller, db, source.dataset_id or "")
+    if dataset is None:
+        raise ObjectNotFoundError(f"no dataset '{source.dataset_id}' on this node")
+    return feeding.of_dataset(node, dataset, source.tensor)

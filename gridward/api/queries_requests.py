@@ -1,0 +1,183 @@
+"""SELECTs over requests; each takes the caller first, or says why it needs none."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement, exists, false, true
+from sqlmodel import Session, and_, col, func, or_, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from gridward.api.tables.datasets import Dataset, DatasetGrant
+from gridward.api.tables.requests import (
+    AccessRequest,
+    NotificationMark,
+    Released,
+    RequestEvent,
+    RequestSource,
+    RequestUse,
+    RequestVote,
+    StandingRule,
+)
+from gridward.core.privacy.approvals import Outcome, Request, Status, Terms
+from gridward.server.principals import Capability, Principal
+
+APPROVE: Final = "approve"
+
+
+def own_requests(caller: Principal) -> ColumnElement[bool]:
+    """Say which requests the caller asked."""
+    return col(AccessRequest.user_id) == (caller.user_id or "")
+
+
+def decidable(caller: Principal) -> ColumnElement[bool]:
+    """Say which requests of others the caller may read to decide on.
+
+    Those who triage see all; who decides without that sees what reads a dataset that they may open.
+    """
+    others = col(AccessRequest.user_id) != (caller.user_id or "")
+    if caller.may(Capability.TRIAGE_REQUESTS):
+        return others
+    if not caller.may(Capability.DECIDE_REQUESTS):
+        return false()
+    listed = exists().where(
+        col(DatasetGrant.dataset_id) == col(Dataset.id),
+        col(DatasetGrant.verb) == APPROVE,
+        col(DatasetGrant.entry).in_(caller.entries(APPROVE)),
+    )
+    opens = exists().where(
+        col(RequestSource.request_id) == col(AccessRequest.id),
+        col(RequestSource.dataset_id) == col(Dataset.id),
+        or_(col(Dataset.user_id) == (caller.user_id or ""), listed),
+    )
+    return and_(others, opens)
+
+
+def visible_requests(
+    caller: Principal, status: Status | None, now: datetime
+) -> SelectOfScalar[AccessRequest]:
+    """The caller's own requests and those that they may decide on."""
+    rows = select(AccessRequest).where(or_(own_requests(caller), decidable(caller)))
+    return rows if status is None else rows.where(_stands(status, now))
+
+
+def visible_request(caller: Principal, db: Session, request_id: str) -> AccessRequest | None:
+    """Return one request, unless it is hidden from the caller."""
+    rows = select(AccessRequest).where(or_(own_requests(caller), decidable(caller)))
+    return db.exec(rows.where(col(AccessRequest.id) == request_id)).one_or_none()
+
+
+def asks_at_all(caller: Principal, db: Session) -> bool:
+    """Say whether the caller has any request here: without one, no question needs a name."""
+    return db.exec(select(AccessRequest.id).where(own_requests(caller)).limit(1)).first() is not None
+
+
+def requests_of_question(caller: Principal, db: Session, digest: str) -> Sequence[AccessRequest]:
+    """The caller's requests of one question, oldest first."""
+    wanted = select(AccessRequest).where(own_requests(caller), col(AccessRequest.digest) == digest)
+    return db.exec(wanted.order_by(col(AccessRequest.created_at))).all()
+
+
+def undecided_count(caller: Principal, db: Session, now: datetime, recent: datetime) -> int:
+    """Number of the caller's requests that wait, or were asked after `recent` and expired; for the limit."""
+    rows = select(func.count()).select_from(AccessRequest).where(own_requests(caller))
+    undecided = col(AccessRequest.outcome) == Outcome.OPEN.value
+    counts = or_(col(AccessRequest.expires_at) > now, col(AccessRequest.created_at) > recent)
+    return db.exec(rows.where(undecided, counts)).one()
+
+
+def sources(db: Session, request_ids: Sequence[str]) -> Sequence[RequestSource]:
+    """Datasets behind requests; for those who may read the requests."""
+    wanted = select(RequestSource).where(col(RequestSource.request_id).in_(request_ids))
+    return db.exec(wanted.order_by(col(RequestSource.dataset_id))).all()
+
+
+def votes(db: Session, request_id: str) -> Sequence[RequestVote]:
+    """Every yes to a request; for those who may read it."""
+    wanted = select(RequestVote).where(col(RequestVote.request_id) == request_id)
+    return db.exec(wanted.order_by(col(RequestVote.at))).all()
+
+
+def events(db: Session, request_id: str) -> Sequence[RequestEvent]:
+    """History of a request, oldest first; for those who may read it."""
+    wanted = select(RequestEvent).where(col(RequestEvent.request_id) == request_id)
+    return db.exec(wanted.order_by(col(RequestEvent.id))).all()
+
+
+def use_of_attempt(db: Session, request_ids: Sequence[str], attempt: str) -> RequestUse | None:
+    """The use that an attempt took; for the asker of these requests."""
+    wanted = select(RequestUse).where(col(RequestUse.request_id).in_(request_ids))
+    return db.exec(wanted.where(col(RequestUse.attempt) == attempt)).first()
+
+
+def uses_with_answers(db: Session, before: datetime) -> Sequence[RequestUse]:
+    """Uses older than `before` whose answers are still kept; for the expiry."""
+    kept = select(RequestUse).where(col(RequestUse.at) < before, col(RequestUse.blob).is_not(None))
+    return db.exec(kept).all()
+
+
+def standing_questions(caller: Principal, db: Session, dataset_id: str) -> frozenset[str]:
+    """Questions on a dataset that its rules open to the caller."""
+    wanted = select(StandingRule.question).where(col(StandingRule.dataset_id) == dataset_id)
+    return frozenset(db.exec(wanted.where(col(StandingRule.user_id) == (caller.user_id or ""))).all())
+
+
+def standing_rules(db: Session, dataset_id: str) -> Sequence[StandingRule]:
+    """Standing rules of a dataset; for those who manage it."""
+    wanted = select(StandingRule).where(col(StandingRule.dataset_id) == dataset_id)
+    return db.exec(wanted.order_by(col(StandingRule.made_at))).all()
+
+
+def had_before(
+    db: Session, user_id: str, dataset_ids: Sequence[str], most: int
+) -> tuple[int, Sequence[Released]]:
+    """How many parts of answers on these datasets a user had, and the newest; for those who decide."""
+    mine = col(Released.user_id) == user_id, col(Released.dataset_id).in_(dataset_ids)
+    total = db.exec(select(func.count()).select_from(Released).where(*mine)).one()
+    newest = select(Released).where(*mine).order_by(col(Released.id).desc()).limit(most)
+    return total, db.exec(newest).all()
+
+
+def unseen_events(
+    caller: Principal, told: Sequence[str], asked: Sequence[str]
+) -> SelectOfScalar[RequestEvent]:
+    """Events by others after the mark: of kinds `told` on own requests, `asked` on those to decide."""
+    mark = select(NotificationMark.last_event).where(col(NotificationMark.user_id) == (caller.user_id or ""))
+    concerns = or_(
+        and_(own_requests(caller), col(RequestEvent.kind).in_(told)),
+        and_(decidable(caller), col(RequestEvent.kind).in_(asked)),
+    )
+    return (
+        select(RequestEvent)
+        .join(AccessRequest, col(AccessRequest.id) == col(RequestEvent.request_id))
+        .where(
+            concerns,
+            col(RequestEvent.user_id) != (caller.user_id or ""),
+            col(RequestEvent.id) > func.coalesce(mark.scalar_subquery(), 0),
+        )
+    )
+
+
+def facts(row: AccessRequest) -> Request:
+    """What the policy needs to know of a request."""
+    terms = Terms(row.times, row.until, row.standing)
+    return Request(row.id, row.user_id, row.digest, Outcome(row.outcome), row.expires_at, terms, row.used)
+
+
+def _stands(status: Status, now: datetime) -> ColumnElement[bool]:
+    """`Request.status` as a condition; a test compares the two."""
+    outcome, until = col(AccessRequest.outcome), col(AccessRequest.until)
+    times, used = col(AccessRequest.times), col(AccessRequest.used)
+    opened, approved = outcome == Outcome.OPEN.value, outcome == Outcome.APPROVED.value
+    spent = and_(times.is_not(None), used >= times)
+    left = or_(times.is_(None), used < times)
+    over = and_(until.is_not(None), until <= now)
+    conditions: dict[Status, ColumnElement[bool]] = {
+        Status.PENDING: and_(opened, col(AccessRequest.expires_at) > now),
+        Status.APPROVED: and_(approved, left, or_(until.is_(None), until > now)),
+        Status.DENIED: outcome == Outcome.DENIED.value,
+        Status.EXPIRED: or_(and_(opened, col(AccessRequest.expires_at) <= now), and_(approved, left, over)),
+        Status.REVOKED: outcome == Outcome.REVOKED.value,
+        Status.USED_UP: and_(approved, spent),
+    }
+    return and_(conditions[status], true())

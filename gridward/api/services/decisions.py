@@ -1,0 +1,268 @@
+"""Decisions on requests: approve, deny, revoke, and the preview for those who may read the data anyway."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlmodel import Session, col, delete
+
+from gridward.api import computing, queries, queries_requests, storage
+from gridward.api.node import Node
+from gridward.api.request_events import note
+from gridward.api.request_views import asker_grants, detail, stored_question, verdicts
+from gridward.api.services import releases
+from gridward.api.tables.accounts import AuditEntry, User
+from gridward.api.tables.datasets import Dataset
+from gridward.api.tables.requests import AccessRequest, RequestSource, RequestVote, StandingRule
+from gridward.core import tensors
+from gridward.core.errors import (
+    AuthorizationError,
+    ConflictError,
+    InvalidInputError,
+    ObjectNotFoundError,
+)
+from gridward.core.privacy.approvals import Need, Outcome, Status, Terms, Vote, agree
+from gridward.core.privacy.policy import Answer, Decision, Reason, decide
+from gridward.core.privacy.verdicts import after_run, before_run
+from gridward.core.schemas.accounts import RoleName
+from gridward.core.schemas.requests import ApproveIn, EventKind, PreviewOut, RequestDetail
+from gridward.server import audit
+from gridward.server.db import lock
+from gridward.server.principals import Capability, Principal
+
+
+def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> RequestDetail:
+    """Say yes to exactly what `digest` names; it counts once everybody who has to agree did.
+
+    Each dataset needs the yes of somebody on its `approve` list (or its publisher, or the node's owner), and
+    as many people as it has reviewers. The terms are what all of them allow.
+
+    Raises:
+        AuthorizationError: one's own request, or a yes that would open nothing.
+        ConflictError: not pending, another digest, data that changed since, or a second yes of one person.
+    """
+    now = node.clock()
+    terms = _terms(body, now)
+    with node.database.write() as db:
+        row = _decidable(caller, db, request_id)
+        _require_status(row, now, Status.PENDING)
+        if body.digest != row.digest:
+            raise ConflictError(f"request {row.id} is not what you read; read it again")
+        sources = queries_requests.sources(db, [row.id])
+        stored_question(row, sources)
+        datasets = _current(db, sources)
+        _require_useful(caller, db, datasets)
+        if db.get(RequestVote, (row.id, caller.user_id)) is not None:
+            raise ConflictError(f"you agreed to {row.id} already; another person has to")
+        db.add(
+            RequestVote(
+                request_id=row.id,
+                user_id=caller.user_id or "",
+                times=terms.times,
+                until=terms.until,
+                standing=terms.standing,
+                at=now,
+            )
+        )
+        db.flush()
+        agreed = agree(_votes(db, row.id, datasets), [Need(one.id, one.reviewers) for one in datasets])
+        if agreed is not None:
+            _open(db, caller, row, datasets, agreed, now, body.note)
+        kind = EventKind.AGREED if agreed is None else EventKind.APPROVED
+        _record(db, caller, row, kind, body.note or _words(agreed or terms), now)
+        return detail(db, caller, row, now)
+
+
+def deny(node: Node, caller: Principal, request_id: str, reason: str) -> RequestDetail:
+    """Say no, with a reason that the asker reads."""
+    now = node.clock()
+    with node.database.write() as db:
+        row = _decidable(caller, db, request_id)
+        _require_status(row, now, Status.PENDING)
+        _decide(db, caller, row, Outcome.DENIED, now, reason)
+        _record(db, caller, row, EventKind.DENIED, reason, now)
+        return detail(db, caller, row, now)
+
+
+def revoke(node: Node, caller: Principal, request_id: str, reason: str) -> RequestDetail:
+    """Take an approval back, its standing rules and kept answers with it; what left has left."""
+    now = node.clock()
+    with node.database.write() as db:
+        row = _decidable(caller, db, request_id)
+        if row.outcome != Outcome.APPROVED.value:
+            raise ConflictError(f"request {row.id} was not approved")
+        db.exec(delete(StandingRule).where(col(StandingRule.request_id) == row.id))
+        _decide(db, caller, row, Outcome.REVOKED, now, reason)
+        _record(db, caller, row, EventKind.REVOKED, reason, now)
+        return detail(db, caller, row, now)
+
+
+def preview(node: Node, caller: Principal, request_id: str) -> PreviewOut:
+    """Compute what the asker would get, for a caller who may read all of the data by themselves.
+
+    Raises ``GetNotPermittedError`` to others, and what a computation raises. Every preview is written down.
+    """
+    with node.database.read() as db:
+        row = _decidable(caller, db, request_id)
+        sources = queries_requests.sources(db, [row.id])
+        question = stored_question(row, sources)
+        asker = asker_grants(db, row, sources)
+    found = computing.find(node, caller, question)
+    if found.question is None or found.question.digest != row.digest:
+        raise ConflictError(f"the data of {row.id} changed since it was asked")
+    job = computing.load(node, found, question, release=True)
+    ruled = decide(job.analysis.findings, found.grants, [], finite=True)
+    if ruled.reason is not Reason.RAW_ACCESS:
+        ruled = Decision(Answer.REFUSED, Reason.NO_ACCESS, "a preview is for those who may read all the data")
+    subjects = [row.id, *found.subjects]
+    releases.settle(node, caller, ruled, action="preview", subjects=subjects, plan_digest=found.digest)
+    outputs, counted = computing.compute(node, job)
+    checks = (
+        *before_run(job.analysis.findings, asker),
+        *after_run(asker, counted, finite=computing.finite(outputs)),
+    )
+    return PreviewOut(
+        values=[tensors.encode(output.name, outputs[output.name]) for output in found.plan.outputs],
+        verdicts=verdicts(checks),
+    )
+
+
+def forget_answers(node: Node) -> None:
+    """Drop kept answers of counted approvals that nobody came back for."""
+    before = node.clock() - timedelta(seconds=node.settings.request_answer_s)
+    unused: list[str] = []
+    with node.database.write() as db:
+        for use in queries_requests.uses_with_answers(db, before):
+            unused += storage.drop(db, releases.used_by(use))
+            use.blob = None
+            db.add(use)
+    storage.collect(node, unused)
+
+
+def _decidable(caller: Principal, db: Session, request_id: str) -> AccessRequest:
+    """Return a request that the caller may decide on, for this transaction alone."""
+    row = queries_requests.visible_request(caller, db, request_id)
+    if row is None:
+        raise ObjectNotFoundError(f"no request '{request_id}' for you on this node")
+    if row.user_id == caller.user_id:
+        raise AuthorizationError("nobody decides on a request of their own")
+    caller.require(Capability.DECIDE_REQUESTS)
+    lock(db, f"request {request_id}")
+    db.refresh(row)
+    return row
+
+
+def _require_status(row: AccessRequest, now: datetime, wanted: Status) -> None:
+    status = queries_requests.facts(row).status(now)
+    if status is not wanted:
+        raise ConflictError(f"request {row.id} is {status.value}, not {wanted.value}")
+
+
+def _current(db: Session, sources: Sequence[RequestSource]) -> list[Dataset]:
+    found = []
+    for source in sources:
+        dataset = db.get(Dataset, source.dataset_id)
+        if dataset is None or dataset.version != source.version:
+            raise ConflictError(f"'{source.name}' is not what it was when this was asked; ask anew")
+        found.append(dataset)
+    return found
+
+
+def _require_useful(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> None:
+    """A yes opens data, or is a second reviewer's; who can do neither for one of them has no say."""
+    opens = _opens(caller, db, datasets)
+    closed = sorted(f"'{one.name}'" for one in datasets if one.id not in opens and one.reviewers < 2)
+    if closed:
+        raise AuthorizationError(
+            f"you may not open {', '.join(closed)}; its owner may put you on the approve list"
+        )
+
+
+def _opens(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> frozenset[str]:
+    if not caller.may(Capability.DECIDE_REQUESTS):
+        return frozenset()
+    verb = queries_requests.APPROVE
+    return frozenset(one.id for one in datasets if verb in queries.dataset_verbs(caller, db, one))
+
+
+def _votes(db: Session, request_id: str, datasets: Sequence[Dataset]) -> list[Vote]:
+    """Every yes with what its voter may do now; one whose account was disabled or demoted does not count."""
+    found = []
+    for vote in queries_requests.votes(db, request_id):
+        user = db.get_one(User, vote.user_id)
+        voter = Principal(user.username, RoleName(user.role), user.id, "")
+        if user.disabled or not voter.may(Capability.DECIDE_REQUESTS):
+            continue
+        terms = Terms(vote.times, vote.until, vote.standing)
+        found.append(Vote(user.id, _opens(voter, db, datasets), terms))
+    return found
+
+
+def _open(
+    db: Session,
+    caller: Principal,
+    row: AccessRequest,
+    datasets: Sequence[Dataset],
+    terms: Terms,
+    now: datetime,
+    said: str,
+) -> None:
+    row.times, row.until, row.standing = terms.times, terms.until, terms.standing
+    _decide(db, caller, row, Outcome.APPROVED, now, said)
+    if not terms.standing:
+        return
+    for dataset in datasets:
+        db.merge(
+            StandingRule(
+                dataset_id=dataset.id,
+                user_id=row.user_id,
+                question=row.standing_digest,
+                request_id=row.id,
+                username=row.asked_by,
+                made_by=caller.name,
+                made_at=now,
+            )
+        )
+
+
+def _decide(
+    db: Session, caller: Principal, row: AccessRequest, outcome: Outcome, now: datetime, said: str
+) -> None:
+    row.outcome, row.decided_by, row.decided_at, row.note = outcome.value, caller.name, now, said
+    db.add(row)
+    db.flush()
+
+
+def _record(
+    db: Session, caller: Principal, row: AccessRequest, kind: EventKind, said: str, now: datetime
+) -> None:
+    note(db, caller, row.id, kind, said, now)
+    audit.record(
+        db,
+        AuditEntry,
+        caller,
+        now,
+        f"request_{kind.value}",
+        row.id,
+        decision=kind.value,
+        reason=said,
+        plan_digest=row.plan_digest,
+    )
+
+
+def _terms(body: ApproveIn, now: datetime) -> Terms:
+    if body.standing:
+        if body.times is not None or body.until is not None:
+            raise InvalidInputError("a standing rule has neither a number of times nor an end; revoke it")
+        return Terms(None, None, standing=True)
+    if body.until is not None and body.until <= now:
+        raise InvalidInputError("until: that moment has passed")
+    once = body.times is None and body.until is None
+    return Terms(1 if once else body.times, body.until)
+
+
+def _words(terms: Terms) -> str:
+    if terms.standing:
+        return "as a standing rule"
+    times = "any number of times" if terms.times is None else f"{terms.times} times"
+    until = "" if terms.until is None else f" until {terms.until.isoformat(timespec='seconds')}"
+    return times + until
