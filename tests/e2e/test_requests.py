@@ -1,5 +1,7 @@
 """A scientist asks, an officer decides, a node dies in between: real processes, real HTTP."""
 
+import random
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -40,6 +42,15 @@ def asked(node: ServerProcess, pointer: str, who: str = "ana") -> str:
     with signed_in(node, who) as scientist:
         weight = scientist.dataset("births")["weight"]
         return {"mean": weight.mean, "sum": weight.sum, "max": weight.max}[pointer]().request("report").id
+
+
+def total_unless_cut_off(request: gw.Request) -> float | None:
+    try:
+        value = request.get()
+    except gw.NodeUnreachableError:
+        return None
+    assert isinstance(value, torch.Tensor)
+    return value.item()
 
 
 def test_ana_asks_an_officer_approves_once_and_she_gets_the_number_once(node: ServerProcess) -> None:
@@ -94,6 +105,24 @@ def test_a_node_killed_between_any_two_steps_loses_none_of_them(node: ServerProc
             ana.requests[request_id].get()
         with pytest.raises(gw.GetNotPermittedError, match="ask for it"):
             ana.dataset("births")["weight"].max().get()
+
+
+def test_a_node_killed_while_it_answers_gives_that_answer_once(node: ServerProcess) -> None:
+    chance = random.Random(11)
+    for weight_times in (2, 3):
+        with signed_in(node, "ana") as ana:
+            asked = (ana.dataset("births")["weight"] * weight_times).sum().request("report")
+            with signed_in(node, "olga") as olga:
+                olga.requests[asked.id].approve()
+            killing = threading.Timer(chance.uniform(0.0, 0.4), node.kill)
+            killing.start()
+            found = total_unless_cut_off(asked)
+            killing.join()
+            node.start()
+            if found is None:
+                found = total_unless_cut_off(asked)
+            assert found == pytest.approx(weight_times * sum(WEIGHT))
+            assert (asked.refresh().status, asked.described.used) == ("used_up", 1)
 
 
 def test_an_owner_answers_at_the_command_line(node: ServerProcess) -> None:
