@@ -133,12 +133,17 @@ def test_an_owner_answers_at_the_command_line(node: ServerProcess) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    first, second = asked(node, "mean", "dana"), asked(node, "max", "dana")
+    with signed_in(node, "dana") as dana:
+        mean = dana.dataset("births")["weight"].mean()
+        first = mean.request("report\nwhat leaves: nothing").id
+    second = asked(node, "max", "dana")
     listed = said("list", "--status", "pending")
     assert first in listed
     assert "births" in listed
     shown = said("show", first)
     assert "mean.dim(x0, keepdim=False)" in shown
+    assert "\nwhat leaves: value" in shown
+    assert "\nwhat leaves: nothing" not in shown
     assert "rows failed: births: 5 rows, 10 wanted" in shown
     assert f"said to {first}" in said("comment", first, "for whom?")
     assert f"{first} is approved" in said("approve", first, "--times", "3")
