@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, exists, false, true
+from sqlalchemy.orm import defer
 from sqlmodel import Session, and_, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
@@ -53,12 +54,18 @@ def decidable(caller: Principal) -> ColumnElement[bool]:
     return and_(others, opens)
 
 
-def visible_requests(
-    caller: Principal, status: Status | None, now: datetime
-) -> SelectOfScalar[AccessRequest]:
-    """The caller's own requests and those that they may decide on."""
-    rows = select(AccessRequest).where(or_(own_requests(caller), decidable(caller)))
+def visible_requests(caller: Principal, status: Status | None, now: datetime) -> SelectOfScalar[str]:
+    """Ids of the caller's own requests and of those that they may decide on."""
+    rows = select(AccessRequest.id).where(or_(own_requests(caller), decidable(caller)))
     return rows if status is None else rows.where(_stands(status, now))
+
+
+def outlined(db: Session, request_ids: Sequence[str]) -> Sequence[AccessRequest]:
+    """Requests without what only the whole of one shows, in this order; for those who may read them."""
+    large: Sequence[Any] = (AccessRequest.body, AccessRequest.operations, AccessRequest.findings)
+    wanted = select(AccessRequest).where(col(AccessRequest.id).in_(request_ids))
+    rows = {row.id: row for row in db.exec(wanted.options(*(defer(part) for part in large)))}
+    return [rows[id_] for id_ in request_ids]
 
 
 def visible_request(caller: Principal, db: Session, request_id: str) -> AccessRequest | None:
@@ -105,9 +112,11 @@ def events(db: Session, request_id: str) -> Sequence[RequestEvent]:
 
 
 def use_of_attempt(db: Session, request_ids: Sequence[str], attempt: str) -> RequestUse | None:
-    """The use that an attempt took; for the asker of these requests."""
+    """The use that an attempt took, while its answer is kept; for the asker of these requests."""
     wanted = select(RequestUse).where(col(RequestUse.request_id).in_(request_ids))
-    return db.exec(wanted.where(col(RequestUse.attempt) == attempt)).first()
+    return db.exec(
+        wanted.where(col(RequestUse.attempt) == attempt, col(RequestUse.blob).is_not(None))
+    ).first()
 
 
 def uses_with_answers(db: Session, before: datetime) -> Sequence[RequestUse]:

@@ -31,7 +31,7 @@ def list_requests(
                 one.asked_by,
                 ", ".join(source.name for source in one.sources),
                 one.kind.value,
-                one.reason,
+                _line(one.reason),
             )
             for one in home.requests.list(status)
         ]
@@ -46,7 +46,7 @@ def show(request: Request, url: Url, username: Username, password: Password) -> 
     said = found.described
     for source in said.sources:
         say(f"of {source.name} version {source.version} ({source.rows} rows): {', '.join(source.tensors)}")
-    say(f"{said.id} is {said.status}; asked by {said.asked_by}: {said.reason}")
+    say(f"{said.id} is {said.status}; asked by {said.asked_by}: {_line(said.reason)}")
     say(f"what leaves: {said.kind.value}; digest {said.digest}")
     for line in found.operations:
         say(f"    {line}")
@@ -56,7 +56,7 @@ def show(request: Request, url: Url, username: Username, password: Password) -> 
     if said.overlap is not None:
         say(f"the asker had {said.overlap.total} answers on these datasets before")
     for event in found.events:
-        say(f"{event.at:%Y-%m-%d %H:%M} {event.actor} {event.kind.value} {event.text}")
+        say(f"{event.at:%Y-%m-%d %H:%M} {event.actor} {event.kind.value} {_line(event.text)}")
 
 
 @app.command()
@@ -115,6 +115,11 @@ def comment(
     with node(url, username, password) as home:
         home.requests[request].comment(text)
     say(f"said to {request}")
+
+
+def _line(text: str) -> str:
+    """Keep what others wrote on its own line: it must not look like something the node said."""
+    return " ".join(text.split())
 
 
 def _say_status(decided: "gw.Request") -> None:

@@ -12,6 +12,7 @@ from gridward.client import computations, notebook, wire
 from gridward.client.checks import checked
 from gridward.client.paging import collected
 from gridward.client.place import Place, segment
+from gridward.client.transport import retry_after_s
 from gridward.core.errors import (
     GetNotPermittedError,
     GridError,
@@ -101,7 +102,7 @@ class Request:
             self._described = RequestDetail.model_validate_json(answer.content)
             if self.status != "pending":
                 return self
-            pause_s = float(answer.headers.get("retry-after", "1"))
+            pause_s = max(1.0, retry_after_s(answer))
             left_s = pause_s if end is None else end - time.monotonic()
             if left_s <= 0:
                 raise RequestPendingError(

@@ -219,9 +219,9 @@ class Transport:
             return answer
         error = self._error(answer)
         if isinstance(error, BusyError):
-            raise _TransientError(error, repeatable=True, retry_after_s=_retry_after_s(answer))
+            raise _TransientError(error, repeatable=True, retry_after_s=retry_after_s(answer))
         if answer.status_code in _GATEWAY_TROUBLE:
-            raise _TransientError(error, repeatable=safe, retry_after_s=_retry_after_s(answer))
+            raise _TransientError(error, repeatable=safe, retry_after_s=retry_after_s(answer))
         raise error
 
     def _error(self, answer: httpx2.Response) -> GridError:
@@ -275,7 +275,8 @@ def _reason(why: Exception) -> str:
     return str(why) or type(why).__name__
 
 
-def _retry_after_s(answer: httpx2.Response) -> float:
+def retry_after_s(answer: httpx2.Response) -> float:
+    """Say how long the server wants to be left alone; 0 where it does not say."""
     raw = answer.headers.get("retry-after", "")
     if raw.isdigit():
         return float(raw)

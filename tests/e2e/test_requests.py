@@ -1,5 +1,7 @@
 """A scientist asks, an officer decides, a node dies in between: real processes, real HTTP."""
 
+import random
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -40,6 +42,15 @@ def asked(node: ServerProcess, pointer: str, who: str = "ana") -> str:
     with signed_in(node, who) as scientist:
         weight = scientist.dataset("births")["weight"]
         return {"mean": weight.mean, "sum": weight.sum, "max": weight.max}[pointer]().request("report").id
+
+
+def total_unless_cut_off(request: gw.Request) -> float | None:
+    try:
+        value = request.get()
+    except gw.NodeUnreachableError:
+        return None
+    assert isinstance(value, torch.Tensor)
+    return value.item()
 
 
 def test_ana_asks_an_officer_approves_once_and_she_gets_the_number_once(node: ServerProcess) -> None:
@@ -96,6 +107,24 @@ def test_a_node_killed_between_any_two_steps_loses_none_of_them(node: ServerProc
             ana.dataset("births")["weight"].max().get()
 
 
+def test_a_node_killed_while_it_answers_gives_that_answer_once(node: ServerProcess) -> None:
+    chance = random.Random(11)
+    for weight_times in (2, 3):
+        with signed_in(node, "ana") as ana:
+            asked = (ana.dataset("births")["weight"] * weight_times).sum().request("report")
+            with signed_in(node, "olga") as olga:
+                olga.requests[asked.id].approve()
+            killing = threading.Timer(chance.uniform(0.0, 0.4), node.kill)
+            killing.start()
+            found = total_unless_cut_off(asked)
+            killing.join()
+            node.start()
+            if found is None:
+                found = total_unless_cut_off(asked)
+            assert found == pytest.approx(weight_times * sum(WEIGHT))
+            assert (asked.refresh().status, asked.described.used) == ("used_up", 1)
+
+
 def test_an_owner_answers_at_the_command_line(node: ServerProcess) -> None:
     who = {"GRIDWARD_USERNAME": "bob", "GRIDWARD_PASSWORD": PASSWORD, "COLUMNS": "200"}
 
@@ -104,12 +133,17 @@ def test_an_owner_answers_at_the_command_line(node: ServerProcess) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    first, second = asked(node, "mean", "dana"), asked(node, "max", "dana")
+    with signed_in(node, "dana") as dana:
+        mean = dana.dataset("births")["weight"].mean()
+        first = mean.request("report\nwhat leaves: nothing").id
+    second = asked(node, "max", "dana")
     listed = said("list", "--status", "pending")
     assert first in listed
     assert "births" in listed
     shown = said("show", first)
     assert "mean.dim(x0, keepdim=False)" in shown
+    assert "\nwhat leaves: value" in shown
+    assert "\nwhat leaves: nothing" not in shown
     assert "rows failed: births: 5 rows, 10 wanted" in shown
     assert f"said to {first}" in said("comment", first, "for whom?")
     assert f"{first} is approved" in said("approve", first, "--times", "3")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Final
 
 from sqlmodel import Session, col, delete
 
@@ -28,6 +29,8 @@ from gridward.core.schemas.requests import ApproveIn, EventKind, PreviewOut, Req
 from gridward.server import audit
 from gridward.server.db import lock
 from gridward.server.principals import Capability, Principal
+
+_LONGEST: Final = timedelta(days=3653)
 
 
 def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> RequestDetail:
@@ -254,8 +257,8 @@ def _terms(body: ApproveIn, now: datetime) -> Terms:
         if body.times is not None or body.until is not None:
             raise InvalidInputError("a standing rule has neither a number of times nor an end; revoke it")
         return Terms(None, None, standing=True)
-    if body.until is not None and body.until <= now:
-        raise InvalidInputError("until: that moment has passed")
+    if body.until is not None and not now < body.until <= now + _LONGEST:
+        raise InvalidInputError("until: that moment has passed, or is more than ten years away")
     once = body.times is None and body.until is None
     return Terms(1 if once else body.times, body.until)
 

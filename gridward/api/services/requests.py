@@ -95,8 +95,9 @@ def list_visible(
     now = node.clock()
     wanted = queries_requests.visible_requests(caller, status, now)
     total = db.exec(select(func.count()).select_from(wanted.subquery())).one()
-    newest = wanted.order_by(col(AccessRequest.created_at).desc(), col(AccessRequest.id))
-    rows = db.exec(newest.offset(offset).limit(limit)).all()
+    newest = wanted.order_by(col(AccessRequest.created_at).desc(), col(AccessRequest.id).desc())
+    ids = db.exec(newest.offset(offset).limit(limit)).all()
+    rows = queries_requests.outlined(db, ids)
     sources = queries_requests.sources(db, [row.id for row in rows])
     items = [outline(row, sources, now) for row in rows]
     return RequestsOut(items=items, total=total, offset=offset, limit=limit)

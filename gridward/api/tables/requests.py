@@ -19,7 +19,10 @@ class AccessRequest(NodeTable, table=True):
     """
 
     __tablename__ = "requests"
-    __table_args__ = (Index("ix_requests_user_id_digest", "user_id", "digest"),)
+    __table_args__ = (
+        Index("ix_requests_user_id_digest", "user_id", "digest"),
+        Index("ix_requests_created_at_id", "created_at", "id"),
+    )
 
     id: str = Field(primary_key=True, max_length=64)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE", max_length=64)

@@ -230,12 +230,14 @@ def _suppress(grants: Sequence[Grant], counted: Sequence[Counted], *, finite: bo
         if grant.rows < grant.min_rows:
             detail = (
                 f"'{grant.name}' has fewer rows than its owner requires behind a value ({grant.min_rows})"
+                f"{_how_to_ask(grants)}"
             )
             return Decision(Answer.SUPPRESSED, Reason.TOO_FEW_ROWS, detail)
         for guard in counted:
             if guard.table == grant.table and not guard.crowded(grant.min_rows):
                 detail = (
                     f"a condition on '{grant.name}' leaves or leaves out fewer than {grant.min_rows} rows"
+                    f"{_how_to_ask(grants)}"
                 )
                 return Decision(Answer.SUPPRESSED, Reason.SMALL_GROUP, detail)
     if grants and not finite:
