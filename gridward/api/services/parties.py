@@ -112,7 +112,7 @@ def activate(node: Node, token: str, deployment_id: str) -> ActivationOut:
     connected.link.complete()
     with node.room.storing:
         records.find(node, deployment_id, Role.PARTY)
-        replace_durably(folder / MODEL, model.to_bytes())
+        replace_durably(folder / MODEL, model.write_to)
     records.set_state(node, deployment_id, DeploymentState.READY, record.document.host.name)
     fetch_ahead(node, record, 0)
     return ActivationOut(lanes={peer: kind.value for peer, kind in connected.kinds.items()})
@@ -247,6 +247,9 @@ def _program(node: Node, record: Record, batch: int) -> Program:
 
 def _model(node: Node, record: Record, program: Program) -> DeployedModel:
     path = folder_of(node, record.id) / MODEL
-    return node.room.models.get(
-        record.id, lambda: DeployedModel.from_bytes(program, record.position, path.read_bytes())
-    )
+
+    def read() -> DeployedModel:
+        with path.open("rb") as file:
+            return DeployedModel.read_from(program, record.position, file)
+
+    return node.room.models.get(record.id, read)
