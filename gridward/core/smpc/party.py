@@ -116,8 +116,12 @@ def load(
 ) -> Session:
     """Make a session of a party's parts; ``agreed`` is what the parties must have in common."""
     session = Session(program, deployed.party, kernels, agreed, supply, deployed.shares)
-    supply.hold(ahead_bytes)
-    precompute(session, deployed.opened)
+    try:
+        supply.hold(ahead_bytes)
+        precompute(session, deployed.opened)
+    except BaseException:
+        session.close()
+        raise
     return session
 
 
@@ -134,18 +138,19 @@ def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
     try:
         if masked_input.shape != program.input.shape:
             raise InvalidInputError(f"input of shape {masked_input.shape}, not {program.input.shape}")
-        if session.values:
-            raise InvalidInputError("a session answers once")
+        session.begin()
         link.bind(*session.agreed, to_bytes(masked_input))
         session.values[program.gates[0].out] = session.from_wire(masked_input, session.whole(0, "mask"))
         run_gates(session, _start, link)
+        output = session.share(program.gates[-1].out)
     except GridError as why:
         link.abort(why.detail)
         raise
     except BaseException:
         link.abort("an internal error")
         raise
-    output = session.share(program.gates[-1].out)
+    finally:
+        session.close()
     return RunResult(output, link.rounds, link.bytes_sent)
 
 

@@ -6,7 +6,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gridward.core.errors import ProtocolError
+from gridward.core.errors import InvalidInputError, ProtocolError
 from gridward.core.smpc.correlations import SlotArray, join
 from gridward.core.smpc.gate import Gate
 from gridward.core.smpc.kernels.seam import Kernels
@@ -62,6 +62,13 @@ class Session:
     shares: Weights
     offline: dict[int, RingArray] = field(default_factory=dict)
     values: dict[int, Held] = field(default_factory=dict)
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Start the only run; raises ``InvalidInputError`` at the second one."""
+        if self.begun:
+            raise InvalidInputError("a session answers once")
+        self.begun = True
 
     @property
     def held_bytes(self) -> int:
