@@ -16,10 +16,12 @@ from gridward.core.smpc.bundles import join_pool
 from gridward.core.smpc.deployment import DeployedModel, deploy
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.link import SESSION_BYTES, Link, Transport
+from gridward.core.smpc.packets import open_file
 from gridward.core.smpc.party import answer, input_subkey, prepare
 from gridward.core.smpc.program import Program
 from gridward.core.smpc.ring import RingArray
 
+PARAMETERS: Final = "parameters"
 ROUND_S: Final = 300.0
 _TIMER_SLACK: Final = 29
 
@@ -68,8 +70,8 @@ def sit(seat: Seat, control: Connection) -> None:
     reset_peak(os.getpid())
     streams = StreamTransport(seat.sockets)
     shaped = ShapedTransport(streams, seat.conditions) if seat.conditions else streams
-    link = _link(seat, shaped, bytes(SESSION_BYTES))
-    model = deploy(seat.program, seat.party, control.recv_bytes(), control.recv_bytes(), link)
+    link, parameters = _link(seat, shaped, bytes(SESSION_BYTES)), seat.pool / PARAMETERS
+    model = deploy(seat.program, seat.party, control.recv_bytes(), open_file(parameters), link)
     control.send(None)
     try:
         while True:

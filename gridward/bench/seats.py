@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike
 from gridward.bench import cores
 from gridward.bench.measure import timed
 from gridward.bench.mesh import Query, joined
-from gridward.bench.party_process import Answered, Prepared, Seat, sit
+from gridward.bench.party_process import PARAMETERS, Answered, Prepared, Seat, sit
 from gridward.bench.shaping import Conditions
 from gridward.bench.streams import socket_mesh
 from gridward.core.smpc.bundles import open_pool
@@ -62,8 +62,8 @@ class Seats:
             for one in held.values():
                 one.close()
         for at, control in enumerate(self._controls):
+            (self._pools[at].folder / PARAMETERS).write_bytes(shares[at])
             control.send_bytes(setup[at])
-            control.send_bytes(shares[at])
         for control in self._controls:
             control.recv()
 

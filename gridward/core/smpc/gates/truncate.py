@@ -50,15 +50,15 @@ def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> St
 
 
 def _opening(at: int, gate: Truncate | TruncateFaithful, session: Session) -> Opening:
-    share = np.ascontiguousarray(session.last_share(gate.sources[0]))
+    share = np.ascontiguousarray(session.last(gate.sources[0]).share)
     offset = 1 << (RING_BITS - HEADROOM_BITS) if session.first else 0
     return Opening(SlotKind.SUM, session.kernels.add_mask(share, session.whole(at, "mask"), offset))
 
 
 def _close(at: int, gate: Truncate | TruncateFaithful, session: Session, opened: SlotArray) -> Held:
     flat = opened.astype(np.uint64, copy=False).reshape(-1)
-    public, coefficient, share = session.kernels.truncate(
+    public, unwrapped, share = session.kernels.truncate(
         flat, session.words(at, "high"), session.flat(at, "carry"), gate.shift, session.first, RING_BITS
     )
     shape = opened.shape
-    return Held(share.reshape(shape), public.reshape(shape), coefficient.reshape(shape))
+    return Held(share.reshape(shape), public.reshape(shape), unwrapped.reshape(shape))
