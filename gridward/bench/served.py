@@ -19,6 +19,7 @@ from gridward.bench.measure import (
     Options,
     peak_rss_bytes_of,
     require,
+    reset_peak,
     rss_bytes_of,
     summary,
     timed,
@@ -99,6 +100,8 @@ def ask(network: Network, options: Options) -> Line:
         _stock_up(grid, network, options)
         _pin(grid, options)
         starts = _sizes(grid, options.parties, rss_bytes_of)
+        for pid in _pids(grid, list(settings)):
+            reset_peak(pid)
         asked = _ask(grid, network, program, options)
         peaks = _sizes(grid, options.parties, peak_rss_bytes_of)
         offline = _prepare(grid, program, options)
@@ -116,6 +119,8 @@ def ask(network: Network, options: Options) -> Line:
         "max_abs_err": asked.max_abs_err,
         "max_abs_err_fixed": asked.max_abs_err_fixed,
         "live_bytes": live_bytes(program),
+        "stated_bytes": program.costs.memory.running_bytes,
+        "stated_over_live": program.costs.memory.running_bytes / live_bytes(program),
         "start_rss_bytes": starts,
         "peak_rss_bytes": peaks,
         "peak_over_live": peaks["party"] / live_bytes(program),
@@ -269,8 +274,8 @@ def _prepare(grid: RunningGrid, program: Program, options: Options) -> Offline:
     folders = [grid.servers[party_name(at)].folder / "data" for at in range(options.parties)]
     with asking(document, [load(folder) for folder in folders]) as bundles:
         dealt = [bundles.take(options.batch, number) for number in range(options.repeat + 1)]
-    stored = (folders[0] / "parties" / document.id / "model").read_bytes()
-    model = DeployedModel.from_bytes(program, 0, stored)
+    with (folders[0] / "parties" / document.id / "model").open("rb") as stored:
+        model = DeployedModel.read_from(program, 0, stored)
     loading = [timed(partial(prepare, program, model, one.packets[0]))[1] for one in dealt]
     return Offline(
         [one.seconds for one in dealt[1:]], loading[1:], _dealing(program, options.repeat), _size(dealt[-1])

@@ -6,14 +6,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gridward.core.errors import ProtocolError
-from gridward.core.smpc.correlations import Key, SlotArray, join
+from gridward.core.errors import InvalidInputError, ProtocolError
+from gridward.core.smpc.correlations import SlotArray, join
 from gridward.core.smpc.gate import Gate
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
-from gridward.core.smpc.operands import FixedWeights
+from gridward.core.smpc.operands import Weights
 from gridward.core.smpc.program import Form, Program, SlotKind
-from gridward.core.smpc.ring import BitArray, RingArray
+from gridward.core.smpc.ring import RING_BITS, BitArray, RingArray
+from gridward.core.smpc.supply import Supply
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,13 @@ class Mask:
 class Held:
     """What a party holds of one register online.
 
-    ``public`` is P with value = P - mask + coefficient * carry; ``coefficient`` is absent for wires, and both
-    for plain shares.
+    ``public`` is P with value = P - mask + 2^(RING_BITS - carry bits) * unwrapped * carry; ``unwrapped``, a
+    byte a value that is 0 or 1, is absent for wires, and both for plain shares.
     """
 
     share: RingArray
     public: RingArray | None = None
-    coefficient: RingArray | None = None
+    unwrapped: BitArray | None = None
 
 
 Steps: TypeAlias = Generator[Opening, SlotArray, Held]
@@ -57,12 +58,28 @@ class Session:
     party: int
     kernels: Kernels
     agreed: tuple[bytes, ...]
-    parts: dict[Key, SlotArray]
-    masks: dict[int, Mask]
-    offline: dict[int, RingArray]
-    parameters: tuple[RingArray, ...]
-    fixed: FixedWeights
+    supply: Supply
+    shares: Weights
+    offline: dict[int, RingArray] = field(default_factory=dict)
     values: dict[int, Held] = field(default_factory=dict)
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Start the only run; raises ``InvalidInputError`` at the second one."""
+        if self.begun:
+            raise InvalidInputError("a session answers once")
+        self.begun = True
+
+    @property
+    def held_bytes(self) -> int:
+        """Say how many bytes wait for the query: parts expanded ahead, and what was computed of them."""
+        return self.supply.held_bytes + sum(words.nbytes for words in self.offline.values())
+
+    def close(self) -> None:
+        """Forget what is left of the bundle; safe to call twice."""
+        self.offline.clear()
+        self.values.clear()
+        self.supply.close()
 
     @property
     def first(self) -> bool:
@@ -71,7 +88,7 @@ class Session:
 
     def part(self, gate: int, name: str) -> SlotArray:
         """Give this party's part of a correlation, and forget it: nothing is used twice."""
-        return self.parts.pop((gate, name))
+        return self.supply.take(gate, name)
 
     def flat(self, gate: int, name: str) -> SlotArray:
         """Give a part in one dimension."""
@@ -100,10 +117,27 @@ class Session:
             raise ValueError(f"register {register} is not masked")
         return public
 
-    def from_wire(self, register: int, opened: RingArray) -> Held:
-        """Hold a wire: its share is the opened words (on party 0) less the mask."""
-        mask = self.masks[register].words
-        return Held(opened - mask if self.first else np.uint64(0) - mask, opened)
+    def coefficient(self, register: int) -> RingArray | None:
+        """Give the public coefficient of a truncated value's carry; of other values there is none."""
+        unwrapped = self.values[register].unwrapped
+        if unwrapped is None:
+            return None
+        cut = np.uint64(RING_BITS - self.program.registers[register].carry_bits)
+        widened = unwrapped.astype(np.uint64)
+        return np.left_shift(widened, cut, out=widened)
+
+    def last(self, register: int) -> Held:
+        """Give a value to a gate that needs it no more afterwards: forgotten where no other gate takes it."""
+        if len(self.program.readers[register]) > 1:
+            return self.values[register]
+        return self.values.pop(register)
+
+    def from_wire(self, opened: RingArray, mask: RingArray) -> Held:
+        """Hold a wire: its share is the opened words (on party 0) less the mask, and takes its place."""
+        np.negative(mask, out=mask)
+        if self.first:
+            mask += opened
+        return Held(mask, opened)
 
     def form(self, register: int) -> Form:
         """Say how a register is held."""
@@ -195,7 +229,7 @@ class _Run:
         for register in set(gate.sources):
             self.unread[register] -= 1
             if not self.unread[register]:
-                del self.session.values[register]
+                self.session.values.pop(register, None)
         ready = []
         for reader in self.readers[gate.out]:
             self.missing[reader] -= 1
