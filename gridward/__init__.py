@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from gridward.client import Pointer as Pointer
     from gridward.client import PreparedQueries as PreparedQueries
     from gridward.client import ProtocolError as ProtocolError
+    from gridward.client import RangeViolationError as RangeViolationError
     from gridward.client import RemoteModel as RemoteModel
     from gridward.client import ResultSuppressedError as ResultSuppressedError
     from gridward.client import RoundReport as RoundReport
@@ -106,6 +107,7 @@ __all__ = [
     "Pointer",
     "PreparedQueries",
     "ProtocolError",
+    "RangeViolationError",
     "RemoteModel",
     "ResultSuppressedError",
     "RoundReport",

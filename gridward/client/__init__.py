@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from gridward.core.errors import PlanLimitError as PlanLimitError
     from gridward.core.errors import PlanRejectedError as PlanRejectedError
     from gridward.core.errors import ProtocolError as ProtocolError
+    from gridward.core.errors import RangeViolationError as RangeViolationError
     from gridward.core.errors import ResultSuppressedError as ResultSuppressedError
     from gridward.core.errors import SendNotPermittedError as SendNotPermittedError
     from gridward.core.errors import SetupRefusedError as SetupRefusedError
@@ -103,6 +104,7 @@ __all__ = [
     "Pointer",
     "PreparedQueries",
     "ProtocolError",
+    "RangeViolationError",
     "RemoteModel",
     "ResultSuppressedError",
     "RoundReport",
@@ -187,6 +189,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "PlanLimitError",
         "PlanRejectedError",
         "ProtocolError",
+        "RangeViolationError",
         "ResultSuppressedError",
         "SendNotPermittedError",
         "SetupRefusedError",

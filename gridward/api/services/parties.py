@@ -35,7 +35,7 @@ from gridward.core.schemas.deployments import (
 from gridward.core.smpc import party, purposes
 from gridward.core.smpc.deployment import DeployedModel, deploy, load_parameters
 from gridward.core.smpc.program import Program
-from gridward.core.smpc.ring import WORD_BYTES, from_bytes, to_bytes
+from gridward.core.smpc.ring import WORD_BYTES, from_bytes
 from gridward.core.smpc.sealing import seal, unseal
 from gridward.server.keys import decode_key, read_sign_key
 
@@ -168,7 +168,7 @@ def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: 
         link.complete()
     purpose = purposes.answer(query_id, record.position)
     return Answered(
-        sealed=seal(decode_key(grant.seal_key), to_bytes(result.output_share), purpose),
+        sealed=seal(decode_key(grant.seal_key), result.to_bytes(), purpose),
         rounds=result.rounds,
         sent_bytes=result.bytes_sent,
         seconds=time.perf_counter() - began,

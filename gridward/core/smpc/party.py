@@ -55,11 +55,19 @@ from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps, run_
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class RunResult:
-    """What one party answers with: its output share, for the client alone, and what the query took."""
+    """What one party answers with, and what the query took.
+
+    ``output_share`` and ``checks``, of what the guards found, are for the client alone.
+    """
 
     output_share: RingArray
     rounds: int
     bytes_sent: int
+    checks: RingArray
+
+    def to_bytes(self) -> bytes:
+        """Write what goes to the client, who reads it with ``query.cut_answer``."""
+        return to_bytes(self.output_share) + to_bytes(self.checks)
 
     def __repr__(self) -> str:
         return (
@@ -170,7 +178,13 @@ def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
         link.abort("an internal error")
         raise
     output = session.share(program.gates[-1].out)
-    return RunResult(output, link.rounds, link.bytes_sent)
+    return RunResult(output, link.rounds, link.bytes_sent, _checks(session))
+
+
+def _checks(session: Session) -> RingArray:
+    """Give this party's shares of what all guards found, in the order of their gates."""
+    found = [session.checks[at].astype(np.uint64) for at in session.program.guarded]
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.uint64)
 
 
 def run(

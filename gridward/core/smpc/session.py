@@ -63,6 +63,7 @@ class Session:
     parameters: tuple[RingArray, ...]
     fixed: FixedWeights
     values: dict[int, Held] = field(default_factory=dict)
+    checks: dict[int, SlotArray] = field(default_factory=dict)
 
     @property
     def first(self) -> bool:
