@@ -72,12 +72,34 @@ def evaluate(
     own cell. Raises ``OutOfRangeError`` naming the gate where a value leaves the program's width, which in
     the protocol gives a wrong answer and no error.
     """
+    registers = registers_of(program, parameters, values, masks, kernels)
+    return decode(registers[program.gates[-1].out], program.output.scale)
+
+
+def registers_of(
+    program: Program,
+    parameters: Mapping[str, ArrayLike],
+    values: ArrayLike,
+    masks: Mapping[int, RingArray] | None = None,
+    kernels: Kernels = reference,
+) -> dict[int, RingArray]:
+    """Give every value of a program, by its register's number; see ``evaluate``."""
     weights = [encode_parameter(program, item, parameters) for item in program.parameters]
     first = encode_input(program, values)
     run = _Clear(program, weights, masks or {}, kernels, {program.gates[0].out: first})
     for at, gate in enumerate(program.gates):
         run.registers[gate.out] = run.compute(at, gate)
-    return decode(run.registers[program.gates[-1].out], program.output.scale)
+    return run.registers
+
+
+def extremes(
+    program: Program, parameters: Mapping[str, ArrayLike], values: ArrayLike, kernels: Kernels = reference
+) -> dict[int, tuple[int, int]]:
+    """Give the least and the largest integer that samples take in each register that is compared."""
+    registers = registers_of(program, parameters, values, None, kernels)
+    return {
+        at: (int(signed(registers[at]).min()), int(signed(registers[at]).max())) for at in program.compared
+    }
 
 
 def truncation_masks(program: Program, packets: Sequence[bytes]) -> dict[int, RingArray]:
