@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from gridward.client import Pointer as Pointer
     from gridward.client import PreparedQueries as PreparedQueries
     from gridward.client import ProtocolError as ProtocolError
+    from gridward.client import Ranges as Ranges
     from gridward.client import RangeViolationError as RangeViolationError
     from gridward.client import RemoteModel as RemoteModel
     from gridward.client import ResultSuppressedError as ResultSuppressedError
@@ -108,6 +109,7 @@ __all__ = [
     "PreparedQueries",
     "ProtocolError",
     "RangeViolationError",
+    "Ranges",
     "RemoteModel",
     "ResultSuppressedError",
     "RoundReport",

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gridward.client.pointers import Pointer as Pointer
     from gridward.client.pointers import stack as stack
     from gridward.client.pointers import where as where
+    from gridward.client.ranges import Ranges as Ranges
     from gridward.client.rules import SIGNED_IN as SIGNED_IN
     from gridward.client.rules import Access as Access
     from gridward.client.rules import ModelAccess as ModelAccess
@@ -105,6 +106,7 @@ __all__ = [
     "PreparedQueries",
     "ProtocolError",
     "RangeViolationError",
+    "Ranges",
     "RemoteModel",
     "ResultSuppressedError",
     "RoundReport",
@@ -153,6 +155,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "stack",
         "where",
     ),
+    "gridward.client.ranges": ("Ranges",),
     "gridward.client.rules": (
         "Access",
         "ModelAccess",

@@ -15,6 +15,7 @@ from gridward.client.paging import collected
 from gridward.client.payload import Data, pack
 from gridward.client.place import segment
 from gridward.client.pointers import Pointer
+from gridward.client.ranges import Ranges
 from gridward.client.rules import Access, ModelAccess, Names, dataset_access
 from gridward.client.search import SearchResult
 from gridward.client.transport import Transport
@@ -195,6 +196,7 @@ class NodeClient:
         access: ModelAccess | None = None,
         allow_remote_inference: bool = False,
         allow_download: bool = False,
+        ranges: Ranges | None = None,
     ) -> ModelOut | EncryptedModel:
         """Host a model: a plan traced from ``example_input`` (batch first), and its parameters.
 
@@ -203,7 +205,8 @@ class NodeClient:
         those that are not named; no owner fills two roles. Through ``grid.node`` the gateway's word for each
         of them is checked before a share leaves; through ``gw.connect`` the node's word is taken for it.
         ``allow_remote_inference`` lets every signed-in user find and query it, ``allow_download`` have its
-        parameters; ``access`` says it verb by verb.
+        parameters; ``access`` says it verb by verb. ``ranges`` tells how large the values of an encrypted
+        model get, so that it costs less, and whether askers are told where they get larger.
         """
         rules = models.access_of(access, allow_remote_inference, allow_download)
         if mpc:
@@ -218,9 +221,10 @@ class NodeClient:
                 tags=tags,
                 access=rules,
                 gateway=self._gateway,
+                ranges=ranges or Ranges(),
             )
-        if parties or crypto_provider is not None:
-            raise InvalidInputError("parties and crypto_provider are for mpc=True")
+        if parties or crypto_provider is not None or ranges is not None:
+            raise InvalidInputError("parties, crypto_provider and ranges are for mpc=True")
         return models.serve(self, model, id, example_input, description=description, tags=tags, access=rules)
 
     def query_model(self, id: str, x: torch.Tensor) -> torch.Tensor:

@@ -63,7 +63,7 @@ class Interval:
     @property
     def bits(self) -> int:
         """Say how many bits hold every one of them, sign included."""
-        return 1 + max(self.high.bit_length(), (~self.low).bit_length() if self.low < 0 else 0)
+        return 1 + max((end if end >= 0 else ~end).bit_length() for end in (self.low, self.high))
 
     def within(self, bits: int) -> "Interval":
         """Give what is left of it in so many bits."""
