@@ -269,8 +269,8 @@ def _prepare(grid: RunningGrid, program: Program, options: Options) -> Offline:
     folders = [grid.servers[party_name(at)].folder / "data" for at in range(options.parties)]
     with asking(document, [load(folder) for folder in folders]) as bundles:
         dealt = [bundles.take(options.batch, number) for number in range(options.repeat + 1)]
-    stored = (folders[0] / "parties" / document.id / "model").read_bytes()
-    model = DeployedModel.from_bytes(program, 0, stored)
+    with (folders[0] / "parties" / document.id / "model").open("rb") as stored:
+        model = DeployedModel.read_from(program, 0, stored)
     loading = [timed(partial(prepare, program, model, one.packets[0]))[1] for one in dealt]
     return Offline(
         [one.seconds for one in dealt[1:]], loading[1:], _dealing(program, options.repeat), _size(dealt[-1])

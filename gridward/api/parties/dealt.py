@@ -4,10 +4,10 @@ import secrets
 import shutil
 from pathlib import Path
 
-from gridward.core.smpc.disk import DIRECTORY_MODE, sync_folder, wipe, write_durably
+from gridward.core.smpc.disk import DIRECTORY_MODE, Writing, sync_folder, wipe, write_durably
 
 
-def replace_durably(path: Path, content: bytes) -> None:
+def replace_durably(path: Path, content: bytes | Writing) -> None:
     """Write a secret file so that a crash leaves the old or the new content, never a part."""
     path.parent.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")

@@ -153,9 +153,7 @@ class Room:
         Those that waited too long are forgotten first.
         """
         with self._lock:
-            self._queries = {
-                name: query for name, query in self._queries.items() if now_s - query.opened_s < QUERY_S
-            }
+            self._drop(lambda query: now_s - query.opened_s >= QUERY_S)
             if len(self._queries) >= OPEN_QUERIES:
                 raise BusyError(f"{OPEN_QUERIES} queries wait for their input; retry later", retry_after_s=5)
             if sum(query.grant.caller == caller for query in self._queries.values()) >= CALLERS_QUERIES:
@@ -235,8 +233,9 @@ class Room:
         if self.listener is not None:
             self.listener.forget(deployment_id)
         with self._lock:
-            self._queries = {
-                name: query
-                for name, query in self._queries.items()
-                if query.grant.deployment_id != deployment_id
-            }
+            self._drop(lambda query: query.grant.deployment_id == deployment_id)
+
+    def _drop(self, is_over: Callable[[OpenQuery], bool]) -> None:
+        """Forget queries, and what is left of their bundles."""
+        for query_id in [name for name, query in self._queries.items() if is_over(query)]:
+            self._queries.pop(query_id).session.close()

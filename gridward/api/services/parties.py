@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from contextlib import ExitStack
 from math import prod
 from pathlib import Path
 from typing import Final
@@ -112,7 +113,7 @@ def activate(node: Node, token: str, deployment_id: str) -> ActivationOut:
     connected.link.complete()
     with node.room.storing:
         records.find(node, deployment_id, Role.PARTY)
-        replace_durably(folder / MODEL, model.to_bytes())
+        replace_durably(folder / MODEL, model.write_to)
     records.set_state(node, deployment_id, DeploymentState.READY, record.document.host.name)
     fetch_ahead(node, record, 0)
     return ActivationOut(lanes={peer: kind.value for peer, kind in connected.kinds.items()})
@@ -139,12 +140,15 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str | None 
         program = _program(node, record, grant.batch)
         model = _model(node, record, program)
         packet = take_bundle(node, record, grant.batch, grant.serial)
-        with node.database.write() as db:
-            records.log(node, db, grant.caller, "deployment.query", f"{deployment_id}/{grant.query_id}")
-        subkey = party.input_subkey(program, record.position, packet)
-        session = party.prepare(program, model, packet, node.room.kernels)
-        query = OpenQuery(grant, proof, program, session, subkey, time.monotonic())
-        node.room.open(query)
+        with ExitStack() as undo:
+            undo.callback(packet.body.close)
+            with node.database.write() as db:
+                records.log(node, db, grant.caller, "deployment.query", f"{deployment_id}/{grant.query_id}")
+            subkey = party.input_subkey(program, record.position, packet)
+            session = party.prepare(program, model, packet, node.room.kernels)
+            query = OpenQuery(grant, proof, program, session, subkey, time.monotonic())
+            node.room.open(query)
+            undo.pop_all()
     purpose = purposes.subkey(grant.query_id, record.position)
     return Opened(grant.query_id, seal(decode_key(grant.seal_key), query.subkey, purpose))
 
@@ -166,6 +170,7 @@ def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: 
         link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party).link
         result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
         link.complete()
+    records.find(node, deployment_id, Role.PARTY)  # else its bundle may have been wiped while it was read
     purpose = purposes.answer(query_id, record.position)
     return Answered(
         sealed=seal(decode_key(grant.seal_key), result.to_bytes(), purpose),
@@ -247,6 +252,9 @@ def _program(node: Node, record: Record, batch: int) -> Program:
 
 def _model(node: Node, record: Record, program: Program) -> DeployedModel:
     path = folder_of(node, record.id) / MODEL
-    return node.room.models.get(
-        record.id, lambda: DeployedModel.from_bytes(program, record.position, path.read_bytes())
-    )
+
+    def read() -> DeployedModel:
+        with path.open("rb") as file:
+            return DeployedModel.read_from(program, record.position, file)
+
+    return node.room.models.get(record.id, read)

@@ -1,13 +1,12 @@
-"""What each gate needs of the dealer: the slots of its correlations, how they expand and are corrected."""
+"""What each gate needs of the dealer: the slots of its correlations, how they are drawn and corrected."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import prod
 from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gridward.core.errors import InvalidInputError
 from gridward.core.smpc.comparison import Comparison, plan_comparison
 from gridward.core.smpc.gate import (
     Compared,
@@ -263,12 +262,23 @@ def slot_bytes(slot: Slot) -> int:
 
 def draw(prg: Prg, slot: Slot) -> SlotArray:
     """Expand one party's part of a slot."""
-    drawn = np.empty(prod(slot.shape), dtype=_wire(slot))
-    prg.fill(slot.stream, drawn.data.cast("B"))
+    drawn = np.empty(prod(slot.shape), dtype=wire_type(slot))
+    for _ in draw_into(prg, slot, drawn):
+        pass
     return drawn.astype(slot.dtype, copy=False).reshape(slot.shape)
 
 
-def _wire(slot: Slot) -> np.dtype[np.unsignedinteger]:
+def draw_into(prg: Prg, slot: Slot, out: SlotArray) -> Iterator[SlotArray]:
+    """Expand a slot into ``out`` (n,), of ``wire_type``; gives every piece while it is in the cache."""
+    begin = 0
+    for piece in prg.pieces(slot.stream, out.data.cast("B")):
+        end = begin + len(piece) // out.itemsize
+        yield out[begin:end]
+        begin = end
+
+
+def wire_type(slot: Slot) -> np.dtype[np.unsignedinteger]:
+    """Give the dtype of a slot in streams and packets: little-endian."""
     return np.dtype(slot.dtype).newbyteorder("<")
 
 
@@ -301,7 +311,7 @@ def cut(kind: SlotKind, value: SlotArray, others: SlotArray) -> SlotArray:
 def write_corrections(slots: Iterable[Slot], corrections: Mapping[Key, SlotArray]) -> list[memoryview]:
     """Give the corrections of all corrected slots in manifest order, each as little-endian bytes."""
     arrays = [
-        np.ascontiguousarray(corrections[slot.gate, slot.name], dtype=_wire(slot))
+        np.ascontiguousarray(corrections[slot.gate, slot.name], dtype=wire_type(slot))
         for slot in slots
         if slot.corrected
     ]
@@ -311,27 +321,3 @@ def write_corrections(slots: Iterable[Slot], corrections: Mapping[Key, SlotArray
 def correction_bytes(slots: Iterable[Slot]) -> int:
     """Say how long the corrections of a manifest are."""
     return sum(slot_bytes(slot) for slot in slots if slot.corrected)
-
-
-def expand(
-    slots: Iterable[Slot], prg: Prg, input_prg: Prg, inputs: frozenset[int], corrections: bytes
-) -> dict[Key, SlotArray]:
-    """Expand one party's part of a bundle; ``inputs`` are the gates whose slots come from the input subkey.
-
-    ``corrections`` is empty for all parties but one. Raises ``InvalidInputError`` where their length does not
-    fit the manifest.
-    """
-    parts: dict[Key, SlotArray] = {}
-    at = 0
-    for slot in slots:
-        part = draw(input_prg if slot.gate in inputs else prg, slot)
-        if slot.corrected and corrections:
-            if at + part.nbytes > len(corrections):
-                raise InvalidInputError("the corrections end before the manifest does")
-            piece = np.frombuffer(corrections, dtype=_wire(slot), count=part.size, offset=at)
-            at += part.nbytes
-            join_into(slot.kind, part, piece.reshape(slot.shape))
-        parts[slot.gate, slot.name] = part
-    if at != len(corrections):
-        raise InvalidInputError("the corrections do not end where the manifest does")
-    return parts

@@ -35,6 +35,9 @@ from gridward.core.smpc.gate import (
 from gridward.core.smpc.program import Costs, Form, Parameter, Register, Slot
 from gridward.core.smpc.ring import WORD_BYTES, packed_bytes
 
+SETUP_PIECE_WORDS: Final = 1 << 20
+"""Words of a weight that are opened in one round of the set-up."""
+
 
 def openings(gate: Gate, registers: Sequence[Register]) -> list[int]:
     """List the bytes that a gate opens, one entry a round."""
@@ -112,9 +115,10 @@ def macs(gate: Gate, registers: Sequence[Register], parameters: Sequence[Paramet
 def setup_bytes(parameters: Sequence[Parameter], parties: int) -> int:
     """Add up what is sent once: the provider's and the owner's packets, and one opening of W + B."""
     words = sum(prod(parameter.shape) for parameter in parameters)
-    masked = sum(prod(parameter.shape) for parameter in parameters if parameter.masked)
-    frames = parties * (parties - 1) * (link.HEADER_BYTES + masked * WORD_BYTES) if masked else 0
-    return 2 * parties * packets.HEADER_BYTES + words * WORD_BYTES + frames
+    masked = [prod(parameter.shape) for parameter in parameters if parameter.masked]
+    frames = sum(-(-size // SETUP_PIECE_WORDS) for size in masked)
+    opened = parties * (parties - 1) * (link.HEADER_BYTES * frames + sum(masked) * WORD_BYTES)
+    return 2 * parties * packets.HEADER_BYTES + words * WORD_BYTES + opened
 
 
 _WORDS: Final = {Form.SHARE: 1, Form.WIRE: 2, Form.TRUNCATED: 3}

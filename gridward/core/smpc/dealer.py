@@ -56,7 +56,7 @@ from gridward.core.smpc.gates.products import by_parameter, multiplied
 from gridward.core.smpc.gates.select import pairs
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.core.smpc.operands import FixedWeights, Side
+from gridward.core.smpc.operands import Weights
 from gridward.core.smpc.packets import NAME_BYTES, Packet, PacketKind, write_packet
 from gridward.core.smpc.prg import KEY_BYTES, Entropy, Prg
 from gridward.core.smpc.program import Form, Program, Slot, SlotKind
@@ -80,14 +80,13 @@ class Dealer:
     def __init__(self, program: Program, secret: bytes, kernels: Kernels = cpu) -> None:
         self._program = program
         self._kernels = kernels
-        self._fixed = FixedWeights()
         self._name = deployment_name(secret)
         label = f"setup seed {program.setup_digest}"
         self._seeds = [Prg(secret).subkey(f"{label} {party}") for party in range(program.parties)]
         prgs = [Prg(seed) for seed in self._seeds]
-        self._weights = {
-            slot.gate: _joined(slot, prgs).astype(np.uint64, copy=False) for slot in program.setup_manifest
-        }
+        self._weights = Weights(
+            {slot.gate: _joined(slot, prgs).astype(np.uint64, copy=False) for slot in program.setup_manifest}
+        )
 
     @property
     def bundle_bytes(self) -> int:
@@ -113,7 +112,7 @@ class Dealer:
         serial = name + entropy(NAME_BYTES - len(name))
         seeds = [entropy(KEY_BYTES) for _ in range(self._program.parties)]
         sums = sums_of_draws(self._program, seeds)
-        dealing = Dealing(self._program, self._kernels, self._weights, sums, self._fixed)
+        dealing = Dealing(self._program, self._kernels, self._weights, sums)
         dealing.deal_all()
         corrections = write_corrections(self._program.manifest, dealing.corrections)
         return [
@@ -166,9 +165,8 @@ class Dealing:
 
     program: Program
     kernels: Kernels
-    weights: dict[int, RingArray]
+    weights: Weights
     sums: dict[Key, SlotArray]
-    fixed: FixedWeights = field(default_factory=FixedWeights)
     corrections: dict[Key, SlotArray] = field(default_factory=dict)
     masks: dict[int, Mask] = field(default_factory=dict)
     _kinds: dict[Key, SlotKind] = field(init=False)
@@ -197,13 +195,13 @@ class Dealing:
                 if registers[gate.out].form is not Form.SHARE:
                     self.masks[gate.out] = joined_mask(gate, [self.masks[at] for at in gate.sources])
             case Matmul() | Convolution():
-                weight = self.fixed.get(Side.MASK, gate, self.weights[gate.weight], self.kernels)
+                weight = self.weights.fixed(gate, self.kernels)
                 c = np.zeros(registers[gate.out].shape, dtype=np.uint64)
                 add_product(gate, self.masks[gate.sources[0]].words, weight, c, self.kernels)
                 self._correct(at, "product", c)
             case MultiplyParameter():
                 words = self.masks[gate.sources[0]].words
-                self._correct(at, "product", by_parameter(gate, words, self.weights[gate.weight]))
+                self._correct(at, "product", by_parameter(gate, words, self.weights.words(gate.weight)))
             case Multiply() | MultiplyMatrices():
                 left, right = (self.masks[source].words for source in gate.sources)
                 self._correct(at, "product", multiplied(gate, left, right, self.kernels))

@@ -1,8 +1,10 @@
 """Put a model among the parties: parameters split once, masked weights opened once, kept across restarts."""
 
 import hashlib
+import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from io import BufferedIOBase
 from math import prod
 from typing import Final
 
@@ -11,20 +13,25 @@ from numpy.typing import ArrayLike
 
 from gridward.core.errors import InvalidInputError, OutOfRangeError
 from gridward.core.smpc.correlations import draw
+from gridward.core.smpc.costs import SETUP_PIECE_WORDS
 from gridward.core.smpc.fixed_point import encode
 from gridward.core.smpc.link import Link
-from gridward.core.smpc.operands import FixedWeights
+from gridward.core.smpc.operands import Weights
 from gridward.core.smpc.packets import (
+    HEADER_BYTES,
     NAME_BYTES,
     Packet,
     PacketKind,
+    check_packet,
     empty_seed,
+    parse_header,
     read_packet,
+    write_header,
     write_packet,
 )
 from gridward.core.smpc.prg import KEY_BYTES, Entropy, Prg
 from gridward.core.smpc.program import Parameter, Program, SlotKind
-from gridward.core.smpc.ring import WORD_BYTES, RingArray, from_bytes, to_bytes
+from gridward.core.smpc.ring import WIRE_WORD, WORD_BYTES, RingArray, from_bytes, to_bytes
 from gridward.core.smpc.session import Opening, open_together
 
 _SHA256_BYTES: Final = 32
@@ -34,70 +41,82 @@ _SHA256_BYTES: Final = 32
 class DeployedModel:
     """What one party keeps of a model: its shares, and the weights behind their masks.
 
-    ``shares`` has one array a parameter of the program; ``opened`` the public W + B, None for biases.
-    ``deployment`` names the dealer's masks that these weights go with; ``fixed`` keeps both forms of the
-    weights as the kernels want them, from their first product on.
+    ``shares`` has all parameters of the program by number; ``opened`` the public W + B of masked ones.
+    ``deployment`` names the dealer's masks that these weights go with.
     """
 
     party: int
     parties: int
     setup_digest: str
     deployment: bytes
-    shares: tuple[RingArray, ...]
-    opened: tuple[RingArray | None, ...]
-    fixed: FixedWeights = field(default_factory=FixedWeights)
+    shares: Weights
+    opened: Weights
 
     def __repr__(self) -> str:
         return f"DeployedModel(party={self.party} of {self.parties}, deployment={self.deployment.hex()})"
 
-    def to_bytes(self) -> bytes:
+    def write_to(self, file: BufferedIOBase) -> None:
         """Write everything, for the party's own disk: it holds shares. A check sum of 32 bytes ends it."""
-        body = b"".join(to_bytes(words) for words in (*self.shares, *_present(self.opened)))
-        packet = Packet(
-            PacketKind.DEPLOYED,
-            self.party,
-            self.parties,
-            self.setup_digest,
-            self.deployment,
-            bytes(NAME_BYTES),
-            empty_seed(),
-            body + hashlib.sha256(body).digest(),
-        )
-        return write_packet(packet)
+        arrays = [(side, at) for side in (self.shares, self.opened) for at in sorted(side.numbers)]
+        size = sum(side.words(at).nbytes for side, at in arrays)
+        kind, nobody, no_seed = PacketKind.DEPLOYED, bytes(NAME_BYTES), empty_seed()
+        stored = Packet(kind, self.party, self.parties, self.setup_digest, self.deployment, nobody, no_seed)
+        file.write(write_header(stored, size + _SHA256_BYTES))
+        check = hashlib.sha256()
+        for side, at in arrays:
+            words = np.ascontiguousarray(side.words(at), dtype=WIRE_WORD).reshape(-1).data.cast("B")
+            check.update(words)
+            file.write(words)
+        file.write(check.digest())
 
     @staticmethod
-    def from_bytes(program: Program, party: int, data: bytes) -> "DeployedModel":
-        """Read what ``to_bytes`` wrote; raises ``InvalidInputError`` if it is of another model or damaged."""
-        packet = read_packet(data, PacketKind.DEPLOYED, party, program.parties, program.setup_digest)
-        body, check = packet.body[:-_SHA256_BYTES], packet.body[-_SHA256_BYTES:]
-        if hashlib.sha256(body).digest() != check:
+    def read_from(program: Program, party: int, file: BufferedIOBase) -> "DeployedModel":
+        """Read what ``write_to`` wrote; raises ``InvalidInputError`` if it is of another model or damaged."""
+        begin = file.tell()
+        size = file.seek(0, os.SEEK_END) - begin
+        file.seek(begin)
+        packet = parse_header(file.read(HEADER_BYTES), size)
+        check_packet(packet, PacketKind.DEPLOYED, party, program.parties, program.setup_digest)
+        masked = [at for at, parameter in enumerate(program.parameters) if parameter.masked]
+        numbers = [*range(len(program.parameters)), *masked]
+        sizes = [prod(program.parameters[at].shape) * WORD_BYTES for at in numbers]
+        if size != HEADER_BYTES + sum(sizes) + _SHA256_BYTES:
+            raise InvalidInputError(f"a stored model of {size} bytes is not of this program")
+        check = hashlib.sha256()
+        arrays = []
+        for at in numbers:
+            words = np.empty(program.parameters[at].shape, dtype=WIRE_WORD)
+            _fill(file, words.reshape(-1).data.cast("B"))
+            check.update(words.reshape(-1).data.cast("B"))
+            arrays.append(words.astype(np.uint64, copy=False))
+        if file.read(_SHA256_BYTES) != check.digest():
             raise InvalidInputError("the stored model is damaged")
-        masked = [parameter for parameter in program.parameters if parameter.masked]
-        arrays = _cut(body, [*program.parameters, *masked])
         count = len(program.parameters)
-        opened = iter(arrays[count:])
         return DeployedModel(
             party,
             program.parties,
             program.setup_digest,
             packet.deployment,
-            tuple(arrays[:count]),
-            tuple(next(opened) if parameter.masked else None for parameter in program.parameters),
+            Weights(dict(enumerate(arrays[:count]))),
+            Weights(dict(zip(masked, arrays[count:], strict=True))),
         )
 
 
-def _present(arrays: Sequence[RingArray | None]) -> list[RingArray]:
-    return [array for array in arrays if array is not None]
+def _fill(file: BufferedIOBase, view: memoryview) -> None:
+    while view:
+        count = file.readinto(view)
+        if not count:
+            raise InvalidInputError("the stored model ends too soon")
+        view = view[count:]
 
 
-def _cut(data: bytes, parameters: Sequence[Parameter]) -> list[RingArray]:
+def _cut(data: memoryview, parameters: Sequence[Parameter]) -> list[RingArray]:
     sizes = [prod(parameter.shape) * WORD_BYTES for parameter in parameters]
     if sum(sizes) != len(data):
         raise InvalidInputError(f"{len(data)} bytes of parameters where {sum(sizes)} are due")
-    view = memoryview(data)
     ends = np.cumsum(sizes, dtype=np.int64).tolist()
     return [
-        from_bytes(view[end - size : end], parameter.shape)
+        from_bytes(data[end - size : end], parameter.shape)
         for parameter, size, end in zip(parameters, sizes, ends, strict=True)
     ]
 
@@ -156,7 +175,7 @@ def load_parameters(program: Program, party: int, packet: bytes) -> tuple[RingAr
     """Give one party's shares of all parameters; raises ``InvalidInputError`` for a packet of another use."""
     parsed = read_packet(packet, PacketKind.PARAMETERS, party, program.parties, program.setup_digest)
     if party == 0:
-        return tuple(_cut(parsed.body, program.parameters))
+        return tuple(_cut(memoryview(parsed.body), program.parameters))
     if parsed.body:
         raise InvalidInputError("a packet of a seed has a body")
     prg = Prg(parsed.seed)
@@ -173,7 +192,8 @@ def deploy(
 
     Security: B is uniform and used for these parameters alone; repeating it with the same packets sends the
     same bytes, with other parameters under the same masks it would show their difference: refuse that.
-    Cost: 1 round; 8 bytes a weight to each peer. Works for every batch size of the plan.
+    Cost: 8 bytes a weight to each peer; a round for every ``SETUP_PIECE_WORDS`` of a weight, so that memory
+    is the model and one piece. Works for every batch size of the plan.
     Raises ``InvalidInputError`` for a packet of another use, ``ProtocolError`` where a peer fails; every peer
     is told.
     """
@@ -184,18 +204,21 @@ def deploy(
         link.abort(why.detail)
         raise
     prg = Prg(setup.seed)
-    openings = [
-        Opening(SlotKind.SUM, shares[slot.gate] + draw(prg, slot).astype(np.uint64, copy=False))
-        for slot in program.setup_manifest
-    ]
     link.bind(program.setup_digest.encode(), setup.deployment)
-    words = open_together(openings, link) if openings else []
-    opened = iter([array.astype(np.uint64, copy=False) for array in words])
+    opened: dict[int, RingArray] = {}
+    for slot in program.setup_manifest:
+        words = draw(prg, slot).astype(np.uint64, copy=False)
+        words += shares[slot.gate]
+        flat = words.reshape(-1)
+        for begin in range(0, flat.size, SETUP_PIECE_WORDS):
+            piece = flat[begin : begin + SETUP_PIECE_WORDS]
+            piece[:] = open_together([Opening(SlotKind.SUM, piece)], link)[0]
+        opened[slot.gate] = words
     return DeployedModel(
         party,
         program.parties,
         program.setup_digest,
         setup.deployment,
-        shares,
-        tuple(next(opened) if parameter.masked else None for parameter in program.parameters),
+        Weights(dict(enumerate(shares))),
+        Weights(opened),
     )

@@ -1,20 +1,31 @@
 """Secret files: written for their owner alone, forced to the disk, and overwritten before they go."""
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
+from io import BufferedIOBase
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 DIRECTORY_MODE: Final = 0o700
 FILE_MODE: Final = 0o600
 _ZEROS: Final = bytes(1 << 20)
 
+Writing: TypeAlias = Callable[[BufferedIOBase], None]
+"""Writes something to a file."""
 
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a secret file (mode 0600) and force it to the disk; its name takes ``sync_folder``."""
+
+def write_durably(path: Path, content: bytes | Writing) -> None:
+    """Write a secret file (mode 0600) and force it to the disk; its name takes ``sync_folder``.
+
+    ``content`` may write itself, part by part, so that it need not lie in memory twice.
+    """
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, FILE_MODE)
     with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
+        if isinstance(content, bytes):
+            file.write(content)
+        else:
+            content(file)
         file.flush()
         os.fsync(file.fileno())
 

@@ -4,7 +4,7 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
-from typing import Final
+from typing import Final, Protocol
 
 from gridward.core.errors import InvalidInputError
 from gridward.core.smpc.prg import KEY_BYTES
@@ -43,15 +43,62 @@ class Packet:
     deployment: bytes
     serial: bytes
     seed: bytes
-    body: bytes = b""
+    body: bytes | memoryview = b""
 
     def __repr__(self) -> str:
         return f"Packet({self.kind.name}, party={self.party} of {self.parties}, serial={self.serial.hex()})"
 
 
+class Body(Protocol):
+    """The bytes of a packet behind its header, wherever they lie."""
+
+    @property
+    def size(self) -> int:
+        """Say how many bytes there are."""
+
+    def read_into(self, at: int, out: memoryview) -> None:
+        """Fill ``out`` with the bytes from ``at`` on."""
+
+    def close(self) -> None:
+        """Have no more use for them; safe to call twice."""
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class BodyInMemory:
+    """A body whose bytes somebody keeps in memory anyway."""
+
+    view: memoryview
+
+    @property
+    def size(self) -> int:
+        """Say how many bytes there are."""
+        return len(self.view)
+
+    def read_into(self, at: int, out: memoryview) -> None:
+        """Fill ``out`` with the bytes from ``at`` on."""
+        out[:] = self.view[at : at + len(out)]
+
+    def close(self) -> None:
+        """Leave the bytes to whoever keeps them."""
+
+
+@dataclass(frozen=True, slots=True, repr=False, eq=False)
+class OpenPacket:
+    """A packet whose body is read part by part."""
+
+    header: Packet
+    body: Body
+
+
 def write_packet(packet: Packet, more: Sequence[memoryview] = ()) -> bytes:
     """Write a packet: header of ``HEADER_BYTES``, little-endian, then the body and ``more`` bytes of it."""
-    header = _HEADER.pack(
+    header = write_header(packet, len(packet.body) + sum(map(len, more)))
+    return b"".join([header, packet.body, *more])
+
+
+def write_header(packet: Packet, body_bytes: int) -> bytes:
+    """Write a packet's first ``HEADER_BYTES``; so many of its body are to follow."""
+    return _HEADER.pack(
         _MAGIC,
         packet.kind,
         packet.party,
@@ -60,14 +107,19 @@ def write_packet(packet: Packet, more: Sequence[memoryview] = ()) -> bytes:
         packet.deployment,
         packet.serial,
         packet.seed,
-        len(packet.body) + sum(map(len, more)),
+        body_bytes,
     )
-    return b"".join([header, packet.body, *more])
 
 
 def read_packet(data: bytes, kind: PacketKind, party: int, parties: int, digest: str) -> Packet:
     """Read a packet and refuse, by name, any that is not meant for this use; raises ``InvalidInputError``."""
     packet = parse_packet(data)
+    check_packet(packet, kind, party, parties, digest)
+    return packet
+
+
+def check_packet(packet: Packet, kind: PacketKind, party: int, parties: int, digest: str) -> None:
+    """Refuse a packet that is not meant for this use; raises ``InvalidInputError``."""
     wanted = (
         (packet.kind == kind, f"a packet of kind {packet.kind.name.lower()}, not {kind.name.lower()}"),
         (packet.parties == parties, f"a packet for {packet.parties} parties, not {parties}"),
@@ -77,13 +129,17 @@ def read_packet(data: bytes, kind: PacketKind, party: int, parties: int, digest:
     for fits, fault in wanted:
         if not fits:
             raise InvalidInputError(fault)
-    return packet
 
 
 def parse_packet(data: bytes) -> Packet:
-    """Read a packet of any kind; raises ``InvalidInputError`` where the bytes are not one."""
+    """Read a packet of any kind, with a view of its body; raises ``InvalidInputError`` for other bytes."""
     packet = parse_header(data, len(data))
-    return replace(packet, body=data[HEADER_BYTES:])
+    return replace(packet, body=memoryview(data)[HEADER_BYTES:])
+
+
+def open_packet(data: bytes) -> OpenPacket:
+    """Read a packet that lies in memory; raises as ``parse_packet``."""
+    return OpenPacket(parse_header(data, len(data)), BodyInMemory(memoryview(data)[HEADER_BYTES:]))
 
 
 def parse_header(head: bytes, packet_bytes: int) -> Packet:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gridward.core.errors import GridError, InvalidInputError
-from gridward.core.smpc.correlations import Key, SlotArray, compared, expand, input_gates, query_prgs
+from gridward.core.smpc.correlations import input_gates, query_prgs
 from gridward.core.smpc.deployment import DeployedModel
 from gridward.core.smpc.gate import (
     Add,
@@ -40,17 +40,16 @@ from gridward.core.smpc.gate import (
     Windows,
 )
 from gridward.core.smpc.gates import local, look_up, maximum, piecewise, products, select, truncate
-from gridward.core.smpc.gates.compare import prepare_comparison
-from gridward.core.smpc.gates.linear import add_product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
-from gridward.core.smpc.operands import Side
-from gridward.core.smpc.packets import PacketKind, read_packet
+from gridward.core.smpc.packets import OpenPacket, PacketKind, check_packet, open_packet
+from gridward.core.smpc.precompute import add_weighted, precompute
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Form, Program, SlotKind
 from gridward.core.smpc.ring import RingArray, to_bytes
-from gridward.core.smpc.session import Held, Mask, Opening, Session, Steps, run_gates
+from gridward.core.smpc.session import Held, Opening, Session, Steps, run_gates
+from gridward.core.smpc.supply import AHEAD_BYTES, Supply
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -75,82 +74,63 @@ class RunResult:
         )
 
 
-def input_subkey(program: Program, party: int, query_packet: bytes) -> bytes:
+def input_subkey(program: Program, party: int, query_packet: bytes | OpenPacket) -> bytes:
     """Give the 32 bytes that expand to this party's share of the first wire's mask, and to nothing else.
 
     All parties' subkeys go to the client, sealed: together they are the mask of its input. They say nothing
     of the other masks of the bundle, whose seed never leaves the party.
     """
-    packet = read_packet(query_packet, PacketKind.QUERY, party, program.parties, program.digest)
-    return Prg(packet.seed).subkey("input mask")
+    return Prg(_checked(program, party, query_packet).header.seed).subkey("input mask")
+
+
+def _checked(program: Program, party: int, query_packet: bytes | OpenPacket) -> OpenPacket:
+    packet = open_packet(query_packet) if isinstance(query_packet, bytes) else query_packet
+    check_packet(packet.header, PacketKind.QUERY, party, program.parties, program.digest)
+    return packet
 
 
 def prepare(
-    program: Program, deployed: DeployedModel, query_packet: bytes, kernels: Kernels = cpu
+    program: Program,
+    deployed: DeployedModel,
+    query_packet: bytes | OpenPacket,
+    kernels: Kernels = cpu,
+    ahead_bytes: int = AHEAD_BYTES,
 ) -> Session:
-    """Do everything that does not depend on the query: expand the bundle, and compute C - A * W^.
+    """Do what does not depend on the query: compute C - A * W^, and expand ``ahead_bytes`` of the bundle.
 
-    The session that comes of it is for one ``answer``. The packet must be marked spent before.
+    The rest is expanded when its gate runs: the packet's body is read until then, and closed by the session.
+    The session is for one ``answer``. The packet must be marked spent before.
     Raises ``InvalidInputError`` for a packet of another program, party or deployment.
     """
     if deployed.setup_digest != program.setup_digest:
         raise InvalidInputError(f"the model was deployed for {deployed.setup_digest}, not this program")
-    party = deployed.party
-    packet = read_packet(query_packet, PacketKind.QUERY, party, program.parties, program.digest)
-    if packet.deployment != deployed.deployment:
-        raise InvalidInputError(f"a packet of deployment {packet.deployment.hex()}")
-    bundle, first_wire = query_prgs(packet.seed)
-    parts = expand(program.manifest, bundle, first_wire, input_gates(program.gates), packet.body)
-    agreed = (program.digest.encode(), packet.deployment, packet.serial)
-    return load(program, deployed, parts, agreed, kernels)
+    packet = _checked(program, deployed.party, query_packet)
+    head = packet.header
+    if head.deployment != deployed.deployment:
+        raise InvalidInputError(f"a packet of deployment {head.deployment.hex()}")
+    bundle, first_wire = query_prgs(head.seed)
+    supply = Supply(program.manifest, bundle, first_wire, input_gates(program.gates), packet.body)
+    agreed = (program.digest.encode(), head.deployment, head.serial)
+    return load(program, deployed, supply, agreed, kernels, ahead_bytes)
 
 
 def load(
     program: Program,
     deployed: DeployedModel,
-    parts: dict[Key, SlotArray],
+    supply: Supply,
     agreed: tuple[bytes, ...],
     kernels: Kernels = cpu,
+    ahead_bytes: int = AHEAD_BYTES,
 ) -> Session:
-    """Make a session of a party's expanded parts; ``agreed`` is what the parties must have in common."""
-    session = Session(
-        program, deployed.party, kernels, agreed, parts, {}, {}, deployed.shares, deployed.fixed
-    )
-    for at, gate in enumerate(program.gates):
-        _prepare_gate(session, deployed, at, gate)
+    """Make a session of a party's parts; ``agreed`` is what the parties must have in common."""
+    session = Session(program, deployed.party, kernels, agreed, supply, deployed.shares)
+    try:
+        supply.hold(ahead_bytes)
+        precompute(session, deployed.opened)
+    except BaseException:
+        session.close()
+        raise
     return session
-
-
-def _prepare_gate(session: Session, deployed: DeployedModel, at: int, gate: Gate) -> None:
-    masks = session.masks
-    match gate:
-        case Input() | Open():
-            masks[gate.out] = Mask(session.whole(at, "mask"))
-        case View() | Permute() | Expand() | Slice() | Windows():
-            if (mask := masks.get(gate.sources[0])) is not None:
-                masks[gate.out] = local.moved_mask(gate, mask, session.program.registers[gate.out])
-        case AddConstant():
-            if session.form(gate.out) is not Form.SHARE:
-                masks[gate.out] = masks[gate.sources[0]]
-        case Concatenate():
-            if session.form(gate.out) is not Form.SHARE:
-                masks[gate.out] = local.joined_mask(gate, [masks[source] for source in gate.sources])
-        case Truncate() | TruncateFaithful():
-            masks[gate.out] = Mask(session.whole(at, "high"), session.part(at, "carry"))
-            if isinstance(gate, TruncateFaithful):
-                prepare_comparison(session, at, compared(gate))
-        case Relu() | PairMax() | PairsMax() | Piecewise():
-            prepare_comparison(session, at, compared(gate))
-        case Matmul() | Convolution() | MultiplyParameter():
-            weight = deployed.opened[gate.weight]
-            if weight is None:
-                raise InvalidInputError("a weight of this program was not opened")
-            product = np.zeros(session.program.registers[gate.out].shape, dtype=np.uint64)
-            _add_product(Side.OPENED, gate, masks[gate.sources[0]].words, weight, product, session)
-            c = session.part(at, "product").astype(np.uint64, copy=False)
-            session.offline[at] = np.subtract(c, product, out=product)
-        case _:
-            return
 
 
 def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
@@ -166,19 +146,20 @@ def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
     try:
         if masked_input.shape != program.input.shape:
             raise InvalidInputError(f"input of shape {masked_input.shape}, not {program.input.shape}")
-        if session.values:
-            raise InvalidInputError("a session answers once")
+        session.begin()
         link.bind(*session.agreed, to_bytes(masked_input))
-        session.values[program.gates[0].out] = session.from_wire(program.gates[0].out, masked_input)
+        session.values[program.gates[0].out] = session.from_wire(masked_input, session.whole(0, "mask"))
         run_gates(session, _start, link)
+        output, checks = session.share(program.gates[-1].out), _checks(session)
     except GridError as why:
         link.abort(why.detail)
         raise
     except BaseException:
         link.abort("an internal error")
         raise
-    output = session.share(program.gates[-1].out)
-    return RunResult(output, link.rounds, link.bytes_sent, _checks(session))
+    finally:
+        session.close()
+    return RunResult(output, link.rounds, link.bytes_sent, checks)
 
 
 def _checks(session: Session) -> RingArray:
@@ -223,9 +204,9 @@ def _start(at: int, gate: Gate, session: Session) -> Steps:
 
 def _open(at: int, gate: Open, session: Session) -> Steps:
     """Turn a share into a wire: opens x + A, A uniform. Cost: 1 round; 8 bytes an element to each peer."""
-    part = session.share(gate.sources[0]) + session.masks[gate.out].words
-    opened = yield Opening(SlotKind.SUM, part)
-    return session.from_wire(gate.out, opened.astype(np.uint64, copy=False))
+    mask = session.whole(at, "mask")
+    opened = yield Opening(SlotKind.SUM, session.last_share(gate.sources[0]) + mask)
+    return session.from_wire(opened.astype(np.uint64, copy=False), mask)
 
 
 Local = (
@@ -271,8 +252,7 @@ def _local(at: int, gate: Local, session: Session) -> Held:
             return _plus_constant(gate, session)
         case Matmul() | Convolution() | MultiplyParameter():
             y = session.offline.pop(at)
-            weight = session.parameters[gate.weight]
-            _add_product(Side.SHARE, gate, session.public(gate.sources[0]), weight, y, session)
+            add_weighted(gate, session.public(gate.sources[0]), session.shares, y, session.kernels)
             return Held(y)
         case Multiply() | MultiplyMatrices():
             return products.multiply(at, gate, session)
@@ -284,21 +264,6 @@ def _local(at: int, gate: Local, session: Session) -> Held:
             return Held(_single(at, gate, session, session.share(gate.sources[0])))
 
 
-def _add_product(
-    side: Side,
-    gate: Matmul | Convolution | MultiplyParameter,
-    words: RingArray,
-    weight: RingArray,
-    out: RingArray,
-    session: Session,
-) -> None:
-    """Add the product of words with one side of a weight to ``out`` in place."""
-    if isinstance(gate, MultiplyParameter):
-        out += products.by_parameter(gate, words, weight)
-    else:
-        add_product(gate, words, session.fixed.get(side, gate, weight, session.kernels), out, session.kernels)
-
-
 def _single(
     at: int,
     gate: AddParameter | Scale | MultiplyConstant | Sum | SumPool | Output,
@@ -308,7 +273,7 @@ def _single(
     result = session.program.registers[gate.out]
     match gate:
         case AddParameter():
-            addend = session.parameters[gate.parameter].reshape(gate.shape)
+            addend = session.shares.words(gate.parameter).reshape(gate.shape)
             return share + addend if gate.sign > 0 else share - addend
         case Scale():
             return local.scale(gate, share)

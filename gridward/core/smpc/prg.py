@@ -1,6 +1,6 @@
 """ChaCha20 keystreams (RFC 8439): the only source of shares and masks. There is no fallback."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NoReturn, TypeAlias
 
 import numpy as np
@@ -15,7 +15,10 @@ KEY_BYTES: Final = 32
 STREAM_LIMIT_BYTES: Final = 64 << 32
 """RFC 8439 counts blocks of 64 bytes with 32 bits."""
 
-_ZEROS: Final = memoryview(bytes(1 << 16))
+PIECE_BYTES: Final = 1 << 16
+"""Long streams are drawn in pieces that stay in the cache."""
+
+_ZEROS: Final = memoryview(bytes(PIECE_BYTES))
 
 Entropy: TypeAlias = Callable[[int], bytes]
 """Gives that many unpredictable bytes: ``secrets.token_bytes`` at the edge, a seeded stream in tests."""
@@ -51,12 +54,18 @@ class Prg:
 
         Zeros that stay in the cache are encrypted piece by piece: three times as fast as ``draw`` of much.
         """
+        for _ in self.pieces(stream, out):
+            pass
+
+    def pieces(self, stream: int, out: memoryview) -> Iterator[memoryview]:
+        """Draw as ``fill`` does, and give every piece of ``PIECE_BYTES`` while it is in the cache."""
         if len(out) > STREAM_LIMIT_BYTES:
             raise ValueError(f"one stream has {STREAM_LIMIT_BYTES} bytes")
         cipher = self._cipher(stream)
-        for start in range(0, len(out), len(_ZEROS)):
-            piece = out[start : start + len(_ZEROS)]
+        for start in range(0, len(out), PIECE_BYTES):
+            piece = out[start : start + PIECE_BYTES]
             cipher.update_into(_ZEROS[: len(piece)], piece)
+            yield piece
 
     def _cipher(self, stream: int) -> CipherContext:
         nonce = bytes(4) + stream.to_bytes(12, "little")

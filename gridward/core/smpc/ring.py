@@ -19,7 +19,8 @@ WORD_BYTES: Final = RING_BITS // 8
 HEADROOM_BITS: Final = 2
 """A value that is to be truncated lies strictly between -2^(RING_BITS - HEADROOM_BITS) and its negative."""
 
-_WIRE_WORD: Final = np.dtype("<u8")
+WIRE_WORD: Final = np.dtype("<u8")
+"""A word on the wire and in files."""
 
 
 def signed(words: RingArray) -> SignedArray:
@@ -39,7 +40,7 @@ def word(value: int) -> np.uint64:
 
 def to_bytes(words: RingArray) -> bytes:
     """Write words row by row, little-endian, eight bytes each."""
-    return words.astype(_WIRE_WORD, order="C", copy=False).tobytes()
+    return words.astype(WIRE_WORD, order="C", copy=False).tobytes()
 
 
 def from_bytes(data: bytes | memoryview, shape: Sequence[int]) -> RingArray:
@@ -47,7 +48,7 @@ def from_bytes(data: bytes | memoryview, shape: Sequence[int]) -> RingArray:
     wanted = prod(shape) * WORD_BYTES
     if len(data) != wanted:
         raise InvalidInputError(f"{len(data)} bytes where ring words of shape {tuple(shape)} take {wanted}")
-    return np.frombuffer(data, dtype=_WIRE_WORD).astype(np.uint64).reshape(tuple(shape))
+    return np.frombuffer(data, dtype=WIRE_WORD).astype(np.uint64).reshape(tuple(shape))
 
 
 def packed_bytes(count: int) -> int:

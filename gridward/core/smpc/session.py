@@ -6,14 +6,15 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gridward.core.errors import ProtocolError
-from gridward.core.smpc.correlations import Key, SlotArray, join
+from gridward.core.errors import InvalidInputError, ProtocolError
+from gridward.core.smpc.correlations import SlotArray, join
 from gridward.core.smpc.gate import Gate
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
-from gridward.core.smpc.operands import FixedWeights
+from gridward.core.smpc.operands import Weights
 from gridward.core.smpc.program import Form, Program, SlotKind
 from gridward.core.smpc.ring import BitArray, RingArray
+from gridward.core.smpc.supply import Supply
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +58,29 @@ class Session:
     party: int
     kernels: Kernels
     agreed: tuple[bytes, ...]
-    parts: dict[Key, SlotArray]
-    masks: dict[int, Mask]
-    offline: dict[int, RingArray]
-    parameters: tuple[RingArray, ...]
-    fixed: FixedWeights
+    supply: Supply
+    shares: Weights
+    offline: dict[int, RingArray] = field(default_factory=dict)
     values: dict[int, Held] = field(default_factory=dict)
     checks: dict[int, SlotArray] = field(default_factory=dict)
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Start the only run; raises ``InvalidInputError`` at the second one."""
+        if self.begun:
+            raise InvalidInputError("a session answers once")
+        self.begun = True
+
+    @property
+    def held_bytes(self) -> int:
+        """Say how many bytes wait for the query: parts expanded ahead, and what was computed of them."""
+        return self.supply.held_bytes + sum(words.nbytes for words in self.offline.values())
+
+    def close(self) -> None:
+        """Forget what is left of the bundle; safe to call twice."""
+        self.offline.clear()
+        self.values.clear()
+        self.supply.close()
 
     @property
     def first(self) -> bool:
@@ -72,7 +89,7 @@ class Session:
 
     def part(self, gate: int, name: str) -> SlotArray:
         """Give this party's part of a correlation, and forget it: nothing is used twice."""
-        return self.parts.pop((gate, name))
+        return self.supply.take(gate, name)
 
     def flat(self, gate: int, name: str) -> SlotArray:
         """Give a part in one dimension."""
@@ -101,10 +118,18 @@ class Session:
             raise ValueError(f"register {register} is not masked")
         return public
 
-    def from_wire(self, register: int, opened: RingArray) -> Held:
-        """Hold a wire: its share is the opened words (on party 0) less the mask."""
-        mask = self.masks[register].words
-        return Held(opened - mask if self.first else np.uint64(0) - mask, opened)
+    def last_share(self, register: int) -> RingArray:
+        """Give a share to a gate that needs it no more afterwards: forgotten where no other gate takes it."""
+        if len(self.program.readers[register]) > 1:
+            return self.share(register)
+        return self.values.pop(register).share
+
+    def from_wire(self, opened: RingArray, mask: RingArray) -> Held:
+        """Hold a wire: its share is the opened words (on party 0) less the mask, and takes its place."""
+        np.negative(mask, out=mask)
+        if self.first:
+            mask += opened
+        return Held(mask, opened)
 
     def form(self, register: int) -> Form:
         """Say how a register is held."""
@@ -196,7 +221,7 @@ class _Run:
         for register in set(gate.sources):
             self.unread[register] -= 1
             if not self.unread[register]:
-                del self.session.values[register]
+                self.session.values.pop(register, None)
         ready = []
         for reader in self.readers[gate.out]:
             self.missing[reader] -= 1

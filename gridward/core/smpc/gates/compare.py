@@ -20,15 +20,6 @@ from gridward.core.smpc.session import Opening, Session
 _KEPT = 256
 
 
-def prepare_comparison(session: Session, gate: int, plan: Comparison) -> None:
-    """Lay the masks of every level under one another, with their products, before the query comes."""
-    for depth, level in enumerate(plan.levels):
-        masks = [session.part(gate, f"merge{depth}.{at}") for at in range(len(level))]
-        products = [session.part(gate, f"products{depth}.{at}") for at in range(len(level))]
-        ones = np.full((1, masks[0].shape[1]), 0xFF if session.first else 0, dtype=np.uint8)
-        session.parts[gate, _basis(depth)] = np.concatenate([ones, *masks, *products])
-
-
 def less_than(
     session: Session, gate: int, words: RingArray, plan: Comparison, times: int = 1
 ) -> Generator[Opening, SlotArray, BitArray]:
@@ -44,7 +35,7 @@ def less_than(
         tables = [np.tile(table, times) for table in tables]
     bits = kernels.look_up(words, tables, *blocks(plan))
     for depth in range(len(plan.levels)):
-        basis = session.bits(gate, _basis(depth))
+        basis = _basis(session, gate, plan, depth)
         level = merging(plan, depth)
         opened = yield Opening(SlotKind.XOR, kernels.hide(bits, level, basis))
         bits = kernels.merge(opened.astype(np.uint8, copy=False), level, basis, bits)
@@ -52,8 +43,19 @@ def less_than(
     return result
 
 
-def _basis(depth: int) -> str:
-    return f"basis{depth}"
+def _basis(session: Session, gate: int, plan: Comparison, depth: int) -> BitArray:
+    """Lay ones (on party 0), the masks of a level and their products under one another."""
+    level = plan.levels[depth]
+    names = [f"merge{depth}.{at}" for at in range(len(level))]
+    names += [f"products{depth}.{at}" for at in range(len(level))]
+    counts = [merge.variables for merge in level] + [len(merge.products) for merge in level]
+    basis = np.empty((1 + sum(counts), session.supply.shape(gate, names[0])[1]), dtype=np.uint8)
+    basis[0] = 0xFF if session.first else 0
+    begin = 1
+    for name, count in zip(names, counts, strict=True):
+        session.supply.take_into(gate, name, basis[begin : begin + count])
+        begin += count
+    return basis
 
 
 def _places(values: list[int]) -> Places:

@@ -22,7 +22,7 @@ def truncate(at: int, gate: Truncate, session: Session) -> Steps:
     Scale: lower by ``shift``; |y| < 2^62.
     """
     opened = yield _opening(at, gate, session)
-    held, _ = _close(gate, session, opened)
+    held, _ = _close(at, gate, session, opened)
     return held
 
 
@@ -33,7 +33,7 @@ def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> St
     comparison and 1 for the borrow; 8 bytes and some bits an element.
     """
     opened = yield _opening(at, gate, session)
-    held, flat = _close(gate, session, opened)
+    held, flat = _close(at, gate, session, opened)
     borrow = yield from less_than(session, at, flat, compared(gate))
     flips = yield Opening(SlotKind.XOR, borrow[None] ^ session.part(at, "flip"))
     # borrow = flip ^ bit with the bit shared arithmetically: flip + (1 - 2 flip) * bit
@@ -44,18 +44,17 @@ def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> St
 
 
 def _opening(at: int, gate: Truncate | TruncateFaithful, session: Session) -> Opening:
-    share = np.ascontiguousarray(session.share(gate.sources[0]))
+    share = np.ascontiguousarray(session.last_share(gate.sources[0]))
     offset = 1 << (RING_BITS - HEADROOM_BITS) if session.first else 0
     return Opening(SlotKind.SUM, session.kernels.add_mask(share, session.whole(at, "mask"), offset))
 
 
-def _close(gate: Truncate | TruncateFaithful, session: Session, opened: SlotArray) -> tuple[Held, RingArray]:
+def _close(
+    at: int, gate: Truncate | TruncateFaithful, session: Session, opened: SlotArray
+) -> tuple[Held, RingArray]:
     flat = opened.astype(np.uint64, copy=False).reshape(-1)
-    mask = session.masks[gate.out]
-    if mask.carry is None:
-        raise ValueError(f"the mask of register {gate.out} has no carry")
     public, coefficient, share = session.kernels.truncate(
-        flat, mask.words.reshape(-1), mask.carry.reshape(-1), gate.shift, session.first, RING_BITS
+        flat, session.words(at, "high"), session.flat(at, "carry"), gate.shift, session.first, RING_BITS
     )
     shape = opened.shape
     return Held(share.reshape(shape), public.reshape(shape), coefficient.reshape(shape)), flat

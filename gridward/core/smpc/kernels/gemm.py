@@ -16,33 +16,60 @@ from gridward.core.smpc.ring import RingArray
 
 
 class Fixed:
-    """A fixed operand (groups, r, k), and its digits once a product by TILES asks for them.
+    """A fixed operand (groups, r, k): its words, or instead of them its digits once TILES asks for these.
 
-    Safe to share between threads. Memory: the words, and as much again for digits, padded to tiles.
+    Safe to share between threads. Memory: 8 bytes a word, padded to tiles where it is digits.
     """
 
-    __slots__ = ("_blocks", "_lock", "rows")
+    __slots__ = ("_blocks", "_lock", "_words", "shape")
 
     def __init__(self, rows: RingArray) -> None:
-        self.rows = np.require(rows, requirements=["C", "W"])
+        self.shape = rows.shape
+        self._words: RingArray | None = np.require(rows, requirements=["C", "W"])
         self._blocks: NDArray[np.uint8] | None = None
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
-        return f"Fixed(shape={self.rows.shape})"
+        return f"Fixed(shape={self.shape})"
+
+    @property
+    def rows(self) -> RingArray:
+        """Give the words, joined anew where only digits are here."""
+        with self._lock:
+            if self._words is not None:
+                return self._words
+            return tiles.words_of(self._the_blocks(), self.shape)
+
+    @property
+    def is_cut(self) -> bool:
+        """Say whether digits are here, and the words are not."""
+        return self._words is None
 
     def blocks(self) -> NDArray[np.uint8]:
         """Give the digits, cut at the first call."""
         with self._lock:
-            if self._blocks is None:
-                self._blocks = tiles.fix(self.rows)
-            return self._blocks
+            if self._words is not None:
+                self._blocks = tiles.fix(self._words)
+                self._words = None
+            return self._the_blocks()
+
+    def _the_blocks(self) -> NDArray[np.uint8]:
+        if self._blocks is None:
+            raise ValueError("neither words nor digits")
+        return self._blocks
 
 
 def multiply(
     operand: Operand, words: RingArray, gather: Gather, out: RingArray, paces: Paces = DEFAULT
 ) -> None:
-    """Add a product to ``out`` in the way that should take least; see ``Kernels.multiply``."""
+    """Add a product to ``out`` in the way that should take least; see ``Kernels.multiply``.
+
+    What was cut once is multiplied by TILES: those take no longer than ALONG where the operand is large, and
+    joining its words anew would.
+    """
+    if isinstance(operand, Fixed) and operand.is_cut:
+        multiply_by(Way.TILES, operand, words, gather, out)
+        return
     rows = operand.rows
     way = choose(paces, rows.shape[1], rows.shape[2], gather.places.size, gather.along)
     multiply_by(way, operand, words, gather, out)
@@ -50,16 +77,15 @@ def multiply(
 
 def multiply_by(way: Way, operand: Operand, words: RingArray, gather: Gather, out: RingArray) -> None:
     """Add a product to ``out`` in one way; TILES only where ``has_tiles``."""
-    if not (operand.rows.size and gather.places.size):
+    if way is Way.TILES:
+        blocks = operand.blocks() if isinstance(operand, Fixed) else tiles.fix(operand.rows)
+        shape = operand.shape if isinstance(operand, Fixed) else operand.rows.shape
+        if blocks.size and gather.places.size:
+            tiles.multiply(blocks, shape[1], words, gather, out)
         return
-    match way:
-        case Way.ALONG:
-            vectors.multiply_along(operand.rows, words, gather, out)
-        case Way.VECTORS:
-            vectors.multiply(operand.rows, words, gather, out)
-        case Way.TILES:
-            blocks = operand.blocks() if isinstance(operand, Fixed) else tiles.fix(operand.rows)
-            tiles.multiply(blocks, operand.rows.shape[1], words, gather, out)
+    rows = operand.rows
+    if rows.size and gather.places.size:
+        (vectors.multiply_along if way is Way.ALONG else vectors.multiply)(rows, words, gather, out)
 
 
 def matmul(a: RingArray, b: RingArray, paces: Paces = DEFAULT) -> RingArray:

@@ -247,6 +247,18 @@ def fix(rows: RingArray) -> Blocks:
     return blocks
 
 
+def words_of(blocks: Blocks, shape: tuple[int, ...]) -> RingArray:
+    """Join a fixed operand (groups, r, k) again of what ``fix`` cut."""
+    groups, rows, depth = shape
+    down, deep = _blocks_of(rows, ROWS), _blocks_of(depth, DEPTH)
+    digits = blocks.view(np.int8).reshape(groups, down, deep, DIGITS, ROWS, DEPTH)
+    words = np.zeros((groups, down, ROWS, deep, DEPTH), dtype=np.int64)
+    for digit in range(DIGITS):
+        words += digits[:, :, :, digit].transpose(0, 1, 3, 2, 4).astype(np.int64) << (8 * digit)
+    whole = words.reshape(groups, down * ROWS, deep * DEPTH)[:, :rows, :depth]
+    return np.ascontiguousarray(whole).view(np.uint64)
+
+
 def multiply(fixed: Blocks, rows: int, words: RingArray, gather: Gather, out: RingArray) -> None:
     """Add a product to ``out``; see ``Kernels.multiply``."""
     _multiply(

@@ -15,8 +15,11 @@ from gridward.core.errors import (
 )
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.kernels import cpu
-from gridward.core.smpc.operands import FixedWeights
+from gridward.core.smpc.operands import Weights
+from gridward.core.smpc.packets import BodyInMemory
+from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.session import Session
+from gridward.core.smpc.supply import Supply
 from tests.support.parties import linear_plan
 
 GRANT = Grant("d" * 32, Purpose.QUERY, "dana@grid", "e" * 32, 1, 17, "A" * 43)
@@ -27,7 +30,8 @@ PROOF = b"p" * 32
 
 def query(query_id: str = GRANT.query_id, proof: bytes = PROOF) -> OpenQuery:
     program = compile_plan(linear_plan(2, 1), batch=1, parties=2)
-    session = Session(program, 0, cpu, (), {}, {}, {}, (), FixedWeights())
+    supply = Supply((), Prg(bytes(32)), Prg(bytes(32)), frozenset(), BodyInMemory(memoryview(b"")))
+    session = Session(program, 0, cpu, (), supply, Weights({}))
     return OpenQuery(replace(GRANT, query_id=query_id), proof, program, session, bytes(32), 0.0)
 
 

@@ -3,13 +3,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridward.core.errors import InvalidInputError
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.correlations import (
     correction_bytes,
     cut,
     draw,
-    expand,
     holder,
     join,
     slot_bytes,
@@ -61,18 +59,3 @@ def test_corrections_are_laid_out_in_manifest_order() -> None:
     assert len(data) == correction_bytes(PROGRAM.manifest)
     first = next(slot for slot in PROGRAM.manifest if slot.corrected)
     assert data[: slot_bytes(first)] == arrays[first.gate, first.name].tobytes()
-
-
-def test_the_first_wires_mask_comes_from_the_input_key_alone() -> None:
-    one, two = Prg(b"1" * 32), Prg(b"2" * 32)
-    parts = expand(PROGRAM.manifest, one, two, frozenset({0}), b"")
-    for slot in PROGRAM.manifest:
-        expected = draw(two if slot.gate == 0 else one, slot)
-        assert np.array_equal(parts[slot.gate, slot.name], expected)
-
-
-@pytest.mark.parametrize("change", [-1, 1, 8])
-def test_corrections_of_another_length_are_refused(change: int) -> None:
-    data = bytes(correction_bytes(PROGRAM.manifest) + change)
-    with pytest.raises(InvalidInputError, match="corrections"):
-        expand(PROGRAM.manifest, Prg(bytes(32)), Prg(bytes(32)), frozenset({0}), data)

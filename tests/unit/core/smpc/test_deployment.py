@@ -1,3 +1,5 @@
+from io import BytesIO
+
 import numpy as np
 import pytest
 
@@ -43,11 +45,10 @@ def test_all_parties_but_one_get_a_seed_only(program: Program) -> None:
 def test_opened_weights_are_weights_and_masks_and_equal_on_every_party(program: Program) -> None:
     grid = deployed(program, random_values(program, 1))
     for at, parameter in enumerate(program.parameters):
-        opened = [model.opened[at] for model in grid.models]
+        assert [at in model.opened.numbers for model in grid.models] == [parameter.masked] * program.parties
         if parameter.masked:
-            assert all(words is not None and np.array_equal(words, opened[0]) for words in opened)
-        else:
-            assert opened == [None] * program.parties
+            first, *others = (model.opened.words(at) for model in grid.models)
+            assert all(np.array_equal(words, first) for words in others)
 
 
 def test_stated_setup_bytes_are_those_that_travel(program: Program) -> None:
@@ -65,27 +66,45 @@ def test_stated_setup_bytes_are_those_that_travel(program: Program) -> None:
     assert program.costs.setup_bytes == frames + packets
 
 
+def test_a_large_weight_is_opened_in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("costs", "deployment"):
+        monkeypatch.setattr(f"gridward.core.smpc.{module}.SETUP_PIECE_WORDS", 7)
+    program = compile_plan(mlp_plan(3, 4, 2), batch=1, parties=2)
+    test_stated_setup_bytes_are_those_that_travel(program)
+    test_opened_weights_are_weights_and_masks_and_equal_on_every_party(program)
+
+
+def stored(model: DeployedModel) -> bytes:
+    """Give what a party writes to its disk."""
+    file = BytesIO()
+    model.write_to(file)
+    return file.getvalue()
+
+
 def test_a_stored_model_reads_back_and_answers_after_a_restart(program: Program) -> None:
     values = random_values(program, 1)
     grid = deployed(program, values)
     before = ask(grid, np.ones((1, 3))).output
     grid.models = [
-        DeployedModel.from_bytes(program, party, model.to_bytes()) for party, model in enumerate(grid.models)
+        DeployedModel.read_from(program, party, BytesIO(stored(model)))
+        for party, model in enumerate(grid.models)
     ]
     assert np.max(np.abs(ask(grid, np.ones((1, 3))).output - before)) < 2.0**-13
 
 
 def test_a_damaged_or_foreign_stored_model_is_refused() -> None:
     program = compile_plan(mlp_plan(3, 4, 2), batch=1, parties=2)
-    data = deployed(program, random_values(program, 1)).models[0].to_bytes()
+    data = stored(deployed(program, random_values(program, 1)).models[0])
     spoiled = bytearray(data)
     spoiled[-50] ^= 1
     with pytest.raises(InvalidInputError, match="damaged"):
-        DeployedModel.from_bytes(program, 0, bytes(spoiled))
+        DeployedModel.read_from(program, 0, BytesIO(spoiled))
+    with pytest.raises(InvalidInputError, match="came with"):
+        DeployedModel.read_from(program, 0, BytesIO(data[:-1]))
     with pytest.raises(InvalidInputError, match="for party 0, not 1"):
-        DeployedModel.from_bytes(program, 1, data)
+        DeployedModel.read_from(program, 1, BytesIO(data))
     with pytest.raises(InvalidInputError, match="of program"):
-        DeployedModel.from_bytes(compile_plan(mlp_plan(3, 5, 2), batch=1, parties=2), 0, data)
+        DeployedModel.read_from(compile_plan(mlp_plan(3, 5, 2), batch=1, parties=2), 0, BytesIO(data))
 
 
 def test_setup_packets_are_the_same_on_every_call_and_differ_by_secret() -> None:

@@ -197,7 +197,7 @@ def test_an_input_of_another_shape_ends_the_session_on_every_party(small: Grid) 
 def test_secrets_are_not_printed(small: Grid) -> None:
     got = ask(small, np.zeros((1, 3)))
     session = prepare(small.program, small.models[0], _packets(small)[0])
-    for value in (got.results[0], small.models[0], session, session.masks[0]):
+    for value in (got.results[0], small.models[0], session, session.supply, small.models[0].shares):
         assert "array" not in repr(value)
 
 
@@ -219,7 +219,9 @@ def test_a_query_takes_the_memory_that_its_program_states_and_less_than_twice_as
     program = compile_plan(model.plan, batch=2, parties=2)
     grid = deployed(program, model.parameters)
     held = sum(
-        words.nbytes for words in (*grid.models[0].shares, *grid.models[0].opened) if words is not None
+        side.words(at).nbytes
+        for side in (grid.models[0].shares, grid.models[0].opened)
+        for at in side.numbers
     )
     stated = program.costs.memory_bytes - held
 

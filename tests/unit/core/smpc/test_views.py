@@ -5,7 +5,7 @@ dealer's corrections. Two statistics: chi-squares of every place for itself, and
 bits anywhere in the view, which also finds values that are uniform alone but tied to each other.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import pytest
@@ -221,7 +221,8 @@ def test_masked_weights_are_uniform_over_deployments() -> None:
     values = random_values(program, 3)
     rows = []
     for seed in range(QUERIES):
-        arrays = [array for array in deployed(program, values, seed).models[0].opened if array is not None]
+        opened = deployed(program, values, seed).models[0].opened
+        arrays = [opened.words(number) for number in sorted(opened.numbers)]
         rows.append(np.frombuffer(b"".join(to_bytes(array) for array in arrays), dtype=np.uint8))
     assert abs(uniformity(np.stack(rows))) < CHI_LIMIT
     assert correlation(np.stack(rows)) < PAIR_LIMIT
@@ -275,21 +276,23 @@ def test_a_build_that_forgets_a_mask_of_a_maximum_is_noticed(
     assert correlation(views(grid, FIRST, opened)) > PAIR_LIMIT
 
 
-def without(*names: str) -> Callable[[Prg, Slot], SlotArray]:
+def without(*names: str) -> Callable[[Prg, Slot, SlotArray], Iterator[SlotArray]]:
     """Give a broken expansion that draws zeros for some slots, or for all."""
-    drawn = correlations.draw
+    drawn = correlations.draw_into
 
-    def draw(prg: Prg, slot: Slot) -> SlotArray:
-        array = drawn(prg, slot)
-        return np.zeros_like(array) if slot.name in names or not names else array
+    def draw_into(prg: Prg, slot: Slot, out: SlotArray) -> Iterator[SlotArray]:
+        for piece in drawn(prg, slot, out):
+            if slot.name in names or not names:
+                piece[:] = 0
+            yield piece
 
-    return draw
+    return draw_into
 
 
 def break_draws(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     broken = without(*names)
-    for module in ("dealer", "correlations", "query"):
-        monkeypatch.setattr(f"gridward.core.smpc.{module}.draw", broken)
+    for module in ("correlations", "supply"):
+        monkeypatch.setattr(f"gridward.core.smpc.{module}.draw_into", broken)
 
 
 def test_a_build_with_constant_masks_is_noticed(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
