@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 import numpy as np
 import torch
@@ -11,8 +11,12 @@ from numpy.typing import NDArray
 from gridward.core.errors import InvalidInputError
 from gridward.core.plans.plan import Plan
 from gridward.core.smpc.compile import compile_plan
+from gridward.core.smpc.kernels import reference
+from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.program import Program, StepWidth
 from gridward.core.smpc.widths import MARGIN_BITS, most, narrowed, proved_bits, seen_bits
+
+Values: TypeAlias = Mapping[str, NDArray[np.float64]]
 
 SAMPLES_AT_ONCE: Final = 16
 
@@ -38,7 +42,9 @@ class Ranges:
     guard: bool = False
 
 
-def widths_of(plan: Plan, parameters: Mapping[str, NDArray[np.float64]], ranges: Ranges) -> list[StepWidth]:
+def widths_of(
+    plan: Plan, parameters: Values, ranges: Ranges, kernels: Kernels = reference
+) -> list[StepWidth]:
     """Give the lines of a plan that need fewer bits than the program's width, as the ranges say.
 
     Raises ``OutOfRangeError`` for samples beyond the declared or the fixed-point range, ``PlanRejectedError``
@@ -47,19 +53,21 @@ def widths_of(plan: Plan, parameters: Mapping[str, NDArray[np.float64]], ranges:
     try:
         program = _compiled(plan, 1, ranges)
         proved = proved_bits(program, parameters if ranges.by_parameters else None)
-        seen = None if ranges.calibrate is None else _seen(plan, parameters, ranges.calibrate, ranges)
+        seen = (
+            None if ranges.calibrate is None else _seen(plan, parameters, ranges.calibrate, ranges, kernels)
+        )
         return list(narrowed(program.width, proved, seen, ranges.margin_bits))
     except ValueError as why:
         raise InvalidInputError(f"these ranges do not fit the model: {why}") from why
 
 
 def _seen(
-    plan: Plan, parameters: Mapping[str, NDArray[np.float64]], samples: torch.Tensor, ranges: Ranges
+    plan: Plan, parameters: Values, samples: torch.Tensor, ranges: Ranges, kernels: Kernels
 ) -> dict[str, int]:
     if not len(samples):
         raise InvalidInputError("there are no samples to calibrate with")
     return most(
-        seen_bits(_compiled(plan, len(some), ranges), parameters, some.double().numpy())
+        seen_bits(_compiled(plan, len(some), ranges), parameters, some.double().numpy(), kernels)
         for some in torch.split(samples, SAMPLES_AT_ONCE)
     )
 
