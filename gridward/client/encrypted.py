@@ -26,6 +26,7 @@ from gridward.core.schemas.deployments import (
     DeploymentIn,
     DeploymentOut,
     LineWidth,
+    Maxima,
 )
 from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.models import ModelIn, ModelOut
@@ -110,6 +111,7 @@ def serve(
     access: ModelAccess,
     gateway: GatewayOut | None,
     ranges: Ranges,
+    maxima: Maxima = "fitting",
 ) -> EncryptedModel:
     """Serve a model encrypted: its plan at ``node``, one share of each parameter straight to each party.
 
@@ -137,6 +139,7 @@ def serve(
             input_range=ranges.input,
             widths=[LineWidth(line=item.line, bits=item.bits, proved=item.proved) for item in widths],
             guard=ranges.guard,
+            maxima=maxima,
         )
         deployment = node.transport.fetch(
             DeploymentOut, "POST", "/v1/deployments", body=wish, timeout_s=ANSWER_S

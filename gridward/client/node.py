@@ -23,6 +23,7 @@ from gridward.client.uploads import upload
 from gridward.core.errors import AlreadyExistsError, InvalidInputError, ObjectNotFoundError
 from gridward.core.schemas.accounts import UserOut
 from gridward.core.schemas.datasets import Bounds, DatasetIn, DatasetOut, DatasetPatch, DatasetsOut
+from gridward.core.schemas.deployments import Maxima
 from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.models import ModelOut
 from gridward.core.schemas.node import MembershipOut, NodeOut
@@ -197,6 +198,7 @@ class NodeClient:
         allow_remote_inference: bool = False,
         allow_download: bool = False,
         ranges: Ranges | None = None,
+        maxima: Maxima = "fitting",
     ) -> ModelOut | EncryptedModel:
         """Host a model: a plan traced from ``example_input`` (batch first), and its parameters.
 
@@ -207,6 +209,8 @@ class NodeClient:
         ``allow_remote_inference`` lets every signed-in user find and query it, ``allow_download`` have its
         parameters; ``access`` says it verb by verb. ``ranges`` tells how large the values of an encrypted
         model get, so that it costs less, and whether askers are told where they get larger.
+        ``maxima`` says how the largest of several is found: as a ``tree`` for fewer bytes, in ``pairs`` for
+        fewer rounds, or as the shapes say.
         """
         rules = models.access_of(access, allow_remote_inference, allow_download)
         if mpc:
@@ -222,6 +226,7 @@ class NodeClient:
                 access=rules,
                 gateway=self._gateway,
                 ranges=ranges or Ranges(),
+                maxima=maxima,
             )
         if parties or crypto_provider is not None or ranges is not None:
             raise InvalidInputError("parties, crypto_provider and ranges are for mpc=True")
