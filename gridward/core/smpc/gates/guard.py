@@ -44,13 +44,18 @@ def watch(
     """
     above, turn = session.part(at, "above"), session.part(at, "turn")
     narrow = above.dtype.type
-    top = (public >> np.uint64(gate.bits - 1) & np.uint64(1)).astype(np.bool_)
-    less = opened ^ top  # l ^ flip
-    excess = turn * less.astype(narrow) - beta.astype(narrow) * opened.astype(narrow) - above
+    one = narrow(1)
+    halves = public >> np.uint64(gate.bits - 1)
+    top = halves.astype(narrow) & one
+    less = top ^ opened  # l ^ flip
+    excess = turn * less
+    excess -= beta.astype(narrow) * opened
+    excess -= above
     if session.first:
-        excess += (public >> np.uint64(gate.bits)).astype(narrow) + (top & ~less).astype(narrow)
+        excess += (halves >> np.uint64(1)).astype(narrow)
+        excess += top & (less ^ one)
     excess <<= narrow(8 * above.itemsize - gate.guard)
-    sums = (_coefficients(at, session, excess) * excess).sum(axis=1, dtype=narrow)
+    sums: SlotArray = np.einsum("kn,n->k", _coefficients(at, session, excess), excess)
     session.checks[at] = sums + session.part(at, "still")
 
 
