@@ -19,6 +19,7 @@ from gridward.bench.measure import (
     Options,
     peak_rss_bytes_of,
     require,
+    reset_peak,
     rss_bytes_of,
     summary,
     timed,
@@ -100,6 +101,8 @@ def ask(network: Network, options: Options) -> Line:
         _stock_up(grid, network, options)
         _pin(grid, options)
         starts = _sizes(grid, options.parties, rss_bytes_of)
+        for pid in _pids(grid, list(settings)):
+            reset_peak(pid)
         asked = _ask(grid, network, program, options)
         peaks = _sizes(grid, options.parties, peak_rss_bytes_of)
         offline = _prepare(grid, program, options)

@@ -34,7 +34,8 @@ from gridward.core.schemas.deployments import (
     SealedOut,
 )
 from gridward.core.smpc import party, purposes
-from gridward.core.smpc.deployment import DeployedModel, deploy, load_parameters
+from gridward.core.smpc.deployment import DeployedModel, check_parameters, deploy
+from gridward.core.smpc.packets import open_file
 from gridward.core.smpc.program import Program
 from gridward.core.smpc.ring import WORD_BYTES, from_bytes
 from gridward.core.smpc.sealing import seal, unseal
@@ -80,7 +81,7 @@ def store_parameters(node: Node, token: str, deployment_id: str, sealed: bytes) 
     grant = _read_grant(node, record, token, Purpose.PARAMETERS)
     purpose = purposes.parameters(deployment_id, record.position)
     packet = unseal(node.keys.seal_key.private_bytes_raw(), sealed, purpose)
-    load_parameters(_program(node, record, 1), record.position, packet)
+    check_parameters(_program(node, record, 1), record.position, packet)
     path = folder_of(node, deployment_id) / PARAMETERS
     with node.room.storing:
         records.find(
@@ -106,11 +107,12 @@ def activate(node: Node, token: str, deployment_id: str) -> ActivationOut:
     if not (folder / PARAMETERS).exists():
         raise ConflictError(f"{node.settings.name} has no parameter share yet; send it first")
     program = _program(node, record, 1)
-    parameters = (folder / PARAMETERS).read_bytes()
+    parameters = open_file(folder / PARAMETERS)
     setup = _fetch_setup(node, record)
     connected = connect_parties(node, record, _setup_session(deployment_id), program.costs.setup_bytes)
     model = deploy(program, record.position, setup, parameters, connected.link)
     connected.link.complete()
+    parameters.body.close()
     with node.room.storing:
         records.find(node, deployment_id, Role.PARTY)
         replace_durably(folder / MODEL, model.write_to)

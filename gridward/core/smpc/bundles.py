@@ -14,6 +14,7 @@ from gridward.core.smpc.disk import DIRECTORY_MODE, append, sync_file, sync_fold
 from gridward.core.smpc.ledger import Ledger, Total, open_ledger
 from gridward.core.smpc.packets import (
     HEADER_BYTES,
+    BodyOnDisk,
     OpenPacket,
     Packet,
     PacketKind,
@@ -26,29 +27,19 @@ LEDGER: Final = "ledger"
 _HELD: Final = re.compile(r"(\d{1,4})-(\d{1,16})")
 
 
-class SpentBody:
-    """The body of a spent packet, on the disk until it is closed. Used by one thread at a time."""
+class SpentBody(BodyOnDisk):
+    """The body of a spent packet, on the disk until it is closed."""
 
-    __slots__ = ("_file", "_place", "_spent", "_when_closed", "size")
+    __slots__ = ("_place", "_spent", "_when_closed")
 
-    def __init__(self, file: FileIO, place: Path, spent: Path, when_closed: Callable[[], None]) -> None:
-        self._file = file
+    def __init__(self, place: Path, spent: Path, when_closed: Callable[[], None]) -> None:
+        super().__init__(FileIO(place))
         self._place, self._spent, self._when_closed = place, spent, when_closed
-        self.size = os.fstat(file.fileno()).st_size - HEADER_BYTES
-
-    def __del__(self) -> None:
-        self._file.close()
-
-    def read_into(self, at: int, out: memoryview) -> None:
-        """Fill ``out`` with the bytes from ``at`` on."""
-        self._file.seek(HEADER_BYTES + at)
-        if self._file.readinto(out) != len(out):
-            raise InvalidInputError("a packet that was spent ends too soon")
 
     def close(self) -> None:
         """Put the file where ``sweep`` wipes it; safe to call twice."""
-        if not self._file.closed:
-            self._file.close()
+        if not self.is_closed:
+            super().close()
             with suppress(FileNotFoundError):  # wiped with its deployment
                 self._place.rename(self._spent / self._place.name)
             self._when_closed()
@@ -153,7 +144,7 @@ class BundlePool:
                 file.seek(0)
                 file.write(bytes(HEADER_BYTES))
             held.rename(place)
-            return OpenPacket(header, SpentBody(FileIO(place), place, self._spent, when_closed))
+            return OpenPacket(header, SpentBody(place, self._spent, when_closed))
         except FileNotFoundError as why:
             fate = "was spent" if self.was_spent(batch, number) else "is not in the pool"
             raise EmptyCryptoPrimitiveStoreError(f"bundle {number} of batch {batch} {fate}") from why

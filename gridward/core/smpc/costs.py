@@ -35,7 +35,7 @@ from gridward.core.smpc.gate import (
 from gridward.core.smpc.program import Costs, Form, Parameter, Register, Slot
 from gridward.core.smpc.ring import WORD_BYTES, packed_bytes
 
-SETUP_PIECE_WORDS: Final = 1 << 20
+SETUP_PIECE_WORDS: Final = 1 << 18
 """Words of a weight that are opened in one round of the set-up."""
 
 

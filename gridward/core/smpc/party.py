@@ -149,6 +149,7 @@ def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
         session.begin()
         link.bind(*session.agreed, to_bytes(masked_input))
         session.values[program.gates[0].out] = session.from_wire(masked_input, session.whole(0, "mask"))
+        del masked_input  # the value's own now
         run_gates(session, _start, link)
         output, checks = session.share(program.gates[-1].out), _checks(session)
     except GridError as why:
@@ -205,7 +206,7 @@ def _start(at: int, gate: Gate, session: Session) -> Steps:
 def _open(at: int, gate: Open, session: Session) -> Steps:
     """Turn a share into a wire: opens x + A, A uniform. Cost: 1 round; 8 bytes an element to each peer."""
     mask = session.whole(at, "mask")
-    opened = yield Opening(SlotKind.SUM, session.last_share(gate.sources[0]) + mask)
+    opened = yield Opening(SlotKind.SUM, session.last(gate.sources[0]).share + mask)
     return session.from_wire(opened.astype(np.uint64, copy=False), mask)
 
 
@@ -289,11 +290,14 @@ def _single(
 
 
 def _plus_constant(gate: AddConstant, session: Session) -> Held:
-    held, constant = session.values[gate.sources[0]], local.constant(gate)
-    share = held.share + (constant if session.first else np.zeros_like(constant))
-    if session.form(gate.out) is Form.SHARE:
+    held, constant = session.last(gate.sources[0]), local.constant(gate)
+    share, public, unwrapped = held.share, held.public, held.unwrapped
+    del held  # each array may go when the next one is there
+    share = share + (constant if session.first else np.zeros_like(constant))
+    if public is None or session.form(gate.out) is Form.SHARE:
         return Held(share)
-    return Held(share, session.public(gate.sources[0]) + constant, held.coefficient)
+    public = public + constant
+    return Held(share, public, unwrapped)
 
 
 def _joined(gate: Concatenate, session: Session) -> Held:
@@ -302,16 +306,19 @@ def _joined(gate: Concatenate, session: Session) -> Held:
     if session.form(gate.out) is Form.SHARE:
         return Held(share)
     public = np.concatenate([session.public(source) for source in gate.sources], axis=gate.axis)
-    carried = [part.coefficient for part in parts if part.coefficient is not None]
+    carried = [part.unwrapped for part in parts if part.unwrapped is not None]
     return Held(share, public, np.concatenate(carried, axis=gate.axis) if carried else None)
 
 
 def _moved(gate: local.Move, session: Session) -> Held:
     result = session.program.registers[gate.out]
-    held = session.values[gate.sources[0]]
-    share = local.move(gate, held.share, result)
-    if result.form is Form.SHARE:
+    held = session.last(gate.sources[0])
+    share, public, unwrapped = held.share, held.public, held.unwrapped
+    del held  # each array may go when the next one is there
+    share = local.move(gate, share, result)
+    if public is None or result.form is Form.SHARE:
         return Held(share)
-    public = local.move(gate, session.public(gate.sources[0]), result)
-    coefficient = None if held.coefficient is None else local.move(gate, held.coefficient, result)
-    return Held(share, public, coefficient)
+    public = local.move(gate, public, result)
+    if unwrapped is not None:
+        unwrapped = local.move_bytes(gate, unwrapped, result)
+    return Held(share, public, unwrapped)

@@ -16,7 +16,7 @@ from gridward.core.smpc.packets import Body
 from gridward.core.smpc.prg import PIECE_BYTES, Prg
 from gridward.core.smpc.program import Slot
 
-AHEAD_BYTES: Final = 32 << 20
+AHEAD_BYTES: Final = 16 << 20
 """What a party expands before the input of a query is there, if nothing else is said."""
 
 
