@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from gridward.core.smpc.correlations import CHECKS, SlotArray
 from gridward.core.smpc.gate import Compared
 from gridward.core.smpc.prg import Prg
-from gridward.core.smpc.ring import RingArray, signed
+from gridward.core.smpc.ring import RingArray
 from gridward.core.smpc.session import Session
 
 Bits = NDArray[np.bool_]
@@ -73,12 +73,3 @@ def corrections(gate: Compared, rho: RingArray, flips: Bits, like: SlotArray) ->
     top = (rho >> np.uint64(gate.bits - 1) & np.uint64(1)).astype(np.bool_)
     above = (rho >> np.uint64(gate.bits)).astype(narrow) + (top & flips).astype(narrow)
     return {"above": above, "turn": flips.astype(narrow), "still": np.zeros(CHECKS, dtype=narrow)}
-
-
-def excess_of(gate: Compared, words: RingArray) -> int:
-    """Say by how many times 2^bits the worst of plain values leaves a gate's bits; 0 where none does."""
-    if not words.size:
-        return 0
-    half = 1 << (gate.bits - 1)
-    ends = (int(signed(words).min()) + half >> gate.bits, int(signed(words).max()) + half >> gate.bits)
-    return max(ends, key=abs)

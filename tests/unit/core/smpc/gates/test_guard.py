@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from gridward.core.errors import RangeViolationError
-from gridward.core.smpc.correlations import CHECKS, Key, SlotArray
+from gridward.core.smpc.correlations import CHECKS, Key, SlotArray, holder
 from gridward.core.smpc.gate import Gate, PairMax, PairsMax, Piecewise, Relu, Truncate
 from gridward.core.smpc.gates import guard
 from gridward.core.smpc.link import Link
@@ -38,9 +38,9 @@ def answered(program: Program, masked: RingArray, wanted: Mapping[Key, SlotArray
 
 def sums(program: Program, results: list[RunResult]) -> NDArray[np.uint64]:
     """Add up what the guards found: (guards, CHECKS)."""
-    kept = [np.uint64((1 << (16 if gate.guard <= 16 else 32)) - 1) for gate in program.guarded.values()]
+    kept = [np.iinfo(holder(gate.guard)).max for gate in program.guarded.values()]
     found = np.sum([result.checks for result in results], axis=0, dtype=np.uint64)
-    return found.reshape(-1, CHECKS) & np.array(kept)[:, None]
+    return found.reshape(-1, CHECKS) & np.array(kept, dtype=np.uint64)[:, None]
 
 
 def one_by_one(program: Program, values: Integers, masks: RingArray) -> NDArray[np.bool_]:
@@ -116,7 +116,7 @@ def test_the_client_is_told_of_a_value_exactly_where_it_leaves_the_bits(
     assert np.array_equal(told[sure], (excess != 0)[sure])
 
 
-@pytest.mark.parametrize("watched", [16, 32])
+@pytest.mark.parametrize("watched", [6, 8, 12, 16, 20, 32])
 def test_excesses_that_cancel_are_noticed_all_the_same(watched: int) -> None:
     values = np.array([HALF, -HALF - 1, HALF, -HALF - 1], dtype=np.int64)
     masks = np.array([1, 2, 3, 4], dtype=np.uint64)
