@@ -120,6 +120,8 @@ def ask(network: Network, options: Options) -> Line:
         "max_abs_err": asked.max_abs_err,
         "max_abs_err_fixed": asked.max_abs_err_fixed,
         "live_bytes": live_bytes(program),
+        "stated_bytes": program.costs.memory.running_bytes,
+        "stated_over_live": program.costs.memory.running_bytes / live_bytes(program),
         "start_rss_bytes": starts,
         "peak_rss_bytes": peaks,
         "peak_over_live": peaks["party"] / live_bytes(program),

@@ -147,8 +147,8 @@ class Room:
         with self._lock:
             return self._opened_under(query_id, proof)
 
-    def admit(self, caller: str, now_s: float) -> None:
-        """Refuse one more query where too many wait, of everyone or of this caller.
+    def admit(self, caller: str, now_s: float, waiting_bytes: int, limit_bytes: int) -> None:
+        """Refuse one more query where too many wait, of everyone or of this caller, or would hold too much.
 
         Those that waited too long are forgotten first.
         """
@@ -159,6 +159,13 @@ class Room:
             if sum(query.grant.caller == caller for query in self._queries.values()) >= CALLERS_QUERIES:
                 raise BusyError(
                     f"{CALLERS_QUERIES} queries of '{caller}' wait for their input; open fewer ahead",
+                    retry_after_s=5,
+                )
+            held = sum(query.session.held_bytes for query in self._queries.values())
+            if held + waiting_bytes > limit_bytes:
+                raise BusyError(
+                    f"queries that wait for their input hold {held:,} bytes, and this one would "
+                    f"{waiting_bytes:,}: {limit_bytes:,} may be held; retry later",
                     retry_after_s=5,
                 )
 

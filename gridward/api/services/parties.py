@@ -13,7 +13,7 @@ from gridward.api.node import Node
 from gridward.api.parties import grants, records
 from gridward.api.parties.calls import Peer
 from gridward.api.parties.dealt import replace_durably, wipe_folder
-from gridward.api.parties.documents import compile_within
+from gridward.api.parties.documents import compile_within, party_bytes
 from gridward.api.parties.grants import Grant, Purpose
 from gridward.api.parties.roles import Record, Role
 from gridward.api.parties.room import OPEN_QUERIES, OpenQuery
@@ -55,7 +55,7 @@ def accept(
         raise DeploymentRefusedError(f"{node.settings.name}'s owner does not offer to be a party")
     position = _position(node, document)
     records.check_document(node, document, deployment_id, document.parties[position])
-    digest = compile_within(document, 1, node.settings.query_memory_bytes).digest
+    digest = compile_within(document, 1, node.settings.query_memory_bytes, party_bytes).digest
     if digest != document.program_digest:
         raise DeploymentRefusedError(f"{node.settings.name} compiles another program than the host")
     with node.database.write() as db:
@@ -138,8 +138,9 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str | None 
     proof = proof_of(token)
     query = node.room.known(grant.query_id, proof)
     if query is None:
-        node.room.admit(grant.caller, time.monotonic())
         program = _program(node, record, grant.batch)
+        waiting = program.costs.memory.waiting_bytes
+        node.room.admit(grant.caller, time.monotonic(), waiting, node.settings.open_queries_bytes)
         model = _model(node, record, program)
         packet = take_bundle(node, record, grant.batch, grant.serial)
         with ExitStack() as undo:
@@ -249,7 +250,9 @@ def _fetch_setup(node: Node, record: Record) -> bytes:
 
 def _program(node: Node, record: Record, batch: int) -> Program:
     limit = node.settings.query_memory_bytes
-    return node.room.programs.get((record.id, batch), lambda: compile_within(record.document, batch, limit))
+    return node.room.programs.get(
+        (record.id, batch), lambda: compile_within(record.document, batch, limit, party_bytes)
+    )
 
 
 def _model(node: Node, record: Record, program: Program) -> DeployedModel:

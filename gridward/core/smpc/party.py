@@ -43,13 +43,14 @@ from gridward.core.smpc.gates import local, look_up, maximum, piecewise, product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
+from gridward.core.smpc.memory import AHEAD_BYTES
 from gridward.core.smpc.packets import OpenPacket, PacketKind, check_packet, open_packet
 from gridward.core.smpc.precompute import add_weighted, precompute
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Form, Program, SlotKind
 from gridward.core.smpc.ring import RingArray, to_bytes
 from gridward.core.smpc.session import Held, Opening, Session, Steps, run_gates
-from gridward.core.smpc.supply import AHEAD_BYTES, Supply
+from gridward.core.smpc.supply import Supply
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)

@@ -32,7 +32,7 @@ def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> St
     comparison and 1 for the borrow; 8 bytes and some bits an element.
     """
     opened = yield _opening(at, gate, session)
-    held = _close(at, gate, session, opened)
+    share = _close(at, gate, session, opened).share
     plan, count = compared(gate), opened.size
     bits = compare_blocks(session, at, opened.astype(np.uint64, copy=False).reshape(-1), plan)
     del opened  # not needed while bits are merged
@@ -44,7 +44,6 @@ def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> St
     np.negative(bit, out=bit, where=flipped)
     if session.first:
         bit += flipped
-    share = held.share
     share -= bit.reshape(share.shape)
     return Held(share)
 
