@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from gridward.client import Pointer as Pointer
     from gridward.client import PreparedQueries as PreparedQueries
     from gridward.client import ProtocolError as ProtocolError
+    from gridward.client import Ranges as Ranges
+    from gridward.client import RangeViolationError as RangeViolationError
     from gridward.client import RemoteModel as RemoteModel
     from gridward.client import Request as Request
     from gridward.client import RequestPendingError as RequestPendingError
@@ -110,6 +112,8 @@ __all__ = [
     "Pointer",
     "PreparedQueries",
     "ProtocolError",
+    "RangeViolationError",
+    "Ranges",
     "RemoteModel",
     "Request",
     "RequestPendingError",

@@ -45,6 +45,12 @@ FLAGS: Final = {
         ),
         Flag("network", "simulated between the parties: delay and rate", choices=("none", "lan", "wan")),
         Flag("device", "what computes", choices=("cpu",)),
+        Flag(
+            "widths",
+            "of compared values: all alike, or by 16 samples and 2 bits of margin, or guarded besides",
+            choices=("full", "calibrated", "guarded"),
+        ),
+        Flag("levels", "of a comparison's merging, without nodes; with nodes they are chosen", high=2),
         Flag("operation", "which one; all if not said", choices=("all", "relu", "truncation", "matmul")),
         Flag("threads", "cores and threads of one party, or torch's where torch is compared", high=1024),
         Flag(
@@ -78,6 +84,8 @@ BENCHES: Final = {
             "link": "process",
             "network": "none",
             "device": "cpu",
+            "widths": "full",
+            "levels": 2,
             "threads": 1,
         },
     ),

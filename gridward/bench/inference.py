@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from gridward.bench import cores, served
+from gridward.bench import cores, narrowing, served
 from gridward.bench.live import live_bytes
 from gridward.bench.measure import Line, Options, Result, peak_rss_bytes, require
 from gridward.bench.mesh import Mesh, Query, phases, require_as_stated
@@ -13,7 +13,6 @@ from gridward.bench.networks import Network, network
 from gridward.bench.seats import Seats
 from gridward.bench.shaping import ARRIVAL, CONDITIONS
 from gridward.bench.streams import LENGTH
-from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.fixed_reference import evaluate, truncation_masks
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.program import Program
@@ -42,6 +41,7 @@ def _case(options: Options) -> Line:
         "parties": options.parties,
         "link": options.link,
         "device": options.device,
+        "widths": options.widths,
     }
     if options.link == "process":
         case["threads"] = "the parties are threads of one process"
@@ -54,7 +54,7 @@ def _case(options: Options) -> Line:
 
 def without_nodes(asked: Network, options: Options) -> Line:
     """Run the parties here, without HTTP, and compare every answer with the fixed-point reference exactly."""
-    program = compile_plan(asked.plan, batch=options.batch, parties=options.parties)
+    program = narrowing.compiled(asked, options)
     inputs = [asked.inputs(options.batch, seed) for seed in range(options.repeat + 1)]
     conditions = CONDITIONS[options.network]
     prefix = LENGTH.size + (ARRIVAL.size if conditions else 0)
@@ -73,6 +73,7 @@ def without_nodes(asked: Network, options: Options) -> Line:
         np.abs(query.output - asked.in_the_clear(x)).max() for query, x in zip(queries, inputs, strict=True)
     ]
     return {
+        "levels": program.levels,
         **phases(queries[1:]),
         "max_abs_err": float(max(errors)),
         "max_abs_err_fixed": 0.0,

@@ -34,6 +34,8 @@ class Options:
     link: str = "process"
     network: str = "none"
     device: str = "cpu"
+    widths: str = "full"
+    levels: int = 2
     operation: str = "all"
     threads: int = 1
     nodes: int = 2

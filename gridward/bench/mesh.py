@@ -123,7 +123,9 @@ class Mesh:
 
 def joined(program: Program, results: Sequence[RunResult]) -> NDArray[np.float64]:
     """Give the client's answer."""
-    return reconstruct_output(program, [result.output_share for result in results])
+    return reconstruct_output(
+        program, [result.output_share for result in results], [result.checks for result in results]
+    )
 
 
 def phases(queries: Sequence[Query]) -> Line:

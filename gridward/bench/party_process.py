@@ -51,6 +51,7 @@ class Answered:
     """What a party says when a query is done; ``seconds`` from its masked input to its output share."""
 
     output_share: RingArray
+    checks: RingArray
     seconds: float
     rounds: int
     sent_bytes: int
@@ -100,6 +101,7 @@ def _serve(
     control.send(
         Answered(
             output_share=result.output_share,
+            checks=result.checks,
             seconds=seconds,
             rounds=result.rounds,
             sent_bytes=result.bytes_sent,

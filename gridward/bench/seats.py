@@ -106,7 +106,7 @@ class Seats:
         for control in self._controls:
             control.send(masked)
         answers: list[Answered] = [control.recv() for control in self._controls]
-        results = [RunResult(one.output_share, one.rounds, one.sent_bytes) for one in answers]
+        results = [RunResult(one.output_share, one.rounds, one.sent_bytes, one.checks) for one in answers]
         return Query(
             output=joined(program, results),
             packets=packets,

@@ -24,11 +24,12 @@ from gridward.bench.measure import (
     summary,
     timed,
 )
+from gridward.bench.narrowing import ranges_of
 from gridward.bench.networks import Network
 from gridward.bench.shaping import CONDITIONS
+from gridward.client.encrypted import compiled
 from gridward.core.schemas.deployments import DeploymentDocument, DeploymentOut
 from gridward.core.smpc.bundles import join_pool
-from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.dealer import Dealer
 from gridward.core.smpc.deployment import DeployedModel
 from gridward.core.smpc.fixed_reference import evaluate
@@ -94,9 +95,9 @@ def ask(network: Network, options: Options) -> Line:
     conditions = CONDITIONS[options.network]
     settings = settings_of(options.parties, _bundles(options), direct=options.link == "tls")
     with cores.thread_pools(options.threads), running_grid(settings, conditions) as grid:
-        serve(grid, network, options.parties)
+        serve(grid, network, options.parties, ranges_of(network, options))
         _require_link(grid, options.link)
-        program = _program(grid, network, options)
+        program = compiled(_document(grid), options.batch)
         _stock_up(grid, network, options)
         _pin(grid, options)
         starts = _sizes(grid, options.parties, rss_bytes_of)
@@ -137,13 +138,6 @@ def _whole(options: Options) -> int:
     return min(options.repeat, WHOLE_QUERIES)
 
 
-def _program(grid: RunningGrid, network: Network, options: Options) -> Program:
-    """Compile as the deployment says."""
-    return compile_plan(
-        network.plan, batch=options.batch, parties=options.parties, levels=_document(grid).levels
-    )
-
-
 def party_name(at: int) -> str:
     """Name the node of a party."""
     return f"party-{at}"
@@ -165,7 +159,7 @@ def settings_of(parties: int, bundles_ahead: int, *, direct: bool) -> dict[str, 
     }
 
 
-def serve(grid: RunningGrid, network: Network, parties: int) -> None:
+def serve(grid: RunningGrid, network: Network, parties: int, ranges: gw.Ranges | None = None) -> None:
     """Serve the network encrypted, and wait until it is found."""
     grid.owners["host"].serve_model(
         network.module,
@@ -175,6 +169,7 @@ def serve(grid: RunningGrid, network: Network, parties: int) -> None:
         parties=[party_name(at) for at in range(parties)],
         crypto_provider="provider",
         allow_remote_inference=True,
+        ranges=ranges,
     )
     wait_until(lambda: _is_found(grid), "the gateway to learn of the model")
 

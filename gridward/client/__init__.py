@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from gridward.client.pointers import Pointer as Pointer
     from gridward.client.pointers import stack as stack
     from gridward.client.pointers import where as where
+    from gridward.client.ranges import Ranges as Ranges
     from gridward.client.requests import Request as Request
     from gridward.client.rules import SIGNED_IN as SIGNED_IN
     from gridward.client.rules import Access as Access
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from gridward.core.errors import PlanLimitError as PlanLimitError
     from gridward.core.errors import PlanRejectedError as PlanRejectedError
     from gridward.core.errors import ProtocolError as ProtocolError
+    from gridward.core.errors import RangeViolationError as RangeViolationError
     from gridward.core.errors import RequestPendingError as RequestPendingError
     from gridward.core.errors import ResultSuppressedError as ResultSuppressedError
     from gridward.core.errors import SecondFactorRequiredError as SecondFactorRequiredError
@@ -107,6 +109,8 @@ __all__ = [
     "Pointer",
     "PreparedQueries",
     "ProtocolError",
+    "RangeViolationError",
+    "Ranges",
     "RemoteModel",
     "Request",
     "RequestPendingError",
@@ -160,6 +164,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "stack",
         "where",
     ),
+    "gridward.client.ranges": ("Ranges",),
     "gridward.client.requests": ("Request",),
     "gridward.client.rules": (
         "Access",
@@ -197,6 +202,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "PlanLimitError",
         "PlanRejectedError",
         "ProtocolError",
+        "RangeViolationError",
         "RequestPendingError",
         "ResultSuppressedError",
         "SecondFactorRequiredError",

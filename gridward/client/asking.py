@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
-from math import prod
 from types import TracebackType
 from typing import Final, TypeVar
 
@@ -46,8 +45,8 @@ from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.core.smpc import purposes
 from gridward.core.smpc.program import Program
-from gridward.core.smpc.query import mask_input, reconstruct_output
-from gridward.core.smpc.ring import WORD_BYTES, from_bytes, to_bytes
+from gridward.core.smpc.query import answer_bytes, cut_answer, mask_input, reconstruct_output
+from gridward.core.smpc.ring import to_bytes
 from gridward.core.smpc.sealing import OVERHEAD_BYTES, public_key, unseal
 
 Result = TypeVar("Result")
@@ -94,7 +93,8 @@ class Asker:
 
         A single sample without a batch dimension gets one, and loses it again.
         Raises ``DeploymentRefusedError`` if the gateway does not vouch for the parties, ``OutOfRangeError``
-        for inputs beyond the fixed-point range, ``ProtocolError`` if a party fails on the way.
+        for inputs beyond the declared or the fixed-point range, ``RangeViolationError`` where the deployment
+        guards and a value inside left its bits, ``ProtocolError`` if a party fails on the way.
         """
         began = time.perf_counter()
         batch, single = models.batched(x, _input_of(self._document(node, model_id)))
@@ -130,13 +130,13 @@ class Asker:
         program = query.program
         masked = to_bytes(mask_input(program, batch.double().numpy(), query.subkeys))
         answers = self._answers(query, masked)
-        shares = [
-            from_bytes(
-                unseal(query.private, answer.sealed, purposes.answer(query.id, party)), program.output.shape
-            )
+        cut = [
+            cut_answer(program, unseal(query.private, answer.sealed, purposes.answer(query.id, party)))
             for party, answer in enumerate(answers)
         ]
-        y = torch.from_numpy(reconstruct_output(program, shares))
+        y = torch.from_numpy(
+            reconstruct_output(program, [share for share, _ in cut], [checks for _, checks in cut])
+        )
         y = y.to(x.dtype if x.is_floating_point() else torch.float32)
         return EncryptedAnswer(
             output=y.squeeze(0) if single else y,
@@ -167,7 +167,7 @@ class Asker:
 
     def _answers(self, query: OpenQuery, masked: bytes) -> list[Answered]:
         """Send the masked input to every party before any answer is awaited: they compute together."""
-        limit = OVERHEAD_BYTES + REPLY_HEAD_BYTES + WORD_BYTES * prod(query.program.output.shape)
+        limit = OVERHEAD_BYTES + REPLY_HEAD_BYTES + answer_bytes(query.program)
         channels: list[Channel] = []
         try:
             channels += [self._channels.take(query.document, grant) for grant in query.grants]

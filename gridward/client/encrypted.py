@@ -2,7 +2,7 @@
 
 import secrets
 from base64 import urlsafe_b64decode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import httpx2
@@ -15,6 +15,7 @@ from gridward.client.attestation import check_roles
 from gridward.client.channels import ANSWER_S, OCTETS
 from gridward.client.granted import calls_to_parties
 from gridward.client.place import Place, segment
+from gridward.client.ranges import Ranges, widths_of
 from gridward.client.rules import ModelAccess
 from gridward.client.transport import TIMEOUT
 from gridward.core.errors import DeploymentRefusedError
@@ -24,6 +25,8 @@ from gridward.core.schemas.deployments import (
     DeploymentDocument,
     DeploymentIn,
     DeploymentOut,
+    LineWidth,
+    Maxima,
 )
 from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.models import ModelIn, ModelOut
@@ -31,7 +34,8 @@ from gridward.core.schemas.plan import PlanDocument
 from gridward.core.smpc import fixed_reference, purposes
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.deployment import split_parameters
-from gridward.core.smpc.program import Program
+from gridward.core.smpc.lowering import MaxForm
+from gridward.core.smpc.program import Costs, Program, StepWidth
 from gridward.core.smpc.sealing import seal
 
 
@@ -41,6 +45,8 @@ class EncryptedModel:
 
     ``levels``: in how many rounds masked bits are merged in a comparison, 1 or 2, as the network asks for.
     ``lanes`` says how each pair of parties was linked at activation: `tls` or `websocket`.
+    ``bits`` names the lines of the plan that are compared in fewer bits than others, ``guard`` whether the
+    asker is told of values that leave them; ``at_full_width`` is what a query would cost without either.
     """
 
     id: str
@@ -56,6 +62,10 @@ class EncryptedModel:
     measured_error: float | None
     levels: int
     lanes: tuple[str, ...]
+    input_range: tuple[float, float] | None
+    bits: Mapping[str, int]
+    guard: bool
+    at_full_width: Costs | None
 
     def __str__(self) -> str:
         """Say it in a few lines."""
@@ -67,7 +77,25 @@ class EncryptedModel:
             f"online, {self.dealer_bytes / 1e3:,.1f} kB dealt offline, "
             f"{self.ring_macs:,} multiplications a party; error against float: {error}\n"
             f"the parties are linked by {' and '.join(sorted(set(self.lanes))) or 'nothing yet'}"
+            f"{self._ranges()}"
         )
+
+    def _ranges(self) -> str:
+        """Say what is narrower than it would be, and what is watched."""
+        told = []
+        if self.input_range is not None:
+            told.append(f"queries lie from {self.input_range[0]:g} to {self.input_range[1]:g}")
+        if self.bits:
+            least, most = min(self.bits.values()), max(self.bits.values())
+            told.append(f"{len(self.bits)} lines of the plan are compared in {least} to {most} bits")
+        if self.guard:
+            told.append("values that leave the bits they are compared in are told to the asker")
+        if (full := self.at_full_width) is not None:
+            told.append(
+                f"at full width, unguarded, a query takes {full.rounds} rounds, "
+                f"{full.online_bytes_per_party / 1e3:,.1f} kB online, {full.dealer_bytes / 1e3:,.1f} kB dealt"
+            )
+        return "".join(f"\n{line}" for line in told)
 
 
 def serve(
@@ -82,18 +110,21 @@ def serve(
     tags: Sequence[str],
     access: ModelAccess,
     gateway: GatewayOut | None,
+    ranges: Ranges,
+    maxima: Maxima = "fitting",
 ) -> EncryptedModel:
     """Serve a model encrypted: its plan at ``node``, one share of each parameter straight to each party.
 
     The node never sees a parameter. If anything fails on the way, what was begun is withdrawn. Without a
     ``gateway`` nobody but the node says who the parties are: it is its owner's own node, or trusted.
     Raises ``DeploymentRefusedError`` naming who refused a role, ``PlanRejectedError`` naming every operation
-    that has no encrypted form, ``OutOfRangeError`` for parameters beyond the fixed-point range.
+    that has no encrypted form, ``OutOfRangeError`` for parameters beyond the fixed-point range, or samples
+    beyond it or the declared one.
     """
     plan, parameters = models.traced_inference(module, example_input, model_id)
     values = {name: value.double().numpy() for name, value in parameters.items()}
-    compile_plan(
-        codec.from_dict(plan.model_dump(mode="json", by_alias=True, exclude_none=True)), batch=1, parties=2
+    widths = widths_of(
+        codec.from_dict(plan.model_dump(mode="json", by_alias=True, exclude_none=True)), values, ranges
     )
     body = ModelIn(
         id=model_id, description=description, tags=list(tags), plan=plan, access=access.to_schema()
@@ -101,7 +132,15 @@ def serve(
     node.transport.fetch(ModelOut, "POST", "/v1/models", body=body)
     deployment: DeploymentOut | None = None
     try:
-        wish = DeploymentIn(model_id=model_id, parties=list(parties), crypto_provider=crypto_provider)
+        wish = DeploymentIn(
+            model_id=model_id,
+            parties=list(parties),
+            crypto_provider=crypto_provider,
+            input_range=ranges.input,
+            widths=[LineWidth(line=item.line, bits=item.bits, proved=item.proved) for item in widths],
+            guard=ranges.guard,
+            maxima=maxima,
+        )
         deployment = node.transport.fetch(
             DeploymentOut, "POST", "/v1/deployments", body=wish, timeout_s=ANSWER_S
         )
@@ -149,7 +188,17 @@ def described(model_id: str, deployment: DeploymentOut) -> EncryptedModel:
         measured_error=deployment.measured_error,
         levels=document.levels,
         lanes=tuple(lane.kind for lane in deployment.lanes),
+        input_range=document.input_range,
+        bits={item.line: item.bits for item in document.widths},
+        guard=document.guard,
+        at_full_width=_costs_at_full_width(document),
     )
+
+
+def _costs_at_full_width(document: DeploymentDocument) -> Costs | None:
+    if not document.widths and not document.guard:
+        return None
+    return compiled(document.model_copy(update={"widths": [], "guard": False}), 1).costs
 
 
 def compiled(document: DeploymentDocument, batch: int) -> Program:
@@ -161,6 +210,10 @@ def compiled(document: DeploymentDocument, batch: int) -> Program:
         fraction_bits=document.fraction_bits,
         width=document.width,
         levels=document.levels,
+        maxima=MaxForm(document.maxima),
+        input_range=document.input_range,
+        widths=[StepWidth(item.line, item.bits, item.proved) for item in document.widths],
+        guard=document.guard,
     )
 
 
@@ -180,6 +233,10 @@ def _check_offer(
         document.host.node_id,
         document.fraction_bits,
         document.width,
+        document.input_range,
+        document.widths,
+        document.guard,
+        document.maxima,
         compiled(document, 1).digest,
     )
     ours = compiled(document.model_copy(update={"plan": plan}), 1).digest
@@ -188,6 +245,10 @@ def _check_offer(
         node.id,
         wish.fraction_bits,
         wish.width,
+        wish.input_range,
+        wish.widths,
+        wish.guard,
+        wish.maxima,
         ours,
     ):
         raise DeploymentRefusedError(f"{node.name} offers another deployment than was asked for")

@@ -16,6 +16,7 @@ from gridward.client.paging import collected
 from gridward.client.payload import Data, pack
 from gridward.client.place import segment
 from gridward.client.pointers import Pointer
+from gridward.client.ranges import Ranges
 from gridward.client.requests import Notifications, Requests
 from gridward.client.rules import Access, ModelAccess, Names, dataset_access
 from gridward.client.search import SearchResult
@@ -24,6 +25,7 @@ from gridward.client.uploads import upload
 from gridward.core.errors import AlreadyExistsError, InvalidInputError, ObjectNotFoundError
 from gridward.core.schemas.accounts import UserOut
 from gridward.core.schemas.datasets import Bounds, DatasetIn, DatasetOut, DatasetPatch, DatasetsOut
+from gridward.core.schemas.deployments import Maxima
 from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.models import ModelOut
 from gridward.core.schemas.node import MembershipOut, NodeOut
@@ -206,6 +208,8 @@ class NodeClient:
         access: ModelAccess | None = None,
         allow_remote_inference: bool = False,
         allow_download: bool = False,
+        ranges: Ranges | None = None,
+        maxima: Maxima = "fitting",
     ) -> ModelOut | EncryptedModel:
         """Host a model: a plan traced from ``example_input`` (batch first), and its parameters.
 
@@ -214,7 +218,10 @@ class NodeClient:
         those that are not named; no owner fills two roles. Through ``grid.node`` the gateway's word for each
         of them is checked before a share leaves; through ``gw.connect`` the node's word is taken for it.
         ``allow_remote_inference`` lets every signed-in user find and query it, ``allow_download`` have its
-        parameters; ``access`` says it verb by verb.
+        parameters; ``access`` says it verb by verb. ``ranges`` tells how large the values of an encrypted
+        model get, so that it costs less, and whether askers are told where they get larger.
+        ``maxima`` says how the largest of several is found: as a ``tree`` for fewer bytes, in ``pairs`` for
+        fewer rounds, or as the shapes say.
         """
         rules = models.access_of(access, allow_remote_inference, allow_download)
         if mpc:
@@ -229,9 +236,11 @@ class NodeClient:
                 tags=tags,
                 access=rules,
                 gateway=self._gateway,
+                ranges=ranges or Ranges(),
+                maxima=maxima,
             )
-        if parties or crypto_provider is not None:
-            raise InvalidInputError("parties and crypto_provider are for mpc=True")
+        if parties or crypto_provider is not None or ranges is not None:
+            raise InvalidInputError("parties, crypto_provider and ranges are for mpc=True")
         return models.serve(self, model, id, example_input, description=description, tags=tags, access=rules)
 
     def query_model(self, id: str, x: torch.Tensor) -> torch.Tensor:

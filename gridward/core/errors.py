@@ -43,6 +43,7 @@ class Code(StrEnum):
     PROTOCOL_FAILED = "protocol_failed"
     DEPLOYMENT_REFUSED = "deployment_refused"
     OUT_OF_RANGE = "out_of_range"
+    RANGE_VIOLATION = "range_violation"
     # federation
     TRAINING_FAILED = "training_failed"
     # grid
@@ -238,6 +239,12 @@ class OutOfRangeError(GridError):
     code = Code.OUT_OF_RANGE
 
 
+class RangeViolationError(GridError):
+    """A value inside an encrypted query left the bits that it was given; the message names where."""
+
+    code = Code.RANGE_VIOLATION
+
+
 class TrainingError(GridError):
     """A federated run cannot go on; the message names nodes and causes."""
 
@@ -298,6 +305,7 @@ ERRORS: Final[dict[Code, type[GridError]]] = {
         ProtocolError,
         DeploymentRefusedError,
         OutOfRangeError,
+        RangeViolationError,
         TrainingError,
         NodeUnreachableError,
         NoMatchError,

@@ -53,6 +53,7 @@ STATUS: Final[dict[Code, int]] = {
     Code.PROTOCOL_FAILED: 424,
     Code.DEPLOYMENT_REFUSED: 409,
     Code.OUT_OF_RANGE: 422,
+    Code.RANGE_VIOLATION: 422,
     Code.TRAINING_FAILED: 409,
     Code.NODE_UNREACHABLE: 424,
     Code.NO_MATCH: 409,

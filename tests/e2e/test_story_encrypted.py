@@ -122,6 +122,48 @@ def test_the_stated_costs_are_those_that_a_query_takes(dana: gw.GatewayClient, n
     assert described.measured_error < 1e-3
 
 
+def test_a_calibrated_model_costs_less_and_names_what_leaves_its_bits(
+    grid: Grid, dana: gw.GatewayClient
+) -> None:
+    torch.manual_seed(11)
+    model, samples = small_net(), torch.rand(20, 1, 8, 8)
+    ranges = gw.Ranges(input=(0.0, 64.0), calibrate=samples, guard=True)
+    serve(grid, model, "calibrated", samples[:1], ranges=ranges)
+    eventually(lambda: found(dana, "calibrated"), "the calibrated model")
+    told = dana.describe_model("calibrated")
+    assert isinstance(told, gw.EncryptedModel) and told.at_full_width is not None
+    assert told.bits and max(told.bits.values()) < 32
+    assert told.online_bytes_per_party < told.at_full_width.online_bytes_per_party
+    assert (told.guard, told.input_range) == (True, (0.0, 64.0))
+    assert "told to the asker" in str(told) and "at full width" in str(told)
+    answer = dana.ask_encrypted("calibrated", samples[:3])
+    with torch.no_grad():
+        assert torch.allclose(answer.output, model(samples[:3]), atol=1e-3)
+    one = dana.ask_encrypted("calibrated", samples[3])
+    assert (one.rounds, one.sent_bytes) == (told.rounds, 2 * told.online_bytes_per_party)
+    with pytest.raises(gw.RangeViolationError, match=r"max_pool2d.*: gate \d+ .*calibrated"):
+        dana.ask_encrypted("calibrated", samples[:1] * 64)
+    with pytest.raises(gw.OutOfRangeError, match="this model takes 0 to 64"):
+        dana.ask_encrypted("calibrated", samples[:1] - 1)
+    with torch.no_grad():
+        assert torch.allclose(
+            dana.query_model("calibrated", samples[4], mpc=True), model(samples[4:5])[0], atol=1e-3
+        )
+
+
+def test_samples_beyond_the_declared_range_are_refused_before_anything_is_sent(grid: Grid) -> None:
+    ranges = gw.Ranges(input=(0.0, 1.0), calibrate=torch.full((2, 1, 8, 8), 2.0))
+    with pytest.raises(gw.OutOfRangeError, match="this model takes 0 to 1"):
+        serve(grid, small_net(), "badly-calibrated", torch.zeros(1, 1, 8, 8), ranges=ranges)
+    for wrong in (
+        gw.Ranges(input=(1.0, 0.0)),
+        gw.Ranges(margin_bits=0),
+        gw.Ranges(calibrate=torch.zeros(0, 1, 8, 8)),
+    ):
+        with pytest.raises(gw.InvalidInputError, match=r"range|margin|samples"):
+            serve(grid, small_net(), "badly-calibrated", torch.zeros(1, 1, 8, 8), ranges=wrong)
+
+
 def test_parties_meet_on_direct_sockets_where_both_offer_one_and_over_websockets_elsewhere(
     grid: Grid, dana: gw.GatewayClient, net: nn.Sequential
 ) -> None:

@@ -18,7 +18,7 @@ def handmade(
     levels: int = 2,
 ) -> Program:
     """Compile what ``emit`` makes of an input of ``count`` values; the input is gate 0."""
-    low = Lowering(count, fraction_bits, width, levels, {}, MaxForm.TREE, frozenset(), {})
+    low = Lowering(count, fraction_bits, width, levels, {}, MaxForm.TREE, frozenset(), {}, {}, False)
     source = low.emit(Register((count,), fraction_bits, Form.WIRE), lambda out: Input((), out))
     made = emit(low, source)
     held = low.registers[made]

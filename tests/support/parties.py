@@ -131,7 +131,9 @@ def ask(grid: Grid, values: NDArray[Any], corrected_party: int = 0) -> Answered:
         return run(program, grid.models[party], packets[party], masked, link, grid.kernels)
 
     results = jointly(program.parties, work, recorders)
-    output = reconstruct_output(program, [result.output_share for result in results])
+    output = reconstruct_output(
+        program, [result.output_share for result in results], [result.checks for result in results]
+    )
     return Answered(output, results, packets, masked, [recorder.frames for recorder in recorders])
 
 

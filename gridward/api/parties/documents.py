@@ -11,7 +11,8 @@ from gridward.core.plans import codec
 from gridward.core.schemas.deployments import DeploymentDocument, RoleHolder
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.correlations import slot_bytes
-from gridward.core.smpc.program import Program
+from gridward.core.smpc.lowering import MaxForm
+from gridward.core.smpc.program import Program, StepWidth
 from gridward.server import tokens
 
 _ATTESTED = ("name", "url", "owner", "sign_key", "seal_key")
@@ -77,6 +78,10 @@ def compile_document(document: DeploymentDocument, batch: int) -> Program:
             fraction_bits=document.fraction_bits,
             width=document.width,
             levels=document.levels,
+            maxima=MaxForm(document.maxima),
+            input_range=document.input_range,
+            widths=[StepWidth(item.line, item.bits, item.proved) for item in document.widths],
+            guard=document.guard,
         )
     except (ValueError, ArithmeticError) as why:
         raise InvalidInputError(f"this plan cannot be compiled: {why}") from why

@@ -38,7 +38,7 @@ from gridward.core.smpc import party, purposes
 from gridward.core.smpc.deployment import DeployedModel, check_parameters, deploy
 from gridward.core.smpc.packets import open_file
 from gridward.core.smpc.program import Program
-from gridward.core.smpc.ring import WORD_BYTES, from_bytes, to_bytes
+from gridward.core.smpc.ring import WORD_BYTES, from_bytes
 from gridward.core.smpc.sealing import seal, unseal
 
 PARAMETERS: Final = "parameters"
@@ -176,7 +176,7 @@ def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: 
     records.find(node, deployment_id, Role.PARTY)  # else its bundle may have been wiped while it was read
     purpose = purposes.answer(query_id, record.position)
     return Answered(
-        sealed=seal(decode_key(grant.seal_key), to_bytes(result.output_share), purpose),
+        sealed=seal(decode_key(grant.seal_key), result.to_bytes(), purpose),
         rounds=result.rounds,
         sent_bytes=result.bytes_sent,
         seconds=time.perf_counter() - began,

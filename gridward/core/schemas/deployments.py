@@ -8,7 +8,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, TypeAlias
+from typing import Annotated, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -37,6 +37,36 @@ class RoleHolder(BaseModel):
     )
 
 
+class LineWidth(BaseModel):
+    """What one line of the plan makes is compared in so few bits."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    line: str = Field(min_length=1, max_length=200, description="As in `step 3 aten.relu.default`.")
+    bits: int = Field(ge=2, le=48, json_schema_extra={"format": "int32"})
+    proved: bool = Field(
+        description="For every input within the declared range; else seen of the owner's samples, with a "
+        "margin."
+    )
+
+
+InputRange: TypeAlias = Annotated[
+    tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)]],
+    Field(description="The least and the largest value of a query."),
+]
+Widths: TypeAlias = Annotated[
+    list[LineWidth],
+    Field(max_length=10_000, description="Lines that are compared in fewer bits than `width`."),
+]
+Guard: TypeAlias = Annotated[
+    bool, Field(description="Whether the client is told of values that leave the bits they are compared in.")
+]
+Maxima: TypeAlias = Annotated[
+    Literal["fitting", "tree", "pairs"],
+    Field(description="How the largest of several is found; `fitting`: as the shapes say."),
+]
+
+
 class DeploymentIn(BaseModel):
     """Deploy a hosted plan encrypted. Nodes by name; the gateway chooses those not named."""
 
@@ -57,6 +87,10 @@ class DeploymentIn(BaseModel):
         description="Levels of a comparison; null: chosen by what the parties measure of the network.",
         json_schema_extra={"format": "int32"},
     )
+    input_range: InputRange | None = None
+    widths: Widths = []
+    guard: Guard = False
+    maxima: Maxima = "fitting"
 
 
 class DeploymentDocument(BaseModel):
@@ -70,6 +104,10 @@ class DeploymentDocument(BaseModel):
     fraction_bits: int = Field(ge=8, le=24, json_schema_extra={"format": "int32"})
     width: int = Field(ge=16, le=48, json_schema_extra={"format": "int32"})
     levels: int = Field(ge=1, le=2, json_schema_extra={"format": "int32"})
+    input_range: InputRange | None = None
+    widths: Widths = []
+    guard: Guard = False
+    maxima: Maxima = "fitting"
     gateway_id: str = Field(
         pattern=NODE_ID_PATTERN, description="Whose attestations decide on distinct owners."
     )

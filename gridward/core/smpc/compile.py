@@ -1,5 +1,6 @@
 """From a plan to a program: gates, rounds, manifest and exact costs. Needs neither torch nor Numba."""
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -10,6 +11,7 @@ from gridward.core.smpc.correlations import manifest, setup_manifest
 from gridward.core.smpc.costs import count_costs
 from gridward.core.smpc.gate import Input, Output, Shape
 from gridward.core.smpc.lowering import (
+    LEAST_BITS,
     Arguments,
     Lowering,
     MaxForm,
@@ -19,7 +21,7 @@ from gridward.core.smpc.lowering import (
     UnsupportedError,
     Weight,
 )
-from gridward.core.smpc.program import Form, Port, Program, Register
+from gridward.core.smpc.program import Form, Port, Program, Register, StepWidth
 from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS
 from gridward.core.smpc.rules.table import PRODUCTS, RULES
 
@@ -36,6 +38,9 @@ def compile_plan(
     width: int = 32,
     levels: int = 2,
     maxima: MaxForm = MaxForm.FITTING,
+    input_range: tuple[float, float] | None = None,
+    widths: Sequence[StepWidth] = (),
+    guard: bool = False,
 ) -> Program:
     """Compile an inference plan for ``batch`` rows and 2 to 5 parties; equal arguments give equal digests.
 
@@ -43,6 +48,11 @@ def compile_plan(
     values, and a larger one gives a wrong answer. ``levels`` 1 compares in one round fewer than 2, at about
     twice the dealer's bytes. ``maxima`` says how the largest of several is found: in pairs takes fewer rounds
     and more comparisons. Weights of products are parameters; the plan has one data input.
+
+    ``widths`` gives fewer bits to what is compared of some lines of the plan, named as in
+    ``Program.origins``; a larger value there gives a wrong answer too. ``guard`` has the client told of such,
+    and of values beyond ``width``, wherever something is compared whose bits are not proved. ``input_range``
+    is what the client keeps to.
 
     Raises ``PlanRejectedError`` naming every step that has no encrypted meaning, and ``ValueError`` for
     numbers out of range.
@@ -53,12 +63,17 @@ def compile_plan(
         for item in plan.inputs
         if item.role in (Role.PARAM, Role.STATE)
     }
-    low = Lowering(batch, fraction_bits, width, levels, shapes, maxima, _exposed(plan), _readers(plan))
+    narrow = _narrowed(widths, width)
+    low = Lowering(
+        batch, fraction_bits, width, levels, shapes, maxima, _exposed(plan), _readers(plan), narrow, guard
+    )
     data = _place_inputs(plan, low)
     faults = [fault for number, step in enumerate(plan.steps) if (fault := _lower(low, number, step))]
     output = _place_output(plan, low, faults)
     if faults or output is None:
         raise PlanRejectedError("cannot run encrypted: " + "; ".join(faults))
+    if unknown := narrow.keys() - set(low.origins):
+        raise ValueError(f"widths of {sorted(unknown)}, which this plan has not")
     gates, registers, parameters = tuple(low.gates), tuple(low.registers), tuple(low.parameters)
     slots = manifest(gates, registers)
     return Program(
@@ -75,6 +90,10 @@ def compile_plan(
         manifest=slots,
         setup_manifest=setup_manifest(parameters),
         costs=count_costs(gates, registers, parameters, slots, parties),
+        input_range=_checked_range(input_range, width - 1 - fraction_bits),
+        widths=tuple(widths),
+        origins=tuple(low.origins),
+        compared=tuple(sorted(low.compared)),
     )
 
 
@@ -84,6 +103,19 @@ def _check_numbers(batch: int, parties: int, fraction_bits: int, width: int, lev
     if not 1 <= fraction_bits < width or fraction_bits + width > RING_BITS - HEADROOM_BITS:
         limit = RING_BITS - HEADROOM_BITS
         raise ValueError(f"{fraction_bits} fraction bits and width {width} must add up to {limit} at most")
+
+
+def _narrowed(widths: Sequence[StepWidth], width: int) -> dict[str, StepWidth]:
+    named = {item.line: item for item in widths}
+    if len(named) != len(widths) or any(not LEAST_BITS <= item.bits <= width for item in widths):
+        raise ValueError(f"widths are given once a line, from {LEAST_BITS} to {width} bits")
+    return named
+
+
+def _checked_range(declared: tuple[float, float] | None, bits: int) -> tuple[float, float] | None:
+    if declared is not None and not -(2.0**bits) < declared[0] <= declared[1] < 2.0**bits:
+        raise ValueError(f"an input range {declared} is no interval within magnitudes below {2.0**bits:g}")
+    return declared
 
 
 def _exposed(plan: Plan) -> frozenset[str]:
@@ -122,6 +154,7 @@ def _place_inputs(plan: Plan, low: Lowering) -> Port:
                 else Missing(f"parameter {item.name!r} is not real or has an open size")
             )
     shape = _sized(data[0].shape, low.batch)
+    low.line = f"input {data[0].name}"
     register = low.emit(Register(shape, low.fraction_bits, Form.WIRE), lambda out: Input((), out))
     low.values[data[0].name] = Secret(register, False, data[0].name in low.exposed_names)
     return Port(data[0].name, shape, low.fraction_bits)
@@ -146,6 +179,7 @@ def _lower(low: Lowering, number: int, step: Step) -> str | None:
     """Compile one step; give the fault it is to be blamed for, if any."""
     results = tuple(Missing(f"step {number}") for _ in step.out)
     low.values.update(zip(step.out, results, strict=True))
+    low.line = f"step {number} {step.op}"
     rule = RULES.get(step.op)
     if rule is None:
         return f"step {number} {step.op}: has no encrypted gate"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gridward.core.smpc.comparison import Comparison, plan_comparison
 from gridward.core.smpc.gate import (
+    Compared,
     Convolution,
     Gate,
     Input,
@@ -42,6 +43,9 @@ Need: TypeAlias = tuple[str, Shape, str, SlotKind, bool]
 """Name, shape, dtype, kind and whether it is corrected."""
 
 STREAMS_PER_GATE: Final = 1 << 16
+
+CHECKS: Final = 4
+"""A guard adds its excesses up so many times, with other coefficients: see ``gates.guard``."""
 
 SIDES: Final = ("beta_carry0", "beta_carry1")
 """What a chosen difference of two truncated values takes of their carries."""
@@ -81,6 +85,36 @@ def _comparison(
             merges.append(_bits(f"merge{depth}.{at}", merge.variables, count * times, False))
             merges.append(_bits(f"products{depth}.{at}", len(merge.products), count * times, True))
     return [*tables, *merges]
+
+
+def checked(gate: Compared, source: Register) -> int:
+    """Count the comparisons of a gate that a guard looks at."""
+    rest = prod(source.shape[1:])
+    match gate:
+        case Relu():
+            return prod(source.shape)
+        case PairMax():
+            return prod(pairs_shape(source.shape))
+        case PairsMax():
+            return len(pairing_of(gate, source).pairs) * rest
+        case Piecewise():
+            return len(outermost(gate)) * prod(source.shape)
+
+
+def outermost(gate: Piecewise) -> tuple[int, ...]:
+    """List the places of the least and the largest threshold: what is within reach of both is of all."""
+    return tuple(sorted({0, len(gate.thresholds) - 1}))
+
+
+def _guard(gate: Compared, source: Register) -> list[Need]:
+    if not gate.guard:
+        return []
+    count, dtype = checked(gate, source), holder(gate.guard)
+    names = ("above", "turn", "hidden") if isinstance(gate, PairsMax) else ("above", "turn")
+    return [
+        *((name, (count,), dtype, SlotKind.SUM, True) for name in names),
+        ("still", (CHECKS,), dtype, SlotKind.SUM, True),
+    ]
 
 
 def bends(gate: Piecewise) -> tuple[int, ...]:
@@ -182,15 +216,19 @@ def needs(gate: Gate, registers: Sequence[Register]) -> list[Need]:
             return [*_truncate(gate.shift, shape), *_comparison(gate, prod(shape)), _flip(prod(shape)), beta]
         case Relu():
             source = registers[gate.sources[0]]
-            return [*_comparison(gate, prod(shape)), *_select(source, shape, ("beta_carry",))]
+            chosen = _select(source, shape, ("beta_carry",))
+            return [*_comparison(gate, prod(shape)), *chosen, *_guard(gate, source)]
         case PairMax():
             source = registers[gate.sources[0]]
             halves = pairs_shape(source.shape)
-            return [*_comparison(gate, prod(halves)), *_select(source, halves, SIDES)]
+            chosen = _select(source, halves, SIDES)
+            return [*_comparison(gate, prod(halves)), *chosen, *_guard(gate, source)]
         case PairsMax():
-            return _pairs_max(gate, registers[gate.sources[0]])
+            source = registers[gate.sources[0]]
+            return [*_pairs_max(gate, source), *_guard(gate, source)]
         case Piecewise():
-            return _piecewise(gate, registers[gate.sources[0]])
+            source = registers[gate.sources[0]]
+            return [*_piecewise(gate, source), *_guard(gate, source)]
         case LookUp():
             return _look_up(gate, shape)
         case Output():

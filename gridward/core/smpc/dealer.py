@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gridward.core.smpc.comparison import Comparison
 from gridward.core.smpc.correlations import (
@@ -21,6 +22,7 @@ from gridward.core.smpc.correlations import (
 )
 from gridward.core.smpc.gate import (
     AddConstant,
+    Compared,
     Concatenate,
     Convolution,
     Expand,
@@ -45,7 +47,7 @@ from gridward.core.smpc.gate import (
     View,
     Windows,
 )
-from gridward.core.smpc.gates import look_up, piecewise
+from gridward.core.smpc.gates import guard, look_up, piecewise
 from gridward.core.smpc.gates.compare import blocks, subsets
 from gridward.core.smpc.gates.linear import add_product
 from gridward.core.smpc.gates.local import joined_mask, moved_mask
@@ -265,6 +267,12 @@ class Dealing:
         flips = self.sums[at, "flip"][0].astype(np.uint8, copy=False)
         for name, value in piecewise.corrections(gate, mask, flips, self.kernels).items():
             self._correct(at, name, value)
+        if gate.guard:
+            self._guard(at, gate, *piecewise.guarded(gate, mask, flips))
+
+    def _guard(self, at: int, gate: Compared, rho: RingArray, flips: NDArray[np.bool_]) -> None:
+        for name, value in guard.corrections(gate, rho, flips, self.sums[at, "above"]).items():
+            self._correct(at, name, value)
 
     def _select(self, at: int, gate: Relu | PairMax) -> None:
         mask = self.masks[gate.sources[0]]
@@ -282,6 +290,8 @@ class Dealing:
         for name, carry in carries.items():
             bits = np.ascontiguousarray(carry.astype(np.uint8, copy=False)).reshape(-1)
             self.kernels.set_carry(signs, bits, self._corrected(at, name).reshape(-1))
+        if gate.guard:
+            self._guard(at, gate, flat, unpack_bits(flips, flat.size))
 
     def _pairs_max(self, at: int, gate: PairsMax) -> None:
         mask = self.masks[gate.sources[0]]
@@ -299,6 +309,10 @@ class Dealing:
         beta = flips.astype(np.uint64)
         self._correct(at, "beta", beta)
         self._correct(at, "beta_mask", beta * chosen)
+        if gate.guard:
+            hidden = unpack_bits(pairs, rho.size // len(plan.pairs)).reshape(-1)
+            self._correct(at, "hidden", hidden.astype(np.uint64))
+            self._guard(at, gate, rho, hidden ^ top)
         if mask.carry is not None:
             for name, carry in zip(SIDES, sides(gate, mask.carry), strict=False):
                 self._correct(at, name, beta * carry.reshape(-1))

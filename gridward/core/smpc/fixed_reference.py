@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gridward.core.errors import OutOfRangeError
-from gridward.core.smpc.correlations import draw, pairing_of, query_prgs
+from gridward.core.smpc.correlations import draw, outermost, pairing_of, query_prgs
 from gridward.core.smpc.deployment import encode_parameter
-from gridward.core.smpc.fixed_point import decode, encode
+from gridward.core.smpc.fixed_point import decode
 from gridward.core.smpc.gate import (
     Add,
     AddConstant,
@@ -54,6 +54,7 @@ from gridward.core.smpc.kernels import reference
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.packets import parse_packet
 from gridward.core.smpc.program import Program
+from gridward.core.smpc.query import encode_input
 from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, RingArray, signed, unsigned, word
 
 
@@ -71,12 +72,34 @@ def evaluate(
     own cell. Raises ``OutOfRangeError`` naming the gate where a value leaves the program's width, which in
     the protocol gives a wrong answer and no error.
     """
+    registers = registers_of(program, parameters, values, masks, kernels)
+    return decode(registers[program.gates[-1].out], program.output.scale)
+
+
+def registers_of(
+    program: Program,
+    parameters: Mapping[str, ArrayLike],
+    values: ArrayLike,
+    masks: Mapping[int, RingArray] | None = None,
+    kernels: Kernels = reference,
+) -> dict[int, RingArray]:
+    """Give every value of a program, by its register's number; see ``evaluate``."""
     weights = [encode_parameter(program, item, parameters) for item in program.parameters]
-    first = encode(np.asarray(values, dtype=np.float64), program.input.scale, program.width)
+    first = encode_input(program, values)
     run = _Clear(program, weights, masks or {}, kernels, {program.gates[0].out: first})
     for at, gate in enumerate(program.gates):
         run.registers[gate.out] = run.compute(at, gate)
-    return decode(run.registers[program.gates[-1].out], program.output.scale)
+    return run.registers
+
+
+def extremes(
+    program: Program, parameters: Mapping[str, ArrayLike], values: ArrayLike, kernels: Kernels = reference
+) -> dict[int, tuple[int, int]]:
+    """Give the least and the largest integer that samples take in each register that is compared."""
+    registers = registers_of(program, parameters, values, None, kernels)
+    return {
+        at: (int(signed(registers[at]).min()), int(signed(registers[at]).max())) for at in program.compared
+    }
 
 
 def truncation_masks(program: Program, packets: Sequence[bytes]) -> dict[int, RingArray]:
@@ -143,6 +166,8 @@ class _Clear:
             case Relu() | PairMax():
                 return self._larger(at, gate, words)
             case Piecewise():
+                for place in outermost(gate):
+                    self._check(at, words - word(gate.thresholds[place]), gate.bits)
                 return piecewise.in_clear(gate, words)
             case LookUp():
                 return self._read(at, gate)

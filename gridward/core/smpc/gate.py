@@ -1,7 +1,10 @@
 """The gates of an encrypted program: one frozen record each, with what it reads, makes and is told. Data.
 
-Adding one is a record here, and a case in each reader: ``correlations``, ``costs``, ``dealer``, ``party`` and
-``fixed_reference``.
+Adding one is a record here, and a case in each reader: ``correlations``, ``costs``, ``dealer``, ``party``,
+``fixed_reference`` and ``intervals``.
+
+``guard`` of a gate that compares says how many bits above its ``bits`` are found out about, 0 for none: see
+``gates.guard``.
 """
 
 from dataclasses import dataclass
@@ -241,6 +244,7 @@ class Relu:
     out: int
     bits: int
     levels: int
+    guard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +258,7 @@ class PairMax:
     out: int
     bits: int
     levels: int
+    guard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,6 +273,7 @@ class PairsMax:
     bits: int
     levels: int
     floor: bool
+    guard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +290,7 @@ class Piecewise:
     rows: tuple[tuple[Piece, ...], ...]
     bits: int
     levels: int
+    guard: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,3 +345,6 @@ Gate: TypeAlias = (
     | PairsMax
     | Output
 )
+
+Compared: TypeAlias = Relu | PairMax | PairsMax | Piecewise
+"""Gates that compare a value of so many ``bits``, and may be guarded."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import prod
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,11 +16,19 @@ from numpy.typing import NDArray
 from gridward.core.plans.plan import Dim, Ref, Step
 from gridward.core.plans.table import SPECS
 from gridward.core.smpc.gate import Gate, Open, Relu, Shape, Truncate, TruncateFaithful
-from gridward.core.smpc.program import Form, Parameter, Register
+from gridward.core.smpc.program import Form, Parameter, Register, StepWidth
 from gridward.core.smpc.recipe import Part, Recipe
+from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS
 
 SLACK_BITS = 8
 """A wire may have so many fraction bits too many (from averages) before it is truncated."""
+
+LEAST_BITS: Final = 2
+"""A comparison has a sign and a bit."""
+
+GUARD_WORDS: Final = (16, 32)
+GUARD_SPARE: Final = 5
+"""A guard looks at so many bits, the fewer where they are those of the program's width and some to spare."""
 
 
 class MaxForm(StrEnum):
@@ -83,7 +91,8 @@ class Lowering:
     """What has been compiled so far.
 
     ``readers`` names the steps that read a value, None for the client; ``floored`` the registers that hold no
-    negative value, ``normed`` the values that a norm behind them is already in.
+    negative value, ``normed`` the values that a norm behind them is already in. ``line`` is what is being
+    compiled, ``origins`` what each register was made for; truncating or opening a value leaves it that one's.
     """
 
     batch: int
@@ -94,12 +103,17 @@ class Lowering:
     maxima: MaxForm
     exposed_names: frozenset[str]
     readers: Mapping[str, Sequence[Step | None]]
+    widths: Mapping[str, StepWidth]
+    guard: bool
     values: dict[str, Value] = field(default_factory=dict)
     registers: list[Register] = field(default_factory=list)
     gates: list[Gate] = field(default_factory=list)
     parameters: list[Parameter] = field(default_factory=list)
     floored: set[int] = field(default_factory=set)
     normed: set[str] = field(default_factory=set)
+    line: str = ""
+    origins: list[str] = field(default_factory=list)
+    compared: set[int] = field(default_factory=set)
     _made: dict[tuple[str, int], int] = field(default_factory=dict)
 
     @property
@@ -115,9 +129,13 @@ class Lowering:
 
     def emit(self, register: Register, gate: Callable[[int], Gate]) -> int:
         """Append a gate that makes ``register``; give its number."""
+        return self._place(register, gate, self.line)
+
+    def _place(self, register: Register, gate: Callable[[int], Gate], origin: str) -> int:
         out = len(self.registers)
         self.registers.append(register)
         self.gates.append(gate(out))
+        self.origins.append(origin)
         return out
 
     def parameter(self, weight: Weight, scale: int, masked: bool) -> int:
@@ -165,35 +183,59 @@ class Lowering:
         """Emit the ReLU of the value's register, which may take ``spare`` bits more than others."""
         source = self.comparable(value)
         held = self.registers[source]
-        bits = self.bits(held) + spare
+        bits = self.bits(source) + spare
+        guard = self.guard_bits(source, bits)
         out = self._once(
             f"relu of {bits} bits",
             source,
             lambda: self.emit(
                 Register(held.shape, held.scale, Form.SHARE),
-                lambda out: Relu((source,), out, bits, self.levels),
+                lambda out: Relu((source,), out, bits, self.levels, guard),
             ),
         )
         self.floored.add(out)
         return out
 
-    def bits(self, register: Register) -> int:
-        """Say how many bits a value takes, sign included."""
-        return self.width + register.scale - self.fraction_bits
+    def bits(self, register: int) -> int:
+        """Say how many bits a value that is to be compared takes, sign included."""
+        self.compared.add(register)
+        known = self.widths.get(self.origins[register])
+        bits = self.width if known is None else known.bits
+        return max(LEAST_BITS, bits + self.registers[register].scale - self.fraction_bits)
+
+    def guard_bits(self, register: int, bits: int) -> int:
+        """Say how many bits above ``bits`` a comparison of a register is to find out about.
+
+        None where the width is proved, or where no truncated value can have more. What the program's width
+        allows is found out with bits to spare, see ``gates.guard``.
+        """
+        held, known = self.registers[register], self.widths.get(self.origins[register])
+        room = RING_BITS - held.carry_bits - bits
+        if not self.guard or (known is not None and known.proved) or room < HEADROOM_BITS:
+            return 0
+        beyond = self.width + held.scale - self.fraction_bits - bits
+        return min(room, GUARD_WORDS[beyond > GUARD_WORDS[0] - GUARD_SPARE])
 
     def _truncate(self, source: int, exposed: bool) -> int:
         held = self.registers[source]
         shift = held.scale - self.fraction_bits
         if exposed:
             register = Register(held.shape, self.fraction_bits, Form.SHARE)
-            return self.emit(register, lambda out: TruncateFaithful((source,), out, shift, self.levels))
+            return self._place(
+                register,
+                lambda out: TruncateFaithful((source,), out, shift, self.levels),
+                self.origins[source],
+            )
         register = Register(held.shape, self.fraction_bits, Form.TRUNCATED, shift)
-        return self.emit(register, lambda out: Truncate((source,), out, shift))
+        return self._place(register, lambda out: Truncate((source,), out, shift), self.origins[source])
 
     def _open(self, source: int) -> int:
         held = self.registers[source]
         register = Register(held.shape, held.scale, Form.WIRE)
-        return self._once("open", source, lambda: self.emit(register, lambda out: Open((source,), out)))
+        origin = self.origins[source]
+        return self._once(
+            "open", source, lambda: self._place(register, lambda out: Open((source,), out), origin)
+        )
 
     def _once(self, kind: str, source: int, make: Callable[[], int]) -> int:
         if (kind, source) not in self._made:

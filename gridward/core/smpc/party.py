@@ -55,11 +55,19 @@ from gridward.core.smpc.supply import Supply
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class RunResult:
-    """What one party answers with: its output share, for the client alone, and what the query took."""
+    """What one party answers with, and what the query took.
+
+    ``output_share`` and ``checks``, of what the guards found, are for the client alone.
+    """
 
     output_share: RingArray
     rounds: int
     bytes_sent: int
+    checks: RingArray
+
+    def to_bytes(self) -> bytes:
+        """Write what goes to the client, who reads it with ``query.cut_answer``."""
+        return to_bytes(self.output_share) + to_bytes(self.checks)
 
     def __repr__(self) -> str:
         return (
@@ -144,7 +152,7 @@ def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
         session.values[program.gates[0].out] = session.from_wire(masked_input, session.whole(0, "mask"))
         del masked_input  # the value's own now
         run_gates(session, _start, link)
-        output = session.share(program.gates[-1].out)
+        output, checks = session.share(program.gates[-1].out), _checks(session)
     except GridError as why:
         link.abort(why.detail)
         raise
@@ -153,7 +161,13 @@ def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
         raise
     finally:
         session.close()
-    return RunResult(output, link.rounds, link.bytes_sent)
+    return RunResult(output, link.rounds, link.bytes_sent, checks)
+
+
+def _checks(session: Session) -> RingArray:
+    """Give this party's shares of what all guards found, in the order of their gates."""
+    found = [session.checks[at].astype(np.uint64) for at in session.program.guarded]
+    return np.concatenate(found) if found else np.zeros(0, dtype=np.uint64)
 
 
 def run(

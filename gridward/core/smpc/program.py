@@ -10,10 +10,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Final
 
-from gridward.core.smpc.gate import Gate, Shape
+from gridward.core.smpc.gate import Compared, Gate, Shape
 from gridward.core.smpc.recipe import Recipe
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 
 class Form(StrEnum):
@@ -120,6 +120,19 @@ class Costs:
 
 
 @dataclass(frozen=True, slots=True)
+class StepWidth:
+    """What one line of a plan makes takes ``bits`` bits at most, at the program's fraction bits.
+
+    ``line`` names it as ``Program.origins`` does. ``proved``: of every input within the declared range, so
+    that nothing is left to guard; else seen of samples, with a margin.
+    """
+
+    line: str
+    bits: int
+    proved: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Port:
     """A named input or output: shape and fraction bits."""
 
@@ -130,7 +143,11 @@ class Port:
 
 @dataclass(frozen=True)
 class Program:
-    """What ``compile_plan`` makes; see there. Frozen, and safe to share between threads."""
+    """What ``compile_plan`` makes; see there. Frozen, and safe to share between threads.
+
+    ``origins`` names for each register the line of the plan that it comes from, as ``step 3 relu`` or
+    ``input x``; ``compared`` lists the registers whose bits a comparison was laid out for.
+    """
 
     parties: int
     batch: int
@@ -145,6 +162,15 @@ class Program:
     manifest: tuple[Slot, ...]
     setup_manifest: tuple[Slot, ...]
     costs: Costs
+    input_range: tuple[float, float] | None = None
+    widths: tuple[StepWidth, ...] = ()
+    origins: tuple[str, ...] = ()
+    compared: tuple[int, ...] = ()
+
+    @cached_property
+    def guarded(self) -> dict[int, Compared]:
+        """Give the gates, by number, that say whether their values kept within their bits."""
+        return {at: gate for at, gate in enumerate(self.gates) if isinstance(gate, Compared) and gate.guard}
 
     @cached_property
     def readers(self) -> tuple[tuple[int, ...], ...]:
@@ -175,6 +201,7 @@ def _described(program: Program) -> dict[str, object]:
         "fraction_bits": program.fraction_bits,
         "width": program.width,
         "levels": program.levels,
+        "input_range": program.input_range,
         "input": asdict(program.input),
         "output": asdict(program.output),
         "parameters": [asdict(parameter) for parameter in program.parameters],

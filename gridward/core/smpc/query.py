@@ -2,16 +2,18 @@
 
 from collections.abc import Sequence
 from functools import reduce
+from math import prod
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gridward.core.errors import InvalidInputError
-from gridward.core.smpc.correlations import draw
+from gridward.core.errors import InvalidInputError, OutOfRangeError, RangeViolationError
+from gridward.core.smpc.correlations import CHECKS, draw, holder
 from gridward.core.smpc.fixed_point import decode, encode
+from gridward.core.smpc.gate import Compared
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Program
-from gridward.core.smpc.ring import RingArray
+from gridward.core.smpc.ring import WORD_BYTES, RingArray, from_bytes
 
 
 def mask_input(program: Program, values: ArrayLike, subkeys: Sequence[bytes]) -> RingArray:
@@ -27,14 +29,75 @@ def mask_input(program: Program, values: ArrayLike, subkeys: Sequence[bytes]) ->
     if len(subkeys) != program.parties or len(set(subkeys)) != len(subkeys):
         raise InvalidInputError(f"{len(set(subkeys))} different subkeys where {program.parties} are due")
     slot = program.manifest[0]
-    masked = encode(array, program.input.scale, program.width)
+    masked = encode_input(program, array)
     for subkey in subkeys:
         masked = masked + draw(Prg(subkey), slot).astype(np.uint64, copy=False)
     return masked
 
 
-def reconstruct_output(program: Program, shares: Sequence[RingArray]) -> NDArray[np.float64]:
-    """Add the parties' output shares up and decode them: reals of ``program.output.shape``."""
+def encode_input(program: Program, values: ArrayLike) -> RingArray:
+    """Encode a query; raises ``OutOfRangeError`` where it leaves the declared range, or the width."""
+    array = np.asarray(values, dtype=np.float64)
+    words = encode(array, program.input.scale, program.width)
+    if program.input_range is not None:
+        low, high = program.input_range
+        if array.size and not (array.min() >= low and array.max() <= high):
+            raise OutOfRangeError(
+                f"the query has values from {array.min():g} to {array.max():g}; this model takes {low:g} to "
+                f"{high:g}"
+            )
+    return words
+
+
+def answer_bytes(program: Program) -> int:
+    """Say how long one party's answer is, before it is sealed."""
+    return WORD_BYTES * (prod(program.output.shape) + CHECKS * len(program.guarded))
+
+
+def cut_answer(program: Program, answer: bytes) -> tuple[RingArray, RingArray]:
+    """Cut one party's answer into its output share and its shares of the guards' sums."""
+    end = WORD_BYTES * prod(program.output.shape)
+    checks = from_bytes(answer[end:], (CHECKS * len(program.guarded),))
+    return from_bytes(answer[:end], program.output.shape), checks
+
+
+def reconstruct_output(
+    program: Program, shares: Sequence[RingArray], checks: Sequence[RingArray] = ()
+) -> NDArray[np.float64]:
+    """Add the parties' output shares up and decode them: reals of ``program.output.shape``.
+
+    ``checks`` are the parties' shares of what the guards found. Raises ``RangeViolationError`` naming every
+    line of the plan whose values left the bits that they were given: then the answer is wrong.
+    """
     if len(shares) != program.parties or any(share.shape != program.output.shape for share in shares):
         raise InvalidInputError(f"{program.parties} shares of shape {program.output.shape} are due")
+    if program.guarded:
+        _require_in_range(program, checks)
     return decode(reduce(lambda left, right: left + right, shares), program.output.scale)
+
+
+def _require_in_range(program: Program, checks: Sequence[RingArray]) -> None:
+    due = (CHECKS * len(program.guarded),)
+    if len(checks) != program.parties or any(one.shape != due for one in checks):
+        raise InvalidInputError(f"{program.parties} shares of {due[0]} sums of guards are due")
+    found = np.sum(checks, axis=0, dtype=np.uint64).reshape(-1, CHECKS)
+    left = [
+        (at, gate)
+        for (at, gate), sums in zip(program.guarded.items(), found, strict=True)
+        if np.any(sums.astype(holder(gate.guard)))
+    ]
+    if left:
+        raise RangeViolationError(
+            "; ".join(_violation(program, at, gate) for at, gate in left)
+            + ". The answer would be wrong: ask within the range that the model was calibrated for, or have "
+            "its owner serve it anew, calibrated with samples like this query or at full width"
+        )
+
+
+def _violation(program: Program, at: int, gate: Compared) -> str:
+    (source,) = gate.sources
+    reach = 2.0 ** (gate.bits - 1 - program.registers[source].scale)
+    return (
+        f"{program.origins[source]}: gate {at} ({type(gate).__name__}) compared what left the {gate.bits} "
+        f"bits, magnitudes up to {reach:g}, that it was given"
+    )

@@ -62,6 +62,7 @@ class Session:
     shares: Weights
     offline: dict[int, RingArray] = field(default_factory=dict)
     values: dict[int, Held] = field(default_factory=dict)
+    checks: dict[int, SlotArray] = field(default_factory=dict)
     begun: bool = False
 
     def begin(self) -> None:

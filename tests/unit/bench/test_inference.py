@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -6,6 +8,7 @@ from gridward.bench.measure import Options, WrongResultError
 
 QUICK = Options(repeat=1, model="mlp")
 FIGURES = {
+    "levels",
     "online_s",
     "protocol_s",
     "offline_s",
@@ -28,6 +31,7 @@ def test_a_case_has_every_figure_of_its_form() -> None:
         "parties": 2,
         "link": "process",
         "device": "cpu",
+        "widths": "full",
         "threads": "the parties are threads of one process",
         "network": "this machine",
     }
@@ -44,6 +48,18 @@ def test_processes_count_at_the_socket_and_tell_their_memory() -> None:
     assert told["online_s"]["min"] > told["rounds"] * 0.0001
     assert 0 < told["start_rss_bytes"] <= told["peak_rss_bytes"]["party"]
     assert told["live_bytes"] > 8 * 118_282
+
+
+def test_calibrated_networks_answer_right_for_fewer_bytes_and_guards_for_more_of_the_dealers() -> None:
+    told = {}
+    for widths in ("full", "calibrated", "guarded"):
+        (result,) = inference.run(replace(QUICK, widths=widths, levels=1))
+        assert result.case["widths"] == widths
+        told[widths] = result.measured
+    full, calibrated, guarded = told.values()
+    assert calibrated["online_bytes_per_party"] < full["online_bytes_per_party"]
+    assert guarded["online_bytes_per_party"] == calibrated["online_bytes_per_party"]
+    assert calibrated["dealer_bytes"] < guarded["dealer_bytes"] < full["dealer_bytes"]
 
 
 def test_an_answer_too_far_from_float_is_not_told(monkeypatch: pytest.MonkeyPatch) -> None:

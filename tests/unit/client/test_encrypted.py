@@ -12,6 +12,7 @@ from gridward.api.parties.documents import compile_document
 from gridward.client import encrypted, models
 from gridward.client.asking import Asker
 from gridward.client.granted import calls_to_parties
+from gridward.client.ranges import Ranges
 from gridward.client.rules import ModelAccess
 from gridward.core.errors import DeploymentRefusedError
 from gridward.core.schemas.deployments import (
@@ -19,6 +20,7 @@ from gridward.core.schemas.deployments import (
     DeploymentDocument,
     DeploymentOut,
     DeploymentState,
+    LineWidth,
     PartyGrant,
 )
 from gridward.core.schemas.gateway import GatewayOut
@@ -113,7 +115,8 @@ def serve(cast: Cast, company: RecordingPlace, monkeypatch: pytest.MonkeyPatch) 
     )
 
     def run(change: Change) -> object:
-        company.answer = Host(cast, change)
+        asked = {"input_range": (-1.0, 1.0), "maxima": "tree"}
+        company.answer = Host(cast, lambda document: change(document.model_copy(update=asked)))
         return encrypted.serve(
             company,
             nn.Linear(2, 1),
@@ -125,6 +128,8 @@ def serve(cast: Cast, company: RecordingPlace, monkeypatch: pytest.MonkeyPatch) 
             tags=(),
             access=ModelAccess(),
             gateway=grid,
+            ranges=Ranges(input=(-1.0, 1.0)),
+            maxima="tree",
         )
 
     return run
@@ -160,10 +165,24 @@ def test_no_share_leaves_where_the_host_offers_something_else(
         changed = {"host": document.crypto_provider, "crypto_provider": document.host}
         return document.model_copy(update=changed)
 
+    def of_another_range(document: DeploymentDocument) -> DeploymentDocument:
+        return document.model_copy(update={"input_range": (-1.0, 0.5)})
+
+    def guarded(document: DeploymentDocument) -> DeploymentDocument:
+        return document.model_copy(update={"guard": True})
+
+    def narrower(document: DeploymentDocument) -> DeploymentDocument:
+        width = LineWidth(line="input x", bits=8, proved=True)
+        return document.model_copy(update={"widths": [width]})
+
+    def in_pairs(document: DeploymentDocument) -> DeploymentDocument:
+        return document.model_copy(update={"maxima": "pairs"})
+
     def coarser(document: DeploymentDocument) -> DeploymentDocument:
         return document.model_copy(update={"fraction_bits": 8})
 
-    for change in (forged, swapped, one_owner, with_another_provider, of_another_host, coarser):
+    changes = (forged, swapped, one_owner, with_another_provider, of_another_host, coarser)
+    for change in (*changes, of_another_range, guarded, narrower, in_pairs):
         with pytest.raises(DeploymentRefusedError):
             serve(change)
         withdrawn = [request.url.path for request in company.requests if request.method == "DELETE"]

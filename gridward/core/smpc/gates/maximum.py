@@ -11,6 +11,7 @@ import numpy as np
 from gridward.core.smpc.comparison import Merge
 from gridward.core.smpc.correlations import SIDES, SlotArray, compared, pairing_of
 from gridward.core.smpc.gate import PairsMax
+from gridward.core.smpc.gates import guard
 from gridward.core.smpc.gates.compare import less_than, merging
 from gridward.core.smpc.pairing import Pairing
 from gridward.core.smpc.program import SlotKind
@@ -104,6 +105,9 @@ def _wins(
     masks = session.bits(at, "pair")
     opened: SlotArray = yield Opening(SlotKind.XOR, rows ^ masks)
     bits = opened.astype(np.uint8, copy=False)
+    if gate.guard:
+        told = unpack_bits(bits, flat.size // count).reshape(-1)
+        guard.watch(at, gate, session, flat, told, session.part(at, "hidden"))
     factors = [
         (bits[list(places)] ^ (np.array(flips, dtype=np.uint8) * 0xFF)[:, None], masks[list(places)])
         for places, flips in zip(plan.deciding, plan.flips, strict=True)

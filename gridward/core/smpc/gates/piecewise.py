@@ -11,8 +11,9 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from gridward.core.smpc.correlations import SlotArray, bends, compared
+from gridward.core.smpc.correlations import SlotArray, bends, compared, outermost
 from gridward.core.smpc.gate import Piece, Piecewise
+from gridward.core.smpc.gates import guard
 from gridward.core.smpc.gates.compare import less_than
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.program import SlotKind
@@ -35,6 +36,10 @@ def piecewise(at: int, gate: Piecewise, session: Session) -> Steps:
     opened = yield Opening(SlotKind.XOR, masked)
     flips = unpack_bits(opened[0].astype(np.uint8, copy=False), above.size).reshape(count, -1)
     beta = session.words(at, "beta").reshape(count, -1)
+    if gate.guard:
+        ends = list(outermost(gate))
+        seen = above.reshape(count, -1)[ends].reshape(-1)
+        guard.watch(at, gate, session, seen, flips[ends].reshape(-1), beta[ends].reshape(-1))
     steps = np.where(flips, beta, word(int(session.first)) - beta)
     share = held.share.reshape(-1)
     products = _products(at, gate, session, share, beta, flips)
@@ -95,6 +100,13 @@ def corrections(gate: Piecewise, mask: Mask, flips: BitArray, kernels: Kernels) 
         if mask.carry is not None:
             made["beta_carry"] = bent * np.ascontiguousarray(mask.carry).reshape(-1)
     return made
+
+
+def guarded(gate: Piecewise, mask: Mask, flips: BitArray) -> tuple[RingArray, NDArray[np.bool_]]:
+    """Give masks and bits that hide signs of the comparisons that a guard looks at, flat."""
+    ends, flat = list(outermost(gate)), np.ascontiguousarray(mask.words).reshape(-1)
+    hidden = unpack_bits(flips, flat.size * len(gate.thresholds)).reshape(-1, flat.size)[ends]
+    return np.tile(flat, len(ends)), hidden.reshape(-1)
 
 
 def in_clear(gate: Piecewise, words: RingArray) -> RingArray:

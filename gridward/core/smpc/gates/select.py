@@ -10,9 +10,10 @@ import numpy as np
 
 from gridward.core.smpc.correlations import SlotArray, compared
 from gridward.core.smpc.gate import PairMax, Relu
+from gridward.core.smpc.gates import guard
 from gridward.core.smpc.gates.compare import less_than
 from gridward.core.smpc.program import SlotKind
-from gridward.core.smpc.ring import BitArray, RingArray
+from gridward.core.smpc.ring import BitArray, RingArray, unpack_bits
 from gridward.core.smpc.session import Held, Opening, Session, Steps
 
 
@@ -29,6 +30,8 @@ def relu(at: int, gate: Relu, session: Session) -> Steps:
     if (coefficient := session.coefficient(gate.sources[0])) is not None:
         carried = (_flat(coefficient), session.flat(at, "beta_carry"))
     beta, hidden = session.words(at, "beta"), session.words(at, "beta_mask")
+    if gate.guard:
+        guard.watch(at, gate, session, public, unpack_bits(flips, public.size), beta)
     chosen = session.kernels.select(_flat(held.share), public, beta, hidden, flips, carried)
     return Held(chosen.reshape(held.share.shape))
 
@@ -48,6 +51,9 @@ def pair_max(at: int, gate: PairMax, session: Session) -> Steps:
         carries = [session.part(at, name).reshape(public.shape) for name in ("beta_carry0", "beta_carry1")]
         carried = (_paired(coefficient, public), carries[0], carries[1])
     beta, hidden = (session.words(at, name).reshape(public.shape) for name in ("beta", "beta_mask"))
+    if gate.guard:
+        flat = public.reshape(-1)
+        guard.watch(at, gate, session, flat, unpack_bits(flips, flat.size), beta.reshape(-1))
     share = _paired(held.share, public)
     chosen = session.kernels.larger(share, public, beta, hidden, flips, carried).reshape(left.shape)
     odd = held.share[2 * len(left) :]

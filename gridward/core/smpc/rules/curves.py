@@ -46,9 +46,10 @@ def pieces(
     if not kept:  # one that changes nothing
         kept, within = (0,), [row * 2 for row in within]
     lines = tuple(within)
+    guard = low.guard_bits(source, bits + 1)
     stacked = low.emit(
         Register((len(rows), *held.shape), held.scale, Form.SHARE),
-        lambda out: Piecewise((source,), out, kept, lines, bits + 1, low.levels),
+        lambda out: Piecewise((source,), out, kept, lines, bits + 1, low.levels, guard),
     )
     return tuple(_row(low, stacked, at, scale) for at, (_, scale) in enumerate(rows))
 

@@ -107,10 +107,11 @@ def _in_pairs(form: MaxForm, candidates: int, places: int) -> bool:
 
 def _paired(low: Lowering, current: int, floor: bool, exposed: bool) -> Secret:
     source = low.comparable(Secret(current, False, exposed))
-    held = low.registers[source]
+    held, bits = low.registers[source], low.bits(source) + 1
+    guard = low.guard_bits(source, bits)
     out = low.emit(
         Register(held.shape[1:], held.scale, Form.SHARE),
-        lambda out: PairsMax((source,), out, low.bits(held) + 1, low.levels, floor),
+        lambda out: PairsMax((source,), out, bits, low.levels, floor, guard),
     )
     if floor:
         low.floored.add(out)
@@ -119,6 +120,7 @@ def _paired(low: Lowering, current: int, floor: bool, exposed: bool) -> Secret:
 
 def _play(low: Lowering, current: int) -> int:
     source = low.comparable(Secret(current, False, False))
-    held = low.registers[source]
+    held, bits = low.registers[source], low.bits(source) + 1
+    guard = low.guard_bits(source, bits)
     halved = Register(((held.shape[0] + 1) // 2, *held.shape[1:]), held.scale, Form.SHARE)
-    return low.emit(halved, lambda out: PairMax((source,), out, low.bits(held) + 1, low.levels))
+    return low.emit(halved, lambda out: PairMax((source,), out, bits, low.levels, guard))

@@ -49,7 +49,7 @@ def scaled_value(low: Lowering, value: Secret) -> Scaled:
     """Take any value of the plan."""
     source = masked(low, value)
     held = low.registers[source]
-    return Scaled(source, held.scale, low.bits(held))
+    return Scaled(source, held.scale, low.bits(source))
 
 
 def windows(first: int, bits: int, parity: int = 0) -> list[Window]:

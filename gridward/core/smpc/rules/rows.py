@@ -62,7 +62,7 @@ def _powers(args: Arguments, low: Lowering, exposed: bool) -> _Powers:
     held = low.registers[source]
     wanted = _table(low, held.scale)
     (inside,) = pieces(
-        low, source, low.bits(held) + 1, (wanted.low,), ((((wanted.low, 0), (0, 1)), held.scale),)
+        low, source, low.bits(source) + 1, (wanted.low,), ((((wanted.low, 0), (0, 1)), held.scale),)
     )
     each = read(low, inside, wanted, exposed)
     total = summed(low, Secret(each, False, exposed), (axis,), exposed)

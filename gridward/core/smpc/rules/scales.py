@@ -160,7 +160,7 @@ def exp(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     x, n = pieces(
         low,
         source,
-        low.bits(held),
+        low.bits(source),
         thresholds,
         ((((0, 0), *lines, (stop, 0)), fine), (((0, 0), *factors, factors[-1]), -least)),
     )

@@ -39,7 +39,7 @@ def gelu(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
     inside, half = pieces(
         low,
         source,
-        low.bits(held),
+        low.bits(source),
         (start, end),
         (
             (((start, 0), (0, 1), (end, 0)), held.scale),
@@ -55,5 +55,5 @@ def _clamped(low: Lowering, value: Secret, curve: Curve, span: tuple[int, int], 
     held = low.registers[source]
     wanted = tabulated(low, curve, held.scale, span, low.fraction_bits + GUARD_BITS)
     clamp = (((wanted.low, 0), (0, 1), (wanted.high, 0)), held.scale)
-    (inside,) = pieces(low, source, low.bits(held), (wanted.low, wanted.high), (clamp,))
+    (inside,) = pieces(low, source, low.bits(source), (wanted.low, wanted.high), (clamp,))
     return Secret(read(low, inside, wanted, exposed), False, exposed)

@@ -143,6 +143,8 @@ ROWS: Final[dict[str, tuple[type, Callable[[], Program]]]] = {
     ),
     "ReLU of a wire, w = 32, 1 level": (Relu, lambda: relu(1)),
     "ReLU of a wire, w = 32, 2 levels": (Relu, lambda: relu(2)),
+    "ReLU of a wire, 20 bits, 1 level": (Relu, lambda: relu(1, 20)),
+    "ReLU of a wire, 20 bits, 2 levels": (Relu, lambda: relu(2, 20)),
     "ReLU of a truncated value, w = 32, 1 level": (Relu, lambda: relu_of_truncated(1)),
     "ReLU of a truncated value, w = 32, 2 levels": (Relu, lambda: relu_of_truncated(2)),
     "largest of 4 wires by pairs, w = 32, 2 levels": (PairsMax, lambda: largest(False)),

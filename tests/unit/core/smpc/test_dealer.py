@@ -43,7 +43,7 @@ def test_the_bytes_of_a_dealt_query_are_frozen() -> None:
     packets = Dealer(program, b"s" * 32).deal_query(SeededEntropy(1), 1)
     assert (
         hashlib.sha256(b"".join(packets)).hexdigest()
-        == "0a5642d626dd772bb1508223571a150788d9b9013e376a57a7b791b79f8bbd92"
+        == "cc91859c2d45b8fd9f46f5c2a3a3a90d22427c48cb49114774da5235718cba98"
     )
 
 
