@@ -8,7 +8,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gridward.api.lanes.lane import session_of
 from gridward.api.lanes.switchboard import Switchboard
-from gridward.api.lanes.websocket import PAUSE_S, AcceptedSession
+from gridward.api.lanes.websocket import PAUSE_S, AcceptedSession, Outbox
 from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.roles import Role
@@ -61,13 +61,17 @@ class AcceptedSocket:
         self._peer = peer
         self._unclaimed_s = unclaimed_s
         self._loop = asyncio.get_running_loop()
-        self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._outbox = Outbox()
         self._session: AcceptedSession | None = None
         self._meeting = (deployment_id, "")
 
     async def carry(self) -> None:
-        """Move messages both ways; ends when the peer leaves or everything queued before a close is sent."""
-        tasks = [asyncio.create_task(part) for part in (self._receive(), self._send())]
+        """Move messages both ways.
+
+        Ends when the peer leaves, and after a close when all is sent or the peer did not read it in time.
+        """
+        parts = self._receive(), self._send(), self._outbox.overdue()
+        tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -84,10 +88,7 @@ class AcceptedSocket:
             while True:
                 message = await self._socket.receive_bytes()
                 if left == 0 and (name := session_of(message)) is not None:
-                    while self._session is not None and not self._session.over.is_set():
-                        await asyncio.sleep(
-                            PAUSE_S
-                        )  # one session at a time, however fast the peer begins them
+                    await self._turn()
                     self._begin(name)
                     continue
                 if left == 0:
@@ -98,6 +99,11 @@ class AcceptedSocket:
                 await self._session.keep(message)
         except (WebSocketDisconnect, KeyError, GridError):
             return
+
+    async def _turn(self) -> None:
+        """Wait until the last session is over and sent: a peer may begin them fast, and read nothing."""
+        while self._session is not None and not (self._session.over.is_set() and self._outbox.empty):
+            await asyncio.sleep(PAUSE_S)
 
     def _begin(self, name: str) -> None:
         session = AcceptedSession(self._loop, self._outbox)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from gridward.api.lanes import tls
 from gridward.api.lanes.connect import dial_direct
 from gridward.api.lanes.lane import DialledLane, Lane
 from gridward.api.lanes.listener import STRANGERS, LaneListener, hello
@@ -67,6 +68,8 @@ def listener(node: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 
 
 class TestTlsLane(LaneContract):
+    flush_at = tls
+
     @pytest.fixture(autouse=True)
     def _served(self, listener: LaneListener, node: Keys) -> None:
         self.listener = listener
