@@ -12,6 +12,7 @@ import uvicorn
 
 from gridward.cli.output import fail, say
 from gridward.cli.setup import DataDir
+from gridward.core.framing import LONGEST_MESSAGE_BYTES
 from gridward.server import keys, logs
 from gridward.server.settings import GatewaySettings, NodeSettings, ServerSettings
 
@@ -83,6 +84,7 @@ def _serve(app: "FastAPI", listener: socket.socket, settings: ServerSettings, wh
         log_level="warning",
         access_log=False,
         lifespan="on",
+        ws_max_size=LONGEST_MESSAGE_BYTES,
         timeout_graceful_shutdown=_GRACE_S,
     )
     server = _Announced(config, f"Gridward {what}, data in {settings.data_dir}; Ctrl-C ends it")

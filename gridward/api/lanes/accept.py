@@ -1,18 +1,20 @@
 """The accepting side of WebSocket lanes: authenticates the peer, then carries its sessions both ways."""
 
 import asyncio
+from collections.abc import Hashable
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gridward.api.lanes.lane import session_of
+from gridward.api.lanes.listener import LANES, PEERS_LANES
 from gridward.api.lanes.switchboard import Switchboard
 from gridward.api.lanes.websocket import PAUSE_S, AcceptedSession, Outbox
 from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.roles import Role
-from gridward.core.errors import AuthorizationError, GridError
+from gridward.core.errors import AuthorizationError, BusyError, GridError
 from gridward.core.framing import LENGTH, LONGEST_MESSAGE_BYTES
 
 POLICY_VIOLATION: Final = 1008
@@ -44,9 +46,14 @@ async def accept_lane(socket: WebSocket, deployment_id: str) -> None:
     except GridError as why:
         await socket.close(POLICY_VIOLATION, why.detail[:REASON_BYTES])
         return
-    await socket.accept()
-    board = node.room.switchboard
-    await AcceptedSocket(socket, board, deployment_id, peer, node.settings.party_timeout_s).carry()
+    limits: dict[Hashable, int] = {("lanes", deployment_id, peer): PEERS_LANES, "lanes": LANES}
+    try:
+        with node.room.places.hold(limits):
+            await socket.accept()
+            board = node.room.switchboard
+            await AcceptedSocket(socket, board, deployment_id, peer, node.settings.party_timeout_s).carry()
+    except BusyError as why:
+        await socket.close(POLICY_VIOLATION, why.detail[:REASON_BYTES])
 
 
 class AcceptedSocket:

@@ -258,7 +258,7 @@ def require_key(connection: ssl.SSLSocket, expected: Ed25519PublicKey, name: str
     der = connection.getpeercert(binary_form=True)
     try:
         held = x509.load_der_x509_certificate(der).public_key() if der else None
-    except (ValueError, UnsupportedAlgorithm) as why:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as why:
         raise ProtocolError(f"{name}'s direct port answers with a certificate of another kind") from why
     if not isinstance(held, Ed25519PublicKey) or held.public_bytes_raw() != expected.public_bytes_raw():
         raise ProtocolError(f"{name}'s direct port answers with another key than the gateway attests")

@@ -94,6 +94,8 @@ class LaneContract(LinkContract):
         assert first.receive(time.monotonic() + 5, 99) == b"of the first"
         dialled.begin(name(10**6))
         dialled.send(b"of the second")
+        with pytest.raises(ProtocolError, match="did not join"):  # one session at a time
+            self.board.claim((DEPLOYMENT, name(10**6)), 0, 0.3)
         first.release()
         second = self.board.claim((DEPLOYMENT, name(10**6)), 0, 5.0)
         assert second.receive(time.monotonic() + 5, 99) == b"of the second"

@@ -1,11 +1,15 @@
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from gridward.api.lanes import listener as listening
 from gridward.api.lanes import tls
 from gridward.api.lanes.connect import dial_direct
 from gridward.api.lanes.lane import DialledLane, Lane
@@ -80,6 +84,11 @@ class TestTlsLane(LaneContract):
     def dial(self) -> TlsLane:
         return dial_direct(holder_with(self.node), self.listener.port, hello(DEPLOYMENT, TOKEN), self.keeping)
 
+    def meet(self, dialled: DialledLane) -> TlsLane:
+        accepted = super().meet(dialled)
+        assert isinstance(accepted, TlsLane)
+        return accepted
+
     def accompany(self, lanes: list[Lane]) -> None:
         direct = [lane for lane in lanes if isinstance(lane, TlsLane)]
         for lane in direct:
@@ -98,6 +107,29 @@ class TestTlsLane(LaneContract):
             dialled.receive(time.monotonic() + 5, 99)
         dialled.close()
 
+    def test_one_peer_has_so_many_lanes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = self.dial()
+        self.meet(first).release()
+        held = sum(peer is not None for peer in self.listener._peers.values())
+        monkeypatch.setattr(listening, "PEERS_LANES", held)
+        more = self.dial()
+        with pytest.raises(OSError, match=r"closed|reset|EOF"):
+            more.receive(time.monotonic() + 5, 99)
+        assert first.alive
+        first.close()
+        more.close()
+
+    def test_the_system_finds_out_that_a_silent_peer_of_either_end_is_gone(self) -> None:
+        dialled = self.dial()
+        accepted = self.meet(dialled)
+        for lane in (dialled, accepted):
+            assert lane._connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert lane._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                assert lane._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+        accepted.close()
+        dialled.close()
+
     def test_bytes_that_begin_no_session_end_the_connection(self) -> None:
         dialled = self.dial()
         dialled.send(bytes(64))
@@ -112,6 +144,38 @@ def test_who_answers_with_another_key_than_the_attested_one_gets_no_hello(
     other = holder_with(keys_in(tmp_path / "other"))
     with pytest.raises(ProtocolError, match="another key than the gateway attests"):
         dial_direct(other, listener.port, hello(DEPLOYMENT, TOKEN), Keeping())
+
+
+VERSION_3, VERSION_9 = bytes.fromhex("a003020102"), bytes.fromhex("a003020109")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(VERSION_3, VERSION_9), (b"Z0", b"z0")],
+    ids=["another version", "no moment"],
+)
+def test_who_answers_with_a_malformed_certificate_is_refused_by_name(
+    node: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bytes, new: bytes
+) -> None:
+    class Malformed:
+        def __init__(self, key: Ed25519PrivateKey, now: datetime) -> None:
+            self.der = certificate(key, now).public_bytes(Encoding.DER)
+
+        def public_bytes(self, encoding: Encoding) -> bytes:
+            assert old in self.der
+            return ssl.DER_cert_to_PEM_cert(self.der.replace(old, new)).encode()
+
+    certificate = tls._certificate
+    monkeypatch.setattr(tls, "_certificate", Malformed)
+    context = server_context(node.sign_key, tmp_path, datetime.now(UTC))
+    accepting = socket.create_server(("127.0.0.1", 0))
+    bad = LaneListener(accepting, context, authenticate, Switchboard(), unclaimed_s=1.0)
+    bad.start()
+    try:
+        with pytest.raises(ProtocolError, match="public's direct port answers with a certificate of another"):
+            dial_direct(holder_with(node), bad.port, hello(DEPLOYMENT, TOKEN), Keeping())
+    finally:
+        bad.stop()
 
 
 @pytest.mark.parametrize("said", [hello("e" * 32, TOKEN), hello(DEPLOYMENT, "forged"), b"", b"\xff" * 5000])

@@ -14,6 +14,7 @@ from gridward.api.lanes.accept import AcceptedSocket
 from gridward.api.lanes.lane import DialledLane
 from gridward.api.lanes.switchboard import Switchboard
 from gridward.api.lanes.websocket import UNREAD_BYTES, DialledWebSocket
+from gridward.core.errors import ProtocolError
 from gridward.core.framing import MESSAGE_BYTES, pieces
 from tests.unit.api.lanes.lane_contract import DEPLOYMENT, FLOOD_BYTES, PROMPT_S, LaneContract
 
@@ -107,6 +108,18 @@ class TestWebSocketLane(LaneContract):
             dialled._send(pieces(bytes(FLOOD_BYTES)))
         assert time.monotonic() - began < PROMPT_S
         accepted.close()
+        dialled.close()
+
+    def test_a_session_waits_until_the_peer_has_read_the_one_before(self) -> None:
+        dialled = self.dial()
+        first = self.meet(dialled)
+        first.send(bytes(FLOOD_BYTES))
+        first.release()
+        dialled.begin("f" * 32)
+        with pytest.raises(ProtocolError, match="did not join"):
+            self.board.claim((DEPLOYMENT, "f" * 32), 0, 0.3)
+        assert dialled.receive(time.monotonic() + 20, FLOOD_BYTES) == bytes(FLOOD_BYTES)
+        self.board.claim((DEPLOYMENT, "f" * 32), 0, 5.0).close()
         dialled.close()
 
     def _flood(self, dialled: DialledWebSocket) -> None:
