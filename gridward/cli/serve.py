@@ -12,6 +12,7 @@ import uvicorn
 
 from gridward.cli.output import fail, say
 from gridward.cli.setup import DataDir
+from gridward.core.framing import LONGEST_MESSAGE_BYTES
 from gridward.server import keys, logs
 from gridward.server.settings import GatewaySettings, NodeSettings, ServerSettings
 
@@ -25,6 +26,8 @@ Port = Annotated[
 ]
 Name = Annotated[str | None, typer.Option(help="Name shown to users. [GRIDWARD_NAME]")]
 _GRACE_S: Final = 5
+_UNREAD_S: Final = 300.0
+"""A caller that reads nothing of an answer for so long is left by the system: servers do not wait for it."""
 
 
 def node(
@@ -83,6 +86,7 @@ def _serve(app: "FastAPI", listener: socket.socket, settings: ServerSettings, wh
         log_level="warning",
         access_log=False,
         lifespan="on",
+        ws_max_size=LONGEST_MESSAGE_BYTES,
         timeout_graceful_shutdown=_GRACE_S,
     )
     server = _Announced(config, f"Gridward {what}, data in {settings.data_dir}; Ctrl-C ends it")
@@ -100,6 +104,8 @@ def _listening(settings: Settings) -> Iterator[tuple[socket.socket, Settings]]:
     # each answer's body back for the 40 ms of a delayed acknowledgement.
     with socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # of all that it accepts
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(_UNREAD_S * 1e3))
         try:
             listener.bind((settings.host, settings.port))
         except OSError as why:

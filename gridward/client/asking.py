@@ -11,7 +11,7 @@ import time
 from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -22,7 +22,7 @@ import torch
 
 from gridward.client import models
 from gridward.client.attestation import check_roles
-from gridward.client.channels import Channel, Channels
+from gridward.client.channels import Channel, Channels, receive_all
 from gridward.client.encrypted import compiled
 from gridward.client.granted import require_one_each
 from gridward.client.place import Place, segment
@@ -31,7 +31,6 @@ from gridward.core.errors import (
     DeploymentRefusedError,
     InvalidInputError,
     ObjectNotFoundError,
-    ProtocolError,
 )
 from gridward.core.schemas.channel import Answered, Ask, Opened
 from gridward.core.schemas.deployments import (
@@ -174,7 +173,7 @@ class Asker:
             for grant, channel in zip(query.grants, channels, strict=True):
                 proof = hashlib.sha256(grant.token.encode()).digest()
                 channel.send(Ask(proof, query.id, masked))
-            answers = self._received(channels, limit)
+            answers = receive_all(channels, limit)
         except BaseException:
             for channel in channels:
                 channel.close()  # an answer may still come on it
@@ -182,15 +181,6 @@ class Asker:
         for party, channel in enumerate(channels):
             self._channels.give_back(query.document, party, channel)
         return answers
-
-    def _received(self, channels: Sequence[Channel], limit: int) -> list[Answered]:
-        """Wait for all answers, or for the first refusal; one that blames another party comes last."""
-        answers = [self._threads.submit(channel.receive, limit) for channel in channels]
-        wait(answers, return_when=FIRST_EXCEPTION)
-        refusals = [why for answer in answers if answer.done() and (why := answer.exception())]
-        if refusals:
-            raise next((why for why in refusals if not isinstance(why, ProtocolError)), refusals[0])
-        return [answer.result() for answer in answers]
 
     def _side_by_side(self, calls: Sequence[Callable[[], Result]]) -> list[Result]:
         """Make all calls at once, one in this thread; a refusal is raised after all have ended."""

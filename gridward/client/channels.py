@@ -3,8 +3,8 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import Final, NoReturn, Protocol
 
@@ -15,13 +15,14 @@ from websockets.sync.client import ClientConnection, connect
 
 from gridward.client.granted import call_to_party
 from gridward.client.transport import Transport
-from gridward.core.errors import NodeUnreachableError
+from gridward.core.errors import GridError, NodeUnreachableError, ProtocolError
 from gridward.core.framing import LONGEST_MESSAGE_BYTES, joined, pieces
 from gridward.core.schemas.channel import Answered, Ask, Opened, Reply, read_reply, write_ask
 from gridward.core.schemas.deployments import DeploymentDocument, PartyGrant, QueryAnswer, SealedOut
 
 ANSWER_S: Final = 300.0
 OPEN_S: Final = 5.0
+MOMENT_S: Final = 0.02
 SUBKEY_BYTES: Final = 1 << 12
 OCTETS: Final = {"content-type": "application/octet-stream"}
 IDLE_CHANNELS: Final = 4
@@ -42,8 +43,11 @@ class Channel(Protocol):
     def send(self, ask: Ask) -> None:
         """Have an open query answered, without waiting for it: all parties are to begin at once."""
 
-    def receive(self, limit_bytes: int) -> Answered:
-        """Wait for the answer to what was sent; it has at most ``limit_bytes``."""
+    def receive(self, limit_bytes: int, within_s: float) -> Answered | None:
+        """Wait for the answer to what was sent; None where none begins to come in time.
+
+        It has at most ``limit_bytes``. Once it begins, it is awaited to its end.
+        """
 
     def close(self) -> None:
         """End the connection."""
@@ -54,6 +58,8 @@ class WebSocketChannel:
 
     def __init__(self, url: str, label: str, grant: str) -> None:
         self._label = label
+        self._first: bytes | None = None
+        self._answer_due = 0.0
         self._held = ExitStack()
         self._connection: ClientConnection = self._held.enter_context(
             connect(
@@ -82,10 +88,19 @@ class WebSocketChannel:
 
     def send(self, ask: Ask) -> None:
         """Send the masked input."""
+        self._answer_due = time.monotonic() + ANSWER_S
         self._send(pieces(write_ask(ask)))
 
-    def receive(self, limit_bytes: int) -> Answered:
+    def receive(self, limit_bytes: int, within_s: float) -> Answered | None:
         """Wait for the sealed share."""
+        try:
+            self._first = self._receive(time.monotonic() + within_s)
+        except TimeoutError as why:
+            if time.monotonic() > self._answer_due:
+                self._lose(why)
+            return None
+        except (OSError, WebSocketException) as why:
+            self._lose(why)
         reply = self._reply(limit_bytes)
         if not isinstance(reply, Answered):
             raise NodeUnreachableError(f"{self._label} answered another question; ask again")
@@ -114,6 +129,9 @@ class WebSocketChannel:
         raise NodeUnreachableError(f"{self._label} did not answer the query ({why}); ask again") from why
 
     def _receive(self, deadline: float) -> bytes:
+        if self._first is not None:
+            first, self._first = self._first, None
+            return first
         message = self._connection.recv(timeout=max(deadline - time.monotonic(), 0.0))
         return message.encode() if isinstance(message, str) else message
 
@@ -145,16 +163,40 @@ class HttpChannel:
             timeout_s=ANSWER_S,
         )
 
-    def receive(self, limit_bytes: int) -> Answered:
+    def receive(self, limit_bytes: int, within_s: float) -> Answered | None:
         """Wait for that thread."""
         if self._asked is None:
             raise ValueError("nothing was sent")
+        if not wait([self._asked], within_s).done:
+            return None
         answer = self._asked.result()
         return Answered(answer.raw(), answer.rounds, answer.sent_bytes, answer.seconds)
 
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(wait=False)
+
+
+def receive_all(channels: Sequence[Channel], limit_bytes: int) -> list[Answered]:
+    """Wait for all parties' answers, or for the first refusal; one that blames another party comes last.
+
+    This thread listens to one party after another, to each for a moment: none that is silent holds back what
+    another one says, and no thread is started for it.
+    """
+    answers: dict[int, Answered] = {}
+    while len(answers) < len(channels):
+        refusals: list[GridError] = []
+        for party in set(range(len(channels))) - answers.keys():
+            try:
+                answer = channels[party].receive(limit_bytes, 0.0 if refusals else MOMENT_S)
+            except GridError as why:
+                refusals.append(why)
+                continue
+            if answer is not None:
+                answers[party] = answer
+        if refusals:
+            raise next((why for why in refusals if not isinstance(why, ProtocolError)), refusals[0])
+    return [answers[party] for party in range(len(channels))]
 
 
 class Channels:

@@ -1,18 +1,20 @@
 """The accepting side of WebSocket lanes: authenticates the peer, then carries its sessions both ways."""
 
 import asyncio
+from collections.abc import Hashable
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from gridward.api.lanes.lane import session_of
+from gridward.api.lanes.listener import LANES, PEERS_LANES
 from gridward.api.lanes.switchboard import Switchboard
-from gridward.api.lanes.websocket import PAUSE_S, AcceptedSession
+from gridward.api.lanes.websocket import PAUSE_S, AcceptedSession, Outbox
 from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.roles import Role
-from gridward.core.errors import AuthorizationError, GridError
+from gridward.core.errors import AuthorizationError, BusyError, GridError
 from gridward.core.framing import LENGTH, LONGEST_MESSAGE_BYTES
 
 POLICY_VIOLATION: Final = 1008
@@ -44,9 +46,14 @@ async def accept_lane(socket: WebSocket, deployment_id: str) -> None:
     except GridError as why:
         await socket.close(POLICY_VIOLATION, why.detail[:REASON_BYTES])
         return
-    await socket.accept()
-    board = node.room.switchboard
-    await AcceptedSocket(socket, board, deployment_id, peer, node.settings.party_timeout_s).carry()
+    limits: dict[Hashable, int] = {("lanes", deployment_id, peer): PEERS_LANES, "lanes": LANES}
+    try:
+        with node.room.places.hold(limits):
+            await socket.accept()
+            board = node.room.switchboard
+            await AcceptedSocket(socket, board, deployment_id, peer, node.settings.party_timeout_s).carry()
+    except BusyError as why:
+        await socket.close(POLICY_VIOLATION, why.detail[:REASON_BYTES])
 
 
 class AcceptedSocket:
@@ -61,13 +68,17 @@ class AcceptedSocket:
         self._peer = peer
         self._unclaimed_s = unclaimed_s
         self._loop = asyncio.get_running_loop()
-        self._outbox: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._outbox = Outbox()
         self._session: AcceptedSession | None = None
         self._meeting = (deployment_id, "")
 
     async def carry(self) -> None:
-        """Move messages both ways; ends when the peer leaves or everything queued before a close is sent."""
-        tasks = [asyncio.create_task(part) for part in (self._receive(), self._send())]
+        """Move messages both ways.
+
+        Ends when the peer leaves, and after a close when all is sent or the peer did not read it in time.
+        """
+        parts = self._receive(), self._send(), self._outbox.overdue()
+        tasks = [asyncio.create_task(part) for part in parts]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -84,10 +95,7 @@ class AcceptedSocket:
             while True:
                 message = await self._socket.receive_bytes()
                 if left == 0 and (name := session_of(message)) is not None:
-                    while self._session is not None and not self._session.over.is_set():
-                        await asyncio.sleep(
-                            PAUSE_S
-                        )  # one session at a time, however fast the peer begins them
+                    await self._turn()
                     self._begin(name)
                     continue
                 if left == 0:
@@ -98,6 +106,11 @@ class AcceptedSocket:
                 await self._session.keep(message)
         except (WebSocketDisconnect, KeyError, GridError):
             return
+
+    async def _turn(self) -> None:
+        """Wait until the last session is over and sent: a peer may begin them fast, and read nothing."""
+        while self._session is not None and not (self._session.over.is_set() and self._outbox.empty):
+            await asyncio.sleep(PAUSE_S)
 
     def _begin(self, name: str) -> None:
         session = AcceptedSession(self._loop, self._outbox)

@@ -152,7 +152,7 @@ def dial_direct(holder: RoleHolder, port: int, said: bytes, keeper: tls.Keeper) 
         lane.send(said)
         if lane.receive(time.monotonic() + DIRECT_S, len(WELCOME)) != WELCOME:
             raise OSError("it did not say welcome")
-    except (OSError, ProtocolError):
+    except BaseException:
         connection.close()
         raise
     return lane

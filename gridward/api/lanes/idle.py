@@ -11,6 +11,8 @@ from gridward.api.lanes.lane import DialledLane
 
 IDLE_LANES: Final = 8
 PORT_S: Final = 60.0
+ENDED: Final = 1024
+"""So many deployments that ended last are known: lanes in use are given back long before as many more end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class IdleLanes:
     _lanes: dict[Peer, list[DialledLane]] = field(default_factory=lambda: defaultdict(list))
     _ports: dict[Peer, tuple[int | None, float]] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _ended: set[str] = field(default_factory=set)
+    _ended: dict[str, None] = field(default_factory=dict)
     _over: bool = False
 
     def take(self, peer: Peer) -> DialledLane | None:
@@ -66,7 +68,9 @@ class IdleLanes:
     def forget(self, deployment_id: str) -> None:
         """Close the lanes of a deployment that ended, those in use when they are given back."""
         with self._lock:
-            self._ended.add(deployment_id)
+            self._ended[deployment_id] = None
+            while len(self._ended) > ENDED:
+                del self._ended[next(iter(self._ended))]
         self._close(lambda peer: peer.deployment_id == deployment_id)
 
     def close(self) -> None:

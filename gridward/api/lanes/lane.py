@@ -17,6 +17,10 @@ SESSION_PATTERN: Final = re.compile(r"[0-9a-f]{32}")
 _BEGIN: Final = b"\xff\xff\xff\xff\xff\xff\xff\xffGWB1"
 """No frame is so long: its first eight bytes cannot be a length."""
 BEGINNING_BYTES: Final = len(_BEGIN) + 32
+FLUSH_S: Final = 30.0
+"""So long a peer may take to read what is left at the end of a session that went well."""
+CLOSE_S: Final = 1.0
+"""So long it may where the connection is to end."""
 
 
 class LaneKind(StrEnum):
@@ -43,7 +47,10 @@ class Lane(Protocol):
         """Give the lane back: its session is complete, all frames were read."""
 
     def close(self) -> None:
-        """End the connection after delivering what was sent; safe to call twice."""
+        """End the connection after delivering what was sent; safe to call twice.
+
+        A peer that does not read gets no more after ``CLOSE_S``: nobody waits longer for it.
+        """
 
 
 class DialledLane(Lane, Protocol):

@@ -8,9 +8,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final, TypeAlias
 
 from gridward.api.lanes.lane import BEGINNING_BYTES, session_of
@@ -26,6 +27,8 @@ STRANGERS: Final = 64
 """Connections that have not said who they are; more are closed at once."""
 REFUSED_PAUSE_S: Final = 0.05
 LANES: Final = 512
+PEERS_LANES: Final = 128
+"""Of one party of a deployment, in use or not: more than one dials."""
 _SWEEP_S: Final = 1.0
 _log: Final = logging.getLogger("gridward.lanes")
 
@@ -150,9 +153,14 @@ class LaneListener:
             raw.close()
             return
         try:
-            self._handshakes.submit(self._welcome, raw).add_done_callback(lambda _: self._slots.release())
+            self._handshakes.submit(self._welcome, raw).add_done_callback(partial(self._greeted, raw))
         except RuntimeError:  # it is ending
             self._slots.release()
+            raw.close()
+
+    def _greeted(self, raw: socket.socket, greeting: "Future[None]") -> None:
+        self._slots.release()
+        if greeting.cancelled():
             raw.close()
 
     def _welcome(self, raw: socket.socket) -> None:
@@ -176,6 +184,9 @@ class LaneListener:
         self._send(lambda: self._take_in(lane, peer))
 
     def _take_in(self, lane: TlsLane, peer: Peer) -> None:
+        if sum(other == peer for other in self._peers.values()) >= PEERS_LANES:
+            lane.close()
+            return
         self._peers[lane] = peer
         self._begin(lane)
 

@@ -25,14 +25,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
-from gridward.api.lanes.lane import LaneKind, beginning, left_s
+from gridward.api.lanes.lane import CLOSE_S, FLUSH_S, LaneKind, beginning, left_s
 from gridward.core.errors import ProtocolError
 from gridward.core.framing import LENGTH
 
 RECORD_BYTES: Final = 1 << 14
 """The most that one TLS record holds."""
-LINGER_S: Final = 1.0
-FLUSH_S: Final = 30.0
 _VALID: Final = timedelta(days=3650)
 
 
@@ -139,7 +137,9 @@ class TlsLane:
         self._closed = True
         self._keeper.lose(self)
         with suppress(OSError):
-            self._flush(time.monotonic() + LINGER_S)
+            self._flush(time.monotonic() + CLOSE_S)
+        self._unsent.clear()
+        self._company = ()
         with suppress(OSError):
             self._connection.shutdown(socket.SHUT_WR)
         threading.Thread(target=self._linger, name="lane end", daemon=True).start()
@@ -148,8 +148,10 @@ class TlsLane:
         with suppress(OSError):
             waiting = select.poll()
             waiting.register(self.descriptor, select.POLLIN)
-            deadline = time.monotonic() + LINGER_S
-            while waiting.poll(left_s(deadline) * 1e3) and os.read(self.descriptor, 1 << 16):
+            deadline = time.monotonic() + CLOSE_S
+            while (
+                (left := left_s(deadline)) and waiting.poll(left * 1e3) and os.read(self.descriptor, 1 << 16)
+            ):
                 pass
         self._connection.close()
 
@@ -256,7 +258,7 @@ def require_key(connection: ssl.SSLSocket, expected: Ed25519PublicKey, name: str
     der = connection.getpeercert(binary_form=True)
     try:
         held = x509.load_der_x509_certificate(der).public_key() if der else None
-    except (ValueError, UnsupportedAlgorithm) as why:
+    except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as why:
         raise ProtocolError(f"{name}'s direct port answers with a certificate of another kind") from why
     if not isinstance(held, Ed25519PublicKey) or held.public_bytes_raw() != expected.public_bytes_raw():
         raise ProtocolError(f"{name}'s direct port answers with another key than the gateway attests")

@@ -2,10 +2,11 @@
 
 import asyncio
 import queue
+import socket
 import threading
+import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Final, Protocol
@@ -14,13 +15,14 @@ from websockets.exceptions import WebSocketException
 from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 
-from gridward.api.lanes.lane import LaneKind, beginning, left_s
+from gridward.api.lanes.lane import BEGINNING_BYTES, CLOSE_S, FLUSH_S, LaneKind, beginning, left_s
 from gridward.core.framing import LONGEST_MESSAGE_BYTES, MESSAGE_BYTES, joined, pieces
 
 UNREAD_BYTES: Final = 16 * MESSAGE_BYTES
 """So much of a peer may wait for the compute thread; the rest waits in the network."""
+INLINE_BYTES: Final = 1 << 17
+"""So much may be under way without waiting for the peer: systems take it though nobody reads yet."""
 PAUSE_S: Final = 0.005
-CLOSE_S: Final = 1.0
 MESSAGE_OVERHEAD_BYTES: Final = 64
 """What an empty message takes in memory."""
 
@@ -33,7 +35,11 @@ class Keeper(Protocol):
 
 
 class DialledWebSocket:
-    """The dialling side: a blocking client of the `websockets` library."""
+    """The dialling side: a blocking client of the `websockets` library.
+
+    A write that waits for the peer holds the library's lock, which its closing takes, too: what the network
+    may not take at once is written by a thread, and who waited long enough shuts the socket under it.
+    """
 
     kind: Final = LaneKind.WEBSOCKET
 
@@ -42,13 +48,15 @@ class DialledWebSocket:
         self._keeper = keeper
         self._writer = ThreadPoolExecutor(1, "lane")
         self._written: Future[None] | None = None
+        self._under_way = [0, 0]
+        """Bytes sent before and since the last frame came: a peer that sent it had read the others."""
         try:
             self._connection: ClientConnection = self._held.enter_context(
                 connect(
                     url,
                     additional_headers={"Authorization": f"Bearer {token}"},
                     open_timeout=timeout_s,
-                    close_timeout=1,
+                    close_timeout=CLOSE_S,
                     max_size=LONGEST_MESSAGE_BYTES,
                     compression=None,
                     proxy=None,
@@ -56,6 +64,7 @@ class DialledWebSocket:
             )
         except (OSError, WebSocketException) as why:
             raise OSError(str(why)) from why
+        self._connection.socket.settimeout(timeout_s)
 
     @property
     def alive(self) -> bool:
@@ -64,43 +73,58 @@ class DialledWebSocket:
 
     def begin(self, session: str) -> None:
         """Begin a session."""
-        self._flush()
-        self._send([beginning(session)])
+        self._put([beginning(session)], BEGINNING_BYTES)
 
     def send(self, frame: bytes) -> None:
         """Send one frame: a long one in a thread, since parties may wait for each other in a ring."""
-        self._flush()
-        if len(frame) <= MESSAGE_BYTES:
-            self._send(pieces(frame))
-        else:
-            self._written = self._writer.submit(self._send, pieces(frame))
+        self._put(pieces(frame), len(frame))
 
     def receive(self, deadline: float, limit_bytes: int) -> bytes:
         """Wait for one frame."""
-        return joined(self._receive, deadline, limit_bytes)
+        frame = joined(self._receive, deadline, limit_bytes)
+        self._under_way = [self._under_way[1], 0]
+        return frame
 
     def release(self) -> None:
-        """Give the lane back."""
+        """Send what is left and give the lane back."""
         try:
-            self._flush()
+            self._flush(time.monotonic() + FLUSH_S)
         except OSError:
             self.close()
         else:
+            self._under_way = [0, 0]
             self._keeper.keep(self)
 
     def close(self) -> None:
-        """Close the connection after what is being sent."""
-        self._writer.shutdown(wait=False)
-        with suppress(OSError, FutureTimeoutError):
-            if self._written is not None:
-                self._written.result(CLOSE_S)
+        """Close the connection after what is being sent; a peer that does not read is left after a moment."""
+        cut = threading.Timer(CLOSE_S, self._cut)
+        cut.daemon = True
+        cut.start()
+        with suppress(OSError):
+            self._flush(time.monotonic() + CLOSE_S)
         self._held.close()
+        cut.cancel()
+        self._writer.shutdown(wait=False)
 
-    def _flush(self) -> None:
-        """Wait for the frame that is being sent, and raise what became of it."""
-        written, self._written = self._written, None
-        if written is not None:
-            written.result()
+    def _cut(self) -> None:
+        with suppress(OSError):
+            self._connection.socket.shutdown(socket.SHUT_RDWR)
+
+    def _put(self, messages: Iterable[bytes], count: int) -> None:
+        """Send messages, behind those that are being sent."""
+        if self._written is not None and self._written.done():
+            self._flush(0.0)
+        self._under_way[1] += count
+        if self._written is None and sum(self._under_way) <= INLINE_BYTES:
+            self._send(messages)
+        else:
+            self._written = self._writer.submit(self._send, messages)
+
+    def _flush(self, deadline: float) -> None:
+        """Wait until all is sent, and raise what became of it; ``TimeoutError`` at the deadline."""
+        if self._written is not None:
+            self._written.result(left_s(deadline))
+            self._written = None
 
     def _send(self, messages: Iterable[bytes]) -> None:
         try:
@@ -119,15 +143,43 @@ class DialledWebSocket:
         return message
 
 
+class Outbox:
+    """What an accepted connection is to send, for its sessions one after another; of the event loop alone."""
+
+    def __init__(self) -> None:
+        self._messages: asyncio.Queue[bytes | None] = asyncio.Queue()
+        self._ending = asyncio.Event()
+
+    @property
+    def empty(self) -> bool:
+        """Say whether everything was handed to the network."""
+        return self._messages.empty()
+
+    def put(self, message: bytes) -> None:
+        """Queue a message."""
+        self._messages.put_nowait(message)
+
+    def end(self) -> None:
+        """End the connection after what is queued."""
+        self._messages.put_nowait(None)
+        self._ending.set()
+
+    async def get(self) -> bytes | None:
+        """Wait for the next message; None ends the connection."""
+        return await self._messages.get()
+
+    async def overdue(self) -> None:
+        """Return when the connection should have ended."""
+        await self._ending.wait()
+        await asyncio.sleep(CLOSE_S)
+
+
 @dataclass(slots=True, eq=False)
 class AcceptedSession:
-    """The accepting side of one session: bridges the event loop's WebSocket to the compute thread.
-
-    ``outbox`` is the connection's, shared by its sessions one after another; None in it ends the connection.
-    """
+    """The accepting side of one session: bridges the event loop's WebSocket to the compute thread."""
 
     loop: asyncio.AbstractEventLoop
-    outbox: "asyncio.Queue[bytes | None]"
+    outbox: Outbox
     inbox: "queue.SimpleQueue[bytes | None]" = field(default_factory=queue.SimpleQueue)
     over: threading.Event = field(default_factory=threading.Event)
     unread_bytes: int = 0
@@ -145,7 +197,7 @@ class AcceptedSession:
         if self.over.is_set():
             raise OSError("the connection was closed")
         for piece in pieces(frame):
-            self.loop.call_soon_threadsafe(self.outbox.put_nowait, piece)
+            self.loop.call_soon_threadsafe(self.outbox.put, piece)
 
     def receive(self, deadline: float, limit_bytes: int) -> bytes:
         """Wait for one frame."""
@@ -156,10 +208,10 @@ class AcceptedSession:
         self.over.set()
 
     def close(self) -> None:
-        """Ask the event loop to close the connection once everything queued is sent."""
+        """Ask the event loop to close the connection once everything queued is sent, or soon."""
         if not self.over.is_set():
             self.over.set()
-            self.loop.call_soon_threadsafe(self.outbox.put_nowait, None)
+            self.loop.call_soon_threadsafe(self.outbox.end)
 
     def lost(self) -> None:
         """Called by the event loop when the peer is gone: wakes a waiting receiver."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Hashable
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -11,13 +12,17 @@ from gridward.api.node import Node
 from gridward.api.services import parties
 from gridward.core.errors import GridError, InvalidInputError
 from gridward.core.framing import LENGTH, announced, pieces
-from gridward.core.schemas.channel import OVERHEAD_BYTES, Reply, read_ask, write_reply
+from gridward.core.schemas.channel import OVERHEAD_BYTES, Ask, Reply, read_ask, write_reply
 
 POLICY_VIOLATION: Final = 1008
 REASON_BYTES: Final = 120
 IDLE_S: Final = 600.0
 FRAME_S: Final = 60.0
 GRANT_BYTES: Final = 4096
+QUERYS_CHANNELS: Final = 4
+"""Opened with the grant of one query: a client needs one, and another where it fails."""
+CALLERS_CHANNELS: Final = 64
+CHANNELS: Final = 512
 
 
 async def serve_channel(socket: WebSocket, deployment_id: str) -> None:
@@ -25,11 +30,20 @@ async def serve_channel(socket: WebSocket, deployment_id: str) -> None:
     node: Node = socket.app.state.server
     token = socket.headers.get("authorization", "").removeprefix("Bearer ")
     try:
-        await run_in_threadpool(parties.check_query_grant, node, token, deployment_id)
+        grant = await run_in_threadpool(parties.check_query_grant, node, token, deployment_id)
+        limits: dict[Hashable, int] = {
+            ("channels of a query", grant.query_id): QUERYS_CHANNELS,
+            ("channels of a caller", deployment_id, grant.caller): CALLERS_CHANNELS,
+            "channels": CHANNELS,
+        }
+        with node.room.places.hold(limits):
+            await socket.accept()
+            await _serve(node, socket, deployment_id)
     except GridError as why:
         await socket.close(POLICY_VIOLATION, why.detail[:REASON_BYTES])
-        return
-    await socket.accept()
+
+
+async def _serve(node: Node, socket: WebSocket, deployment_id: str) -> None:
     try:
         while True:
             reply = await _step(node, socket, deployment_id)
@@ -46,10 +60,9 @@ async def _step(node: Node, socket: WebSocket, deployment_id: str) -> Reply | Gr
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect
     grant = message.get("text")
-    frame = b"" if grant is not None else await _frame(node, socket, message.get("bytes") or b"")
     try:
         if grant is None:
-            ask = read_ask(frame)
+            ask = await _asked(node, socket, deployment_id, message.get("bytes") or b"")
             return await run_in_threadpool(
                 parties.answer, node, deployment_id, ask.query_id, ask.proof, ask.masked
             )
@@ -60,13 +73,29 @@ async def _step(node: Node, socket: WebSocket, deployment_id: str) -> Reply | Gr
         return why
 
 
-async def _frame(node: Node, socket: WebSocket, first: bytes) -> bytes:
-    """Join the messages of one frame."""
+async def _asked(node: Node, socket: WebSocket, deployment_id: str, first: bytes) -> Ask:
+    """Join the messages of one frame; they are read, but not kept, unless it is of an open query."""
     length = announced(first, node.settings.body_max_bytes + OVERHEAD_BYTES)
     frame = bytearray(memoryview(first)[LENGTH.size :])
+    left = length - len(frame)
+    try:
+        ask = read_ask(bytes(frame[:OVERHEAD_BYTES]))
+        parties.check_announced(node, deployment_id, ask.query_id, ask.proof, length - OVERHEAD_BYTES)
+    except GridError:
+        async for _ in _rest(socket, left):
+            continue
+        raise
+    async for message in _rest(socket, left):
+        frame += message
+    return read_ask(bytes(frame))
+
+
+async def _rest(socket: WebSocket, left: int) -> AsyncIterator[bytes]:
+    """Give the messages that complete a frame of which so many bytes are left."""
     deadline = time.monotonic() + FRAME_S
-    while len(frame) < length:
-        frame += await asyncio.wait_for(socket.receive_bytes(), max(deadline - time.monotonic(), 0.0))
-    if len(frame) > length:
-        raise OSError(f"sent {len(frame)} bytes in a frame of {length}")
-    return bytes(frame)
+    while left > 0:
+        message = await asyncio.wait_for(socket.receive_bytes(), max(deadline - time.monotonic(), 0.0))
+        left -= len(message)
+        yield message
+    if left < 0:
+        raise OSError(f"sent {-left} bytes more than announced")

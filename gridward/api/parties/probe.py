@@ -1,6 +1,7 @@
 """How far the other parties are, and how fast the provider delivers: what rounds and bundles will cost."""
 
 import socket
+import threading
 import time
 from typing import Final
 
@@ -18,6 +19,7 @@ from gridward.core.schemas.probes import ProbeIn, ProbeOut
 PROBE_PATH: Final = "/v1/parties/probe"
 CONNECTIONS: Final = 5
 CONNECT_S: Final = 2.0
+PAGE_S: Final = 3 * CONNECT_S
 PAYLOAD_PATH: Final = "/openapi.json"
 """Public at every node, and long enough to tell a rate by."""
 PAYLOAD_BYTES: Final = 1 << 22
@@ -44,10 +46,9 @@ def probe(node: Node, token: str, raw: bytes, body: ProbeIn) -> ProbeOut:
     others = [holder for holder in body.parties if holder.node_id != node.keys.id]
     if len(others) != len(body.parties) - 1:
         raise DeploymentRefusedError(f"{node.settings.name} is not one of these parties")
-    return ProbeOut(
-        round_trip_s=max(round_trip_s(holder) for holder in others),
-        provider_bytes_per_s=delivered_per_s(node.calls.client, body.crypto_provider),
-    )
+    with httpx2.Client(trust_env=False) as client:
+        rate = delivered_per_s(client, body.crypto_provider)
+    return ProbeOut(round_trip_s=max(round_trip_s(holder) for holder in others), provider_bytes_per_s=rate)
 
 
 def round_trip_s(holder: RoleHolder) -> float:
@@ -66,8 +67,14 @@ def round_trip_s(holder: RoleHolder) -> float:
 
 
 def delivered_per_s(client: httpx2.Client, holder: RoleHolder) -> float:
-    """Give the rate at which a public page came, the first byte's delay apart."""
+    """Give the rate at which a public page came, the first byte's delay apart.
+
+    Each read has a deadline of its own, so the client is closed where a head comes a byte at a time.
+    """
     count = 0
+    cut = threading.Timer(PAGE_S, client.close)
+    cut.daemon = True
+    cut.start()
     try:
         with client.stream("GET", holder.url.rstrip("/") + PAYLOAD_PATH, timeout=CONNECT_S) as answer:
             began = time.perf_counter()
@@ -75,8 +82,10 @@ def delivered_per_s(client: httpx2.Client, holder: RoleHolder) -> float:
                 count += len(piece)
                 if count > PAYLOAD_BYTES or time.perf_counter() - began > CONNECT_S:
                     break
-    except httpx2.HTTPError as why:
+    except (httpx2.HTTPError, OSError) as why:
         raise NodeUnreachableError(f"{holder.name} does not answer at {holder.url}") from why
+    finally:
+        cut.cancel()
     if count == 0:
         raise NodeUnreachableError(f"{holder.name} sent nothing")
     return count / max(time.perf_counter() - began, 1e-6)

@@ -12,6 +12,7 @@ from gridward.api.lanes.idle import IdleLanes
 from gridward.api.lanes.listener import LaneListener
 from gridward.api.lanes.switchboard import Switchboard
 from gridward.api.parties.grants import Grant
+from gridward.api.parties.places import Places
 from gridward.api.parties.roles import Record
 from gridward.core.errors import AuthorizationError, BusyError, ConflictError, ObjectNotFoundError
 from gridward.core.smpc.bundles import BundlePool
@@ -124,6 +125,7 @@ class Room:
     switchboard: Switchboard = field(default_factory=Switchboard)
     lanes: IdleLanes = field(default_factory=IdleLanes)
     listener: LaneListener | None = None
+    places: Places = field(default_factory=Places)
     records: Remembered[Record] = field(default_factory=Remembered)
     programs: Cache[tuple[str, int], Program] = field(default_factory=lambda: Cache(KEPT_PROGRAMS))
     models: Cache[str, DeployedModel] = field(default_factory=lambda: Cache(KEPT_MODELS))
@@ -185,10 +187,10 @@ class Room:
             del self._queries[query_id]
         return query
 
-    def require(self, query_id: str, proof: bytes) -> None:
-        """Raise a refusal unless the query is open under the proven grant."""
+    def require(self, query_id: str, proof: bytes) -> OpenQuery:
+        """Give a query that is open under the proven grant and stays so, or raise a refusal."""
         with self._lock:
-            self._required(query_id, proof)
+            return self._required(query_id, proof)
 
     def _required(self, query_id: str, proof: bytes) -> OpenQuery:
         query = self._opened_under(query_id, proof)

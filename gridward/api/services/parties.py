@@ -168,7 +168,9 @@ def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: 
     record = records.find(node, deployment_id, Role.PARTY)
     node.room.require(query_id, proof)  # nobody waits for a place without one
     with node.room.running(node.settings.queries_at_once if record.position == 0 else OPEN_QUERIES):
-        query = node.room.take(query_id, proof, lambda query: _check_input(query, deployment_id, masked))
+        query = node.room.take(
+            query_id, proof, lambda query: _check_length(query, deployment_id, len(masked))
+        )
         program, grant = query.program, query.grant
         link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party).link
         result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
@@ -183,9 +185,14 @@ def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: 
     )
 
 
-def check_query_grant(node: Node, token: str, deployment_id: str) -> None:
-    """Raise a refusal unless the token is a grant for a query of this deployment, any query."""
-    _query_grant(node, records.find(node, deployment_id, Role.PARTY), token, None)
+def check_query_grant(node: Node, token: str, deployment_id: str) -> Grant:
+    """Read a grant for a query of this deployment, any query, or raise a refusal."""
+    return _query_grant(node, records.find(node, deployment_id, Role.PARTY), token, None)
+
+
+def check_announced(node: Node, deployment_id: str, query_id: str, proof: bytes, masked_bytes: int) -> None:
+    """Raise what ``answer`` would of a masked input of so many bytes, before any is taken into memory."""
+    _check_length(node.room.require(query_id, proof), deployment_id, masked_bytes)
 
 
 def proof_of(token: str) -> bytes:
@@ -197,11 +204,11 @@ def _setup_session(deployment_id: str) -> str:
     return hashlib.sha256(f"setup {deployment_id}".encode()).hexdigest()[:32]
 
 
-def _check_input(query: OpenQuery, deployment_id: str, masked: bytes) -> None:
+def _check_length(query: OpenQuery, deployment_id: str, masked_bytes: int) -> None:
     shape = query.program.input.shape
     if query.grant.deployment_id != deployment_id:
         raise AuthorizationError("the query is of another deployment")
-    if len(masked) != WORD_BYTES * prod(shape):
+    if masked_bytes != WORD_BYTES * prod(shape):
         raise InvalidInputError(f"a masked input of shape {shape} takes 8 bytes an element")
 
 

@@ -1,7 +1,11 @@
 import asyncio
+import errno
 import socket
 from pathlib import Path
 
+import pytest
+
+from gridward.cli import serve
 from gridward.cli.serve import _listening
 from gridward.server.settings import NodeSettings
 
@@ -25,3 +29,19 @@ def test_no_answer_waits_for_an_acknowledgement(tmp_path: Path) -> None:
     with _listening(NodeSettings(data_dir=tmp_path, port=0)) as (listener, placed):
         assert placed.port == listener.getsockname()[1]
         assert asyncio.run(accepted_without_delay(listener))
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_USER_TIMEOUT"), reason="this system has no such option")
+def test_a_caller_that_reads_nothing_is_left_after_a_while(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "_UNREAD_S", 0.5)
+    with _listening(NodeSettings(data_dir=tmp_path, port=0)) as (listener, _):
+        listener.listen()
+        with socket.create_connection(listener.getsockname()):
+            accepted, _ = listener.accept()
+            with accepted, pytest.raises(OSError, match="timed out") as ended:
+                accepted.settimeout(30)
+                while True:
+                    accepted.sendall(bytes(1 << 20))
+    assert ended.value.errno == errno.ETIMEDOUT  # the system's word, not this test's patience

@@ -3,11 +3,13 @@
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
+from types import ModuleType
 
 import pytest
 
-from gridward.api.lanes.lane import DialledLane, Lane, LaneTransport
+from gridward.api.lanes.lane import CLOSE_S, DialledLane, Lane, LaneTransport
 from gridward.api.lanes.switchboard import Switchboard
 from gridward.core.errors import ProtocolError
 from gridward.core.framing import MESSAGE_BYTES
@@ -16,6 +18,9 @@ from tests.unit.core.smpc.link_contract import LinkContract, closing
 
 LIMIT_BYTES = 1 << 25
 DEPLOYMENT = "d" * 32
+FLOOD_BYTES = 64 * MESSAGE_BYTES
+"""More than the network and the receiving side hold of a frame that nobody reads."""
+PROMPT_S = 5 * CLOSE_S
 
 
 def name(number: int) -> str:
@@ -32,6 +37,8 @@ class LaneContract(LinkContract):
 
     sessions = 0
     board: Switchboard
+    flush_at: ModuleType
+    """The module of the dialled lane, where it reads ``FLUSH_S``."""
 
     def dial(self) -> DialledLane:
         """Dial a lane as party 0 of ``DEPLOYMENT``."""
@@ -87,6 +94,8 @@ class LaneContract(LinkContract):
         assert first.receive(time.monotonic() + 5, 99) == b"of the first"
         dialled.begin(name(10**6))
         dialled.send(b"of the second")
+        with pytest.raises(ProtocolError, match="did not join"):  # one session at a time
+            self.board.claim((DEPLOYMENT, name(10**6)), 0, 0.3)
         first.release()
         second = self.board.claim((DEPLOYMENT, name(10**6)), 0, 5.0)
         assert second.receive(time.monotonic() + 5, 99) == b"of the second"
@@ -139,3 +148,71 @@ class LaneContract(LinkContract):
         assert got == [frame, frame]
         accepted.close()
         dialled.close()
+
+    def stuck(self, end: str) -> tuple[Lane, Lane]:
+        """Give one end of a lane whose peer reads nothing, and that peer."""
+        dialled = self.dial()
+        accepted = self.meet(dialled)
+        return (dialled, accepted) if end == "dialled" else (accepted, dialled)
+
+    @pytest.mark.parametrize("end", ["dialled", "accepted"])
+    def test_a_peer_that_does_not_read_holds_up_neither_sending_nor_closing(self, end: str) -> None:
+        lane, peer = self.stuck(end)
+        began = time.monotonic()
+        lane.send(bytes(FLOOD_BYTES))
+        for _ in range(8):
+            lane.send(bytes(MESSAGE_BYTES // 2))
+        lane.close()
+        lane.close()
+        assert time.monotonic() - began < PROMPT_S
+        time.sleep(2 * CLOSE_S)
+        with pytest.raises(OSError, match=r"closed|reset|EOF|Broken"):
+            peer.receive(time.monotonic() + 20, FLOOD_BYTES)
+        peer.close()
+
+    @pytest.mark.parametrize("end", ["dialled", "accepted"])
+    def test_receiving_ends_at_its_deadline_though_the_peer_does_not_read(self, end: str) -> None:
+        lane, peer = self.stuck(end)
+        lane.send(bytes(FLOOD_BYTES))
+        lane.send(b"another")
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            lane.receive(began + 0.2, 64)
+        peer.send(b"I write, but do not read")
+        with suppress(TimeoutError):
+            lane.receive(time.monotonic() + 0.2, 64)
+        assert time.monotonic() - began < PROMPT_S
+        lane.close()
+        peer.close()
+
+    @pytest.mark.parametrize("end", ["dialled", "accepted"])
+    def test_many_small_frames_to_a_peer_that_does_not_read_hold_nobody_up(self, end: str) -> None:
+        lane, peer = self.stuck(end)
+        began = time.monotonic()
+        for _ in range(1 << 10):
+            lane.send(bytes(1 << 15))
+        lane.close()
+        assert time.monotonic() - began < PROMPT_S
+        peer.close()
+
+    def test_a_session_with_a_peer_that_does_not_read_ends_by_its_deadline(self) -> None:
+        timeout_s = 0.3
+        with closing(self.connect(2)) as transports:
+            link = self.links(transports, timeout_s)[0]
+            began = time.monotonic()
+            with pytest.raises(ProtocolError, match="party 1 sent nothing in round 0"):
+                link.exchange(bytes(FLOOD_BYTES))
+            assert time.monotonic() - began < timeout_s + PROMPT_S
+
+    def test_a_lane_that_the_peer_has_not_read_to_the_end_is_not_kept(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(self.flush_at, "FLUSH_S", 0.2)
+        dialled = self.dial()
+        accepted = self.meet(dialled)
+        dialled.send(bytes(FLOOD_BYTES))
+        began = time.monotonic()
+        dialled.release()
+        assert time.monotonic() - began < PROMPT_S
+        assert list(self.kept()) == []
+        accepted.close()

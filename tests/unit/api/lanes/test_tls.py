@@ -1,11 +1,17 @@
+import selectors
 import socket
+import ssl
 import time
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding
 
+from gridward.api.lanes import listener as listening
+from gridward.api.lanes import tls
 from gridward.api.lanes.connect import dial_direct
 from gridward.api.lanes.lane import DialledLane, Lane
 from gridward.api.lanes.listener import STRANGERS, LaneListener, hello
@@ -67,6 +73,8 @@ def listener(node: Keys, tmp_path_factory: pytest.TempPathFactory) -> Iterator[L
 
 
 class TestTlsLane(LaneContract):
+    flush_at = tls
+
     @pytest.fixture(autouse=True)
     def _served(self, listener: LaneListener, node: Keys) -> None:
         self.listener = listener
@@ -76,6 +84,11 @@ class TestTlsLane(LaneContract):
 
     def dial(self) -> TlsLane:
         return dial_direct(holder_with(self.node), self.listener.port, hello(DEPLOYMENT, TOKEN), self.keeping)
+
+    def meet(self, dialled: DialledLane) -> TlsLane:
+        accepted = super().meet(dialled)
+        assert isinstance(accepted, TlsLane)
+        return accepted
 
     def accompany(self, lanes: list[Lane]) -> None:
         direct = [lane for lane in lanes if isinstance(lane, TlsLane)]
@@ -95,6 +108,29 @@ class TestTlsLane(LaneContract):
             dialled.receive(time.monotonic() + 5, 99)
         dialled.close()
 
+    def test_one_peer_has_so_many_lanes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        first = self.dial()
+        self.meet(first).release()
+        held = sum(peer is not None for peer in self.listener._peers.values())
+        monkeypatch.setattr(listening, "PEERS_LANES", held)
+        more = self.dial()
+        with pytest.raises(OSError, match=r"closed|reset|EOF"):
+            more.receive(time.monotonic() + 5, 99)
+        assert first.alive
+        first.close()
+        more.close()
+
+    def test_the_system_finds_out_that_a_silent_peer_of_either_end_is_gone(self) -> None:
+        dialled = self.dial()
+        accepted = self.meet(dialled)
+        for lane in (dialled, accepted):
+            assert lane._connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert lane._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+            if hasattr(socket, "TCP_KEEPIDLE"):
+                assert lane._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+        accepted.close()
+        dialled.close()
+
     def test_bytes_that_begin_no_session_end_the_connection(self) -> None:
         dialled = self.dial()
         dialled.send(bytes(64))
@@ -109,6 +145,38 @@ def test_who_answers_with_another_key_than_the_attested_one_gets_no_hello(
     other = holder_with(keys_in(tmp_path / "other"))
     with pytest.raises(ProtocolError, match="another key than the gateway attests"):
         dial_direct(other, listener.port, hello(DEPLOYMENT, TOKEN), Keeping())
+
+
+VERSION_3, VERSION_9 = bytes.fromhex("a003020102"), bytes.fromhex("a003020109")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(VERSION_3, VERSION_9), (b"Z0", b"z0")],
+    ids=["another version", "no moment"],
+)
+def test_who_answers_with_a_malformed_certificate_is_refused_by_name(
+    node: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, old: bytes, new: bytes
+) -> None:
+    class Malformed:
+        def __init__(self, key: Ed25519PrivateKey, now: datetime) -> None:
+            self.der = certificate(key, now).public_bytes(Encoding.DER)
+
+        def public_bytes(self, encoding: Encoding) -> bytes:
+            assert old in self.der
+            return ssl.DER_cert_to_PEM_cert(self.der.replace(old, new)).encode()
+
+    certificate = tls._certificate
+    monkeypatch.setattr(tls, "_certificate", Malformed)
+    context = server_context(node.sign_key, tmp_path, datetime.now(UTC))
+    accepting = socket.create_server(("127.0.0.1", 0))
+    bad = LaneListener(accepting, context, authenticate, Switchboard(), unclaimed_s=1.0)
+    bad.start()
+    try:
+        with pytest.raises(ProtocolError, match="public's direct port answers with a certificate of another"):
+            dial_direct(holder_with(node), bad.port, hello(DEPLOYMENT, TOKEN), Keeping())
+    finally:
+        bad.stop()
 
 
 @pytest.mark.parametrize("said", [hello("e" * 32, TOKEN), hello(DEPLOYMENT, "forged"), b"", b"\xff" * 5000])
@@ -131,12 +199,13 @@ def test_a_caller_without_tls_or_a_word_does_not_hold_up_others(listener: LaneLi
 def test_more_silent_callers_than_there_are_places_are_closed_at_once(listener: LaneListener) -> None:
     callers = [socket.create_connection(("127.0.0.1", listener.port)) for _ in range(STRANGERS + 20)]
     closed = 0
-    for caller in callers:
-        caller.settimeout(0.2)
-        try:
-            closed += caller.recv(1) == b""
-        except TimeoutError:
-            continue
+    with selectors.DefaultSelector() as waiting:
+        for caller in callers:
+            waiting.register(caller, selectors.EVENT_READ)
+        while closed < 20 and (ready := waiting.select(5.0)):
+            for key, _ in ready:
+                closed += 1
+                waiting.unregister(key.fileobj)
     assert closed >= 20
     for caller in callers:
         caller.close()

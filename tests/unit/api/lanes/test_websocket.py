@@ -1,5 +1,6 @@
 import socket
 import threading
+import time
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -8,12 +9,14 @@ from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
 
+from gridward.api.lanes import websocket
 from gridward.api.lanes.accept import AcceptedSocket
 from gridward.api.lanes.lane import DialledLane
 from gridward.api.lanes.switchboard import Switchboard
 from gridward.api.lanes.websocket import UNREAD_BYTES, DialledWebSocket
-from gridward.core.framing import MESSAGE_BYTES
-from tests.unit.api.lanes.lane_contract import DEPLOYMENT, LaneContract
+from gridward.core.errors import ProtocolError
+from gridward.core.framing import MESSAGE_BYTES, pieces
+from tests.unit.api.lanes.lane_contract import DEPLOYMENT, FLOOD_BYTES, PROMPT_S, LaneContract
 
 UNCLAIMED_S = 1.0
 
@@ -54,6 +57,8 @@ def exchange() -> Iterator[Exchange]:
 
 
 class TestWebSocketLane(LaneContract):
+    flush_at = websocket
+
     @pytest.fixture(autouse=True)
     def _served(self, exchange: Exchange) -> None:
         self.exchange = exchange
@@ -95,7 +100,29 @@ class TestWebSocketLane(LaneContract):
         assert not flood.is_alive()
         dialled.close()
 
+    def test_a_write_that_makes_no_way_ends_with_the_time_of_a_round(self) -> None:
+        dialled = DialledWebSocket(self.exchange.url, "token", 0.3, self.keeping)
+        accepted = self.meet(dialled)
+        began = time.monotonic()
+        with pytest.raises(OSError, match="closed"):
+            dialled._send(pieces(bytes(FLOOD_BYTES)))
+        assert time.monotonic() - began < PROMPT_S
+        accepted.close()
+        dialled.close()
+
+    def test_a_session_waits_until_the_peer_has_read_the_one_before(self) -> None:
+        dialled = self.dial()
+        first = self.meet(dialled)
+        first.send(bytes(FLOOD_BYTES))
+        first.release()
+        dialled.begin("f" * 32)
+        with pytest.raises(ProtocolError, match="did not join"):
+            self.board.claim((DEPLOYMENT, "f" * 32), 0, 0.3)
+        assert dialled.receive(time.monotonic() + 20, FLOOD_BYTES) == bytes(FLOOD_BYTES)
+        self.board.claim((DEPLOYMENT, "f" * 32), 0, 5.0).close()
+        dialled.close()
+
     def _flood(self, dialled: DialledWebSocket) -> None:
         with pytest.raises(OSError, match="closed"):
             for _ in range(1000):
-                dialled.send(bytes(MESSAGE_BYTES - 8))
+                dialled._send(pieces(bytes(MESSAGE_BYTES - 8)))

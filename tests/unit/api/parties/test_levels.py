@@ -1,4 +1,8 @@
+import socket
+import threading
+import time
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx2
@@ -6,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from gridward.api.main import create_app
+from gridward.api.parties import probe
 from gridward.api.parties.levels import UNMEASURED, choose
 from gridward.api.parties.probe import PROBE_PATH, delivered_per_s, round_trip_s
 from gridward.core.errors import NodeUnreachableError
@@ -86,3 +91,41 @@ def test_a_rate_is_of_the_bytes_that_came(party: RoleHolderUnderTest) -> None:
     page = httpx2.MockTransport(lambda request: httpx2.Response(200, content=iter([bytes(1 << 16)])))
     with httpx2.Client(transport=page) as client:
         assert delivered_per_s(client, wish(party).parties[0]) > 1 << 16
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n"
+
+
+@contextmanager
+def dripping(at_once: bytes) -> Iterator[str]:
+    """Answer one request with some bytes at once and then one at a time; gives the address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def drip() -> None:
+            caller, _ = listener.accept()
+            with caller, suppress(OSError):
+                caller.sendall(at_once)
+                for _ in range(1000):
+                    caller.sendall(b"x")
+                    time.sleep(0.02)
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize("answer", [HEAD, b"HTTP/1.1 200 OK\r\nX-Long: "], ids=["body", "head"])
+def test_a_page_that_comes_a_byte_at_a_time_holds_nobody_up(
+    party: RoleHolderUnderTest, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    monkeypatch.setattr(probe, "CONNECT_S", 0.3)
+    monkeypatch.setattr(probe, "PAGE_S", 0.9)
+    began = time.monotonic()
+    with dripping(answer) as url, httpx2.Client(trust_env=False) as client:
+        holder = wish(party).parties[0].model_copy(update={"url": url})
+        try:
+            assert delivered_per_s(client, holder) < 1000
+        except NodeUnreachableError as why:
+            assert answer is not HEAD, why
+    assert time.monotonic() - began < 10
