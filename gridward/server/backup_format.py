@@ -15,7 +15,7 @@ FILES: Final = "files"
 RESTORED: Final = "restored.json"
 """In the data folder, from a restore to the next start: the manifest of the back-up, without its list."""
 SQLITE: Final = "sqlite"
-PACKETS: Final = frozenset({"unspent", "spent", "ahead", "asked"})
+PACKETS: Final = frozenset({"unspent", "open", "spent", "ahead", "asked"})
 """Folders of bundles' packets: one that came back could hide two values behind the same mask."""
 _OWN: Final = frozenset({"running", RESTORED})
 
