@@ -11,7 +11,7 @@ from gridward.core.smpc.correlations import SlotArray, compared
 from gridward.core.smpc.gate import Truncate, TruncateFaithful
 from gridward.core.smpc.gates.compare import less_than
 from gridward.core.smpc.program import SlotKind
-from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, RingArray, unpack_bits, word
+from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, RingArray
 from gridward.core.smpc.session import Held, Opening, Session, Steps
 
 
@@ -37,10 +37,12 @@ def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> St
     borrow = yield from less_than(session, at, flat, compared(gate))
     flips = yield Opening(SlotKind.XOR, borrow[None] ^ session.part(at, "flip"))
     # borrow = flip ^ bit with the bit shared arithmetically: flip + (1 - 2 flip) * bit
-    flipped = unpack_bits(flips[0].astype(np.uint8, copy=False), flat.size)
-    beta = session.words(at, "beta")
-    share = np.where(flipped, word(int(session.first)) - beta, beta)
-    return Held(held.share - share.reshape(held.share.shape))
+    one = np.full(flat.size, int(session.first), dtype=np.uint64)
+    opened_flips = flips.astype(np.uint8, copy=False)
+    shared = session.kernels.weigh_bits(opened_flips, session.words(at, "beta")[None], one)
+    share = held.share
+    share -= shared.reshape(share.shape)
+    return Held(share)
 
 
 def _opening(at: int, gate: Truncate | TruncateFaithful, session: Session) -> Opening:
