@@ -90,8 +90,11 @@ def _memory(program: Program, query: Query) -> Line:
 def memory_of_a_party(program: Program, start: int, peak: int) -> Line:
     """Compare a party's peak with parameters and live activations: all of it, and what it grew by."""
     needed = live_bytes(program)
+    stated = program.costs.memory.running_bytes
     return {
         "live_bytes": needed,
+        "stated_bytes": stated,
+        "stated_over_live": stated / needed,
         "start_rss_bytes": start,
         "peak_over_live": peak / needed,
         "growth_over_live": (peak - start) / needed,

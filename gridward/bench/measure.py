@@ -8,6 +8,7 @@ import resource
 import statistics
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeAlias, TypeVar
@@ -116,6 +117,12 @@ def peak_rss_bytes() -> int:
 def peak_rss_bytes_of(pid: int) -> int | None:
     """Largest resident size of another process so far, bytes; None where the system does not say it."""
     return _memory_of(pid, "VmHWM:")
+
+
+def reset_peak(pid: int) -> None:
+    """Have a process's largest resident size counted from now on, where the system can (Linux)."""
+    with suppress(OSError):
+        Path(f"/proc/{pid}/clear_refs").write_text("5")
 
 
 def rss_bytes_of(pid: int) -> int | None:

@@ -6,30 +6,33 @@ import socket
 import sys
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Final
 
-from gridward.bench.measure import peak_rss_bytes_of, rss_bytes_of, timed
+from gridward.bench.measure import peak_rss_bytes_of, reset_peak, rss_bytes_of, timed
 from gridward.bench.shaping import Conditions, ShapedTransport
 from gridward.bench.streams import StreamTransport
+from gridward.core.smpc.bundles import join_pool
 from gridward.core.smpc.deployment import DeployedModel, deploy
+from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.link import SESSION_BYTES, Link, Transport
-from gridward.core.smpc.packets import parse_packet
+from gridward.core.smpc.packets import open_file
 from gridward.core.smpc.party import answer, input_subkey, prepare
 from gridward.core.smpc.program import Program
 from gridward.core.smpc.ring import RingArray
 
+PARAMETERS: Final = "parameters"
 ROUND_S: Final = 300.0
 _TIMER_SLACK: Final = 29
 
 
 @dataclass(frozen=True, slots=True)
 class Seat:
-    """What a party's process starts with: its packets, its sockets to the peers, its cores."""
+    """What a party's process starts with: its pool of packets, its sockets to the peers, its cores."""
 
     program: Program
     party: int
-    setup: bytes
-    parameters: bytes
+    pool: Path
     sockets: dict[int, socket.socket]
     cores: frozenset[int] | None
     conditions: Conditions | None
@@ -57,17 +60,18 @@ class Answered:
 
 
 def sit(seat: Seat, control: Connection) -> None:
-    """Deploy, then serve queries until the pipe ends: a packet comes, a masked input, each is answered."""
+    """Deploy, then serve queries until the pipe ends: each is a bundle's number, then a masked input."""
     if seat.cores is not None:
         os.sched_setaffinity(0, seat.cores)
     if sys.platform == "linux":  # a simulated delay of 0.1 ms must not become 0.15
         ctypes.CDLL(None).prctl(_TIMER_SLACK, 1, 0, 0, 0)
+    cpu.warm_up()  # as a node does before it serves
     start = rss_bytes_of(os.getpid()) or 0
+    reset_peak(os.getpid())
     streams = StreamTransport(seat.sockets)
     shaped = ShapedTransport(streams, seat.conditions) if seat.conditions else streams
-    model = deploy(
-        seat.program, seat.party, seat.setup, seat.parameters, _link(seat, shaped, bytes(SESSION_BYTES))
-    )
+    link, parameters = _link(seat, shaped, bytes(SESSION_BYTES)), seat.pool / PARAMETERS
+    model = deploy(seat.program, seat.party, control.recv_bytes(), open_file(parameters), link)
     control.send(None)
     try:
         while True:
@@ -84,13 +88,15 @@ def _serve(
     control: Connection,
     start: int,
 ) -> None:
-    packet = control.recv_bytes()
+    pool = join_pool(seat.pool)
+    packet = pool.take(seat.program.batch, control.recv())
     session, loading = timed(lambda: prepare(seat.program, model, packet))
     control.send(Prepared(input_subkey(seat.program, seat.party, packet), loading))
     masked: RingArray = control.recv()
     written = streams.written_bytes
-    link = _link(seat, transport, parse_packet(packet).serial)
+    link = _link(seat, transport, packet.header.serial)
     result, seconds = timed(lambda: answer(session, masked, link))
+    pool.sweep()
     control.send(
         Answered(
             output_share=result.output_share,

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import TracebackType
 from typing import Final
 
@@ -17,11 +19,13 @@ from numpy.typing import ArrayLike
 from gridward.bench import cores
 from gridward.bench.measure import timed
 from gridward.bench.mesh import Query, joined
-from gridward.bench.party_process import Answered, Prepared, Seat, sit
+from gridward.bench.party_process import PARAMETERS, Answered, Prepared, Seat, sit
 from gridward.bench.shaping import Conditions
 from gridward.bench.streams import socket_mesh
+from gridward.core.smpc.bundles import open_pool
 from gridward.core.smpc.dealer import Dealer
 from gridward.core.smpc.deployment import split_parameters
+from gridward.core.smpc.packets import name_bundle
 from gridward.core.smpc.party import RunResult
 from gridward.core.smpc.prg import KEY_BYTES
 from gridward.core.smpc.program import Program
@@ -46,15 +50,20 @@ class Seats:
         shares = split_parameters(program, parameters, secrets.token_bytes)
         sockets = socket_mesh(program.parties)
         pinned = cores.places(program.parties, threads)
+        self._folder = TemporaryDirectory(prefix="gridward-bench-")
+        self._pools = [open_pool(Path(self._folder.name) / str(at)) for at in range(program.parties)]
         self._processes: list[SpawnProcess] = []
         self._controls: list[Connection] = []
         with cores.thread_pools(threads):
             for at in range(program.parties):
                 own = None if pinned is None else pinned[at]
-                self._start(Seat(program, at, setup[at], shares[at], sockets[at], own, conditions))
+                self._start(Seat(program, at, self._pools[at].folder, sockets[at], own, conditions))
         for held in sockets:
             for one in held.values():
                 one.close()
+        for at, control in enumerate(self._controls):
+            (self._pools[at].folder / PARAMETERS).write_bytes(shares[at])
+            control.send_bytes(setup[at])
         for control in self._controls:
             control.recv()
 
@@ -79,15 +88,18 @@ class Seats:
             process.join(STOP_S)
             if process.is_alive():
                 process.kill()
+        self._folder.cleanup()
 
     def ask(self, x: ArrayLike, serial: int) -> Query:
         """Deal, prepare and run one query; ``serial`` rotates who gets the corrections."""
         program = self._program
+        name = name_bundle(program.batch, serial)
         packets, dealer_s = timed(
-            lambda: self._dealer.deal_query(secrets.token_bytes, serial % program.parties)
+            lambda: self._dealer.deal_query(secrets.token_bytes, serial % program.parties, name)
         )
-        for control, packet in zip(self._controls, packets, strict=True):
-            control.send_bytes(packet)
+        for pool, control, packet in zip(self._pools, self._controls, packets, strict=True):
+            pool.store(program.batch, serial, packet)
+            control.send(serial)
         prepared: list[Prepared] = [control.recv() for control in self._controls]
         began = time.perf_counter()
         masked = mask_input(program, x, [one.subkey for one in prepared])

@@ -19,6 +19,7 @@ from gridward.bench.measure import (
     Options,
     peak_rss_bytes_of,
     require,
+    reset_peak,
     rss_bytes_of,
     summary,
     timed,
@@ -99,6 +100,8 @@ def ask(network: Network, options: Options) -> Line:
         _stock_up(grid, network, options)
         _pin(grid, options)
         starts = _sizes(grid, options.parties, rss_bytes_of)
+        for pid in _pids(grid, list(settings)):
+            reset_peak(pid)
         asked = _ask(grid, network, program, options)
         peaks = _sizes(grid, options.parties, peak_rss_bytes_of)
         offline = _prepare(grid, program, options)
@@ -116,6 +119,8 @@ def ask(network: Network, options: Options) -> Line:
         "max_abs_err": asked.max_abs_err,
         "max_abs_err_fixed": asked.max_abs_err_fixed,
         "live_bytes": live_bytes(program),
+        "stated_bytes": program.costs.memory.running_bytes,
+        "stated_over_live": program.costs.memory.running_bytes / live_bytes(program),
         "start_rss_bytes": starts,
         "peak_rss_bytes": peaks,
         "peak_over_live": peaks["party"] / live_bytes(program),

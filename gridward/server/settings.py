@@ -164,7 +164,12 @@ class NodeSettings(ServerSettings):
     query_memory_bytes: int = Field(
         default=4 * GIBIBYTE,
         ge=MEBIBYTE,
-        description="Most correlations of one encrypted query that a party or provider holds, bytes.",
+        description="Most memory of one encrypted query, its model included, at a party or provider, bytes.",
+    )
+    open_queries_bytes: int = Field(
+        default=2 * GIBIBYTE,
+        ge=MEBIBYTE,
+        description="Most memory that encrypted queries hold at a party until their input comes, bytes.",
     )
     lane_port: int | None = Field(
         default=None,

@@ -1,6 +1,6 @@
 """What every role holder checks before it takes its role, for itself and with its own pinned keys."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -82,16 +82,28 @@ def compile_document(document: DeploymentDocument, batch: int) -> Program:
         raise InvalidInputError(f"this plan cannot be compiled: {why}") from why
 
 
-def compile_within(document: DeploymentDocument, batch: int, limit_bytes: int) -> Program:
+def party_bytes(program: Program) -> int:
+    """Say what a query takes of a party: memory, with the model's, or a packet on the disk."""
+    return max(program.costs.memory.running_bytes, program.costs.dealer_bytes)
+
+
+def dealer_bytes(program: Program) -> int:
+    """Say what a query takes of a provider's memory: the masks of weights, all draws, and the packets."""
+    slots = sum(slot_bytes(slot) for slot in (*program.manifest, *program.setup_manifest))
+    return slots + program.costs.dealer_bytes
+
+
+def compile_within(
+    document: DeploymentDocument, batch: int, limit_bytes: int, needed: Callable[[Program], int]
+) -> Program:
     """Compile as ``compile_document`` for a node that would compute or deal such a query.
 
-    A small plan may ask for any amount of memory, so the amount is known before any is taken: a party expands
-    its whole part of the correlations. Raises ``InvalidInputError`` where that is more than ``limit_bytes``.
+    A small plan may ask for any amount of memory, so the amount is known before any is taken. Raises
+    ``InvalidInputError`` where ``needed`` gives more than ``limit_bytes``.
     """
     program = compile_document(document, batch)
-    needed = sum(slot_bytes(slot) for slot in (*program.manifest, *program.setup_manifest))
-    if needed > limit_bytes:
+    if (wanted := needed(program)) > limit_bytes:
         raise InvalidInputError(
-            f"a query of {batch} rows takes {needed} bytes of correlations; this node allows {limit_bytes}"
+            f"a query of {batch} rows takes {wanted:,} bytes here; this node allows {limit_bytes:,}"
         )
     return program

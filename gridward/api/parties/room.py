@@ -147,20 +147,25 @@ class Room:
         with self._lock:
             return self._opened_under(query_id, proof)
 
-    def admit(self, caller: str, now_s: float) -> None:
-        """Refuse one more query where too many wait, of everyone or of this caller.
+    def admit(self, caller: str, now_s: float, waiting_bytes: int, limit_bytes: int) -> None:
+        """Refuse one more query where too many wait, of everyone or of this caller, or would hold too much.
 
         Those that waited too long are forgotten first.
         """
         with self._lock:
-            self._queries = {
-                name: query for name, query in self._queries.items() if now_s - query.opened_s < QUERY_S
-            }
+            self._drop(lambda query: now_s - query.opened_s >= QUERY_S)
             if len(self._queries) >= OPEN_QUERIES:
                 raise BusyError(f"{OPEN_QUERIES} queries wait for their input; retry later", retry_after_s=5)
             if sum(query.grant.caller == caller for query in self._queries.values()) >= CALLERS_QUERIES:
                 raise BusyError(
                     f"{CALLERS_QUERIES} queries of '{caller}' wait for their input; open fewer ahead",
+                    retry_after_s=5,
+                )
+            held = sum(query.session.held_bytes for query in self._queries.values())
+            if held + waiting_bytes > limit_bytes:
+                raise BusyError(
+                    f"queries that wait for their input hold {held:,} bytes, and this one would "
+                    f"{waiting_bytes:,}: {limit_bytes:,} may be held; retry later",
                     retry_after_s=5,
                 )
 
@@ -235,8 +240,9 @@ class Room:
         if self.listener is not None:
             self.listener.forget(deployment_id)
         with self._lock:
-            self._queries = {
-                name: query
-                for name, query in self._queries.items()
-                if query.grant.deployment_id != deployment_id
-            }
+            self._drop(lambda query: query.grant.deployment_id == deployment_id)
+
+    def _drop(self, is_over: Callable[[OpenQuery], bool]) -> None:
+        """Forget queries, and what is left of their bundles."""
+        for query_id in [name for name, query in self._queries.items() if is_over(query)]:
+            self._queries.pop(query_id).session.close()

@@ -26,7 +26,7 @@ from gridward.core.errors import (
 from gridward.core.schemas.bundles import BUNDLES_AT_ONCE, BundlesHad, BundlesIn
 from gridward.core.smpc.bundles import BundlePool, open_pool
 from gridward.core.smpc.ledger import Total
-from gridward.core.smpc.packets import named_bundle
+from gridward.core.smpc.packets import OpenPacket, named_bundle
 from gridward.core.smpc.pieces import PIECE_BYTES, Piece, read_pieces
 
 KEPT_BEHIND: Final = 64
@@ -40,10 +40,10 @@ LONGEST_PAUSE_S: Final = 60.0
 _log: Final = logging.getLogger("gridward.parties")
 
 
-def take_bundle(node: Node, record: Record, batch: int, number: int) -> bytes:
+def take_bundle(node: Node, record: Record, batch: int, number: int) -> OpenPacket:
     """Spend the packet of a query and return it; fetches it first if it was not fetched ahead.
 
-    Wiping it on the disk and refilling the stock go on beside the query.
+    Refilling the stock goes on beside the query, and wiping the packet once its body is closed.
     Raises ``EmptyCryptoPrimitiveStoreError`` if it was spent before, or is not here and the provider cannot
     be reached; or the provider's refusal.
     """
@@ -56,8 +56,8 @@ def take_bundle(node: Node, record: Record, batch: int, number: int) -> bytes:
                 f"{node.settings.name} has no bundle {number} for queries of {batch} rows left, and cannot "
                 f"fetch one: {why.detail}"
             ) from why
-    packet = pool.take(batch, number)
-    node.offline.wiping.ask(f"party/{record.id}", partial(_tidy, pool, batch, number))
+    tidy = partial(_tidy, pool, batch, number)
+    packet = pool.take(batch, number, lambda: node.offline.wiping.ask(f"party/{record.id}", tidy))
     _refill_soon(node, record, batch)
     return packet
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from contextlib import ExitStack
 from math import prod
 from pathlib import Path
 from typing import Final
@@ -12,7 +13,7 @@ from gridward.api.node import Node
 from gridward.api.parties import grants, records
 from gridward.api.parties.calls import Peer
 from gridward.api.parties.dealt import replace_durably, wipe_folder
-from gridward.api.parties.documents import compile_within
+from gridward.api.parties.documents import compile_within, party_bytes
 from gridward.api.parties.grants import Grant, Purpose
 from gridward.api.parties.roles import Record, Role
 from gridward.api.parties.room import OPEN_QUERIES, OpenQuery
@@ -33,7 +34,8 @@ from gridward.core.schemas.deployments import (
     SealedOut,
 )
 from gridward.core.smpc import party, purposes
-from gridward.core.smpc.deployment import DeployedModel, deploy, load_parameters
+from gridward.core.smpc.deployment import DeployedModel, check_parameters, deploy
+from gridward.core.smpc.packets import open_file
 from gridward.core.smpc.program import Program
 from gridward.core.smpc.ring import WORD_BYTES, from_bytes, to_bytes
 from gridward.core.smpc.sealing import seal, unseal
@@ -53,7 +55,7 @@ def accept(
         raise DeploymentRefusedError(f"{node.settings.name}'s owner does not offer to be a party")
     position = _position(node, document)
     records.check_document(node, document, deployment_id, document.parties[position])
-    digest = compile_within(document, 1, node.settings.query_memory_bytes).digest
+    digest = compile_within(document, 1, node.settings.query_memory_bytes, party_bytes).digest
     if digest != document.program_digest:
         raise DeploymentRefusedError(f"{node.settings.name} compiles another program than the host")
     with node.database.write() as db:
@@ -79,7 +81,7 @@ def store_parameters(node: Node, token: str, deployment_id: str, sealed: bytes) 
     grant = _read_grant(node, record, token, Purpose.PARAMETERS)
     purpose = purposes.parameters(deployment_id, record.position)
     packet = unseal(node.keys.seal_key.private_bytes_raw(), sealed, purpose)
-    load_parameters(_program(node, record, 1), record.position, packet)
+    check_parameters(_program(node, record, 1), record.position, packet)
     path = folder_of(node, deployment_id) / PARAMETERS
     with node.room.storing:
         records.find(
@@ -105,11 +107,12 @@ def activate(node: Node, token: str, deployment_id: str) -> ActivationOut:
     if not (folder / PARAMETERS).exists():
         raise ConflictError(f"{node.settings.name} has no parameter share yet; send it first")
     program = _program(node, record, 1)
-    parameters = (folder / PARAMETERS).read_bytes()
+    parameters = open_file(folder / PARAMETERS)
     setup = _fetch_setup(node, record)
     connected = connect_parties(node, record, _setup_session(deployment_id), program.costs.setup_bytes)
     model = deploy(program, record.position, setup, parameters, connected.link)
     connected.link.complete()
+    parameters.body.close()
     with node.room.storing:
         records.find(node, deployment_id, Role.PARTY)
         replace_durably(folder / MODEL, model.write_to)
@@ -135,16 +138,20 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str | None 
     proof = proof_of(token)
     query = node.room.known(grant.query_id, proof)
     if query is None:
-        node.room.admit(grant.caller, time.monotonic())
         program = _program(node, record, grant.batch)
+        waiting = program.costs.memory.waiting_bytes
+        node.room.admit(grant.caller, time.monotonic(), waiting, node.settings.open_queries_bytes)
         model = _model(node, record, program)
         packet = take_bundle(node, record, grant.batch, grant.serial)
-        with node.database.write() as db:
-            records.log(node, db, grant.caller, "deployment.query", f"{deployment_id}/{grant.query_id}")
-        subkey = party.input_subkey(program, record.position, packet)
-        session = party.prepare(program, model, packet, node.room.kernels)
-        query = OpenQuery(grant, proof, program, session, subkey, time.monotonic())
-        node.room.open(query)
+        with ExitStack() as undo:
+            undo.callback(packet.body.close)
+            with node.database.write() as db:
+                records.log(node, db, grant.caller, "deployment.query", f"{deployment_id}/{grant.query_id}")
+            subkey = party.input_subkey(program, record.position, packet)
+            session = party.prepare(program, model, packet, node.room.kernels)
+            query = OpenQuery(grant, proof, program, session, subkey, time.monotonic())
+            node.room.open(query)
+            undo.pop_all()
     purpose = purposes.subkey(grant.query_id, record.position)
     return Opened(grant.query_id, seal(decode_key(grant.seal_key), query.subkey, purpose))
 
@@ -166,6 +173,7 @@ def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: 
         link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party).link
         result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
         link.complete()
+    records.find(node, deployment_id, Role.PARTY)  # else its bundle may have been wiped while it was read
     purpose = purposes.answer(query_id, record.position)
     return Answered(
         sealed=seal(decode_key(grant.seal_key), to_bytes(result.output_share), purpose),
@@ -242,7 +250,9 @@ def _fetch_setup(node: Node, record: Record) -> bytes:
 
 def _program(node: Node, record: Record, batch: int) -> Program:
     limit = node.settings.query_memory_bytes
-    return node.room.programs.get((record.id, batch), lambda: compile_within(record.document, batch, limit))
+    return node.room.programs.get(
+        (record.id, batch), lambda: compile_within(record.document, batch, limit, party_bytes)
+    )
 
 
 def _model(node: Node, record: Record, program: Program) -> DeployedModel:

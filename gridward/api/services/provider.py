@@ -12,7 +12,7 @@ from typing import Final
 from gridward.api.node import Node
 from gridward.api.parties import records
 from gridward.api.parties.dealt import replace_durably, wipe_folder
-from gridward.api.parties.documents import compile_within
+from gridward.api.parties.documents import compile_within, dealer_bytes
 from gridward.api.parties.roles import Record, Role
 from gridward.api.parties.shelf import Bundle, Shelf
 from gridward.core.errors import DeploymentRefusedError, GridError, InvalidInputError, ObjectNotFoundError
@@ -40,7 +40,7 @@ def accept(
     if not node.settings.offer_provider:
         raise DeploymentRefusedError(f"{node.settings.name}'s owner does not offer to be a crypto provider")
     records.check_document(node, document, deployment_id, document.crypto_provider)
-    digest = compile_within(document, 1, node.settings.query_memory_bytes).digest
+    digest = compile_within(document, 1, node.settings.query_memory_bytes, dealer_bytes).digest
     if digest != document.program_digest:
         raise DeploymentRefusedError(f"{node.settings.name} compiles another program than the host")
     with node.database.write() as db:
@@ -194,7 +194,7 @@ def _dealer(node: Node, record: Record, batch: int) -> Dealer:
     def make() -> Dealer:
         secret = _seed_path(node, record.id).read_bytes()
         limit = node.settings.query_memory_bytes
-        return Dealer(compile_within(record.document, batch, limit), secret, node.room.kernels)
+        return Dealer(compile_within(record.document, batch, limit, dealer_bytes), secret, node.room.kernels)
 
     return node.room.dealers.get((record.id, batch), make)
 

@@ -1,10 +1,11 @@
-"""A pool of query packets on disk: each is spent, durably, before its bytes are given out, and once."""
+"""A pool of query packets on disk: each is spent, durably, before its bytes are read, and given out once."""
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
@@ -13,6 +14,8 @@ from gridward.core.smpc.disk import DIRECTORY_MODE, append, sync_file, sync_fold
 from gridward.core.smpc.ledger import Ledger, Total, open_ledger
 from gridward.core.smpc.packets import (
     HEADER_BYTES,
+    BodyOnDisk,
+    OpenPacket,
     Packet,
     PacketKind,
     name_bundle,
@@ -24,13 +27,32 @@ LEDGER: Final = "ledger"
 _HELD: Final = re.compile(r"(\d{1,4})-(\d{1,16})")
 
 
+class SpentBody(BodyOnDisk):
+    """The body of a spent packet, on the disk until it is closed."""
+
+    __slots__ = ("_place", "_spent", "_when_closed")
+
+    def __init__(self, place: Path, spent: Path, when_closed: Callable[[], None]) -> None:
+        super().__init__(FileIO(place))
+        self._place, self._spent, self._when_closed = place, spent, when_closed
+
+    def close(self) -> None:
+        """Put the file where ``sweep`` wipes it; safe to call twice."""
+        if not self.is_closed:
+            super().close()
+            with suppress(FileNotFoundError):  # wiped with its deployment
+                self._place.rename(self._spent / self._place.name)
+            self._when_closed()
+
+
 @dataclass(frozen=True, slots=True)
 class BundlePool:
     """Packets of one deployment by batch size and number, in a folder of their own; see ``open_pool``.
 
-    ``unspent/`` holds packets, ``spent/`` those that were given out and are not wiped yet; the ledger alone
-    says which numbers were. Several threads, and processes, may share the folder. A number that lies
-    ``ledger.WINDOW`` behind the highest spent one of its batch size counts as spent.
+    ``unspent/`` holds packets, ``open/`` those that were given out and are being read, ``spent/`` those that
+    are not wiped yet; the ledger alone says which numbers were given out. Several threads, and processes, may
+    share the folder. A number that lies ``ledger.WINDOW`` behind the highest spent one of its batch size
+    counts as spent.
     """
 
     folder: Path
@@ -39,6 +61,10 @@ class BundlePool:
     @property
     def _unspent(self) -> Path:
         return self.folder / "unspent"
+
+    @property
+    def _open(self) -> Path:
+        return self.folder / "open"
 
     @property
     def _spent(self) -> Path:
@@ -99,25 +125,29 @@ class BundlePool:
         self.add_piece(batch, number, 0, packet)
         self.keep(batch, [number])
 
-    def take(self, batch: int, number: int) -> bytes:
-        """Spend one packet and give its bytes.
+    def take(self, batch: int, number: int, when_closed: Callable[[], None] = lambda: None) -> OpenPacket:
+        """Spend one packet and give it, to be read part by part.
 
-        The mark is on disk before the bytes are read: no crash, retry or second process gets them again. They
-        stay on disk until ``sweep``, or ``open_pool`` after a crash.
-        Cost: one durable write of 32 bytes, and reading the packet.
+        The mark is on disk before a byte is read: no crash, retry or second process gets them again. The
+        seed is overwritten at once; the body stays on disk until it is closed, which calls ``when_closed``,
+        and then until ``sweep``, or until ``open_pool`` after a crash.
+        Cost: one durable write of 32 bytes.
         Raises ``EmptyCryptoPrimitiveStoreError`` where the packet was spent or never here.
         """
-        held = self._held(batch, number)
+        held, place = self._held(batch, number), self._open / f"{batch}-{number}"
         try:
-            with held.open("rb") as file:
-                if not self.ledger.add(batch, number, os.fstat(file.fileno()).st_size):
+            with held.open("r+b", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                if not self.ledger.add(batch, number, size):
                     raise EmptyCryptoPrimitiveStoreError(f"bundle {number} of batch {batch} was spent")
-                packet = file.read()
+                header = parse_header(file.read(HEADER_BYTES), size)
+                file.seek(0)
+                file.write(bytes(HEADER_BYTES))
+            held.rename(place)
+            return OpenPacket(header, SpentBody(place, self._spent, when_closed))
         except FileNotFoundError as why:
             fate = "was spent" if self.was_spent(batch, number) else "is not in the pool"
             raise EmptyCryptoPrimitiveStoreError(f"bundle {number} of batch {batch} {fate}") from why
-        held.rename(self._spent / held.name)
-        return packet
 
     def discard(self, batch: int, number: int) -> None:
         """Spend a packet without use, because nobody will ask for it; one that is gone is no trouble."""
@@ -127,7 +157,7 @@ class BundlePool:
                 held.rename(self._spent / held.name)
 
     def sweep(self) -> None:
-        """Wipe the packets that were given out; to be called soon after each ``take``, beside the query."""
+        """Wipe the packets that were given out and read; to be called soon after, beside the queries."""
         for path in self._spent.iterdir():
             wipe(path)
 
@@ -170,6 +200,8 @@ class BundlePool:
                 draft.unlink()  # killed while it was put in the pool: there, the same bytes have another name
             else:
                 wipe(draft)
+        for path in self._open.iterdir():
+            wipe(path)
         self.sweep()
 
     def _files(self) -> Iterator[tuple[int, int, Path]]:
@@ -203,7 +235,7 @@ def open_pool(folder: Path) -> BundlePool:
     Call it once at start, before any other process uses the folder. Packets without a ledger, of which nobody
     can say whether they were spent, are wiped. Raises ``InvalidInputError`` where the ledger is damaged.
     """
-    for part in (folder, folder / "unspent", folder / "spent"):
+    for part in (folder, *(folder / name for name in ("unspent", "open", "spent"))):
         part.mkdir(mode=DIRECTORY_MODE, parents=True, exist_ok=True)
     if not (folder / LEDGER).exists():
         for orphan in (folder / "unspent").iterdir():

@@ -13,7 +13,6 @@ from gridward.core.smpc.correlations import (
     needs,
     pairing_of,
     pairs_shape,
-    slot_bytes,
 )
 from gridward.core.smpc.gate import (
     Convolution,
@@ -32,10 +31,11 @@ from gridward.core.smpc.gate import (
     Truncate,
     TruncateFaithful,
 )
-from gridward.core.smpc.program import Costs, Form, Parameter, Register, Slot
+from gridward.core.smpc.memory import count_memory
+from gridward.core.smpc.program import Costs, Parameter, Register, Slot
 from gridward.core.smpc.ring import WORD_BYTES, packed_bytes
 
-SETUP_PIECE_WORDS: Final = 1 << 20
+SETUP_PIECE_WORDS: Final = 1 << 18
 """Words of a weight that are opened in one round of the set-up."""
 
 
@@ -121,31 +121,6 @@ def setup_bytes(parameters: Sequence[Parameter], parties: int) -> int:
     return 2 * parties * packets.HEADER_BYTES + words * WORD_BYTES + opened
 
 
-_WORDS: Final = {Form.SHARE: 1, Form.WIRE: 2, Form.TRUNCATED: 3}
-"""Arrays of a value: its share, its public words, the coefficient of its carry."""
-
-
-def memory_bytes(
-    gates: Sequence[Gate],
-    registers: Sequence[Register],
-    parameters: Sequence[Parameter],
-    manifest: Sequence[Slot],
-) -> int:
-    """Add up what a party holds at once, see ``Costs``: a value lives until its last reader is done."""
-    last = {source: at for at, gate in enumerate(gates) for source in gate.sources}
-    sizes = [prod(held.shape) * WORD_BYTES * _WORDS[held.form] for held in registers]
-    ends: dict[int, list[int]] = {}
-    for source, at in last.items():
-        ends.setdefault(at, []).append(source)
-    live = most = 0
-    for at, gate in enumerate(gates):
-        live += sizes[gate.out]
-        most = max(most, live)
-        live -= sum(sizes[source] for source in ends.get(at, ()))
-    model = sum(prod(item.shape) * WORD_BYTES * (2 if item.masked else 1) for item in parameters)
-    return model + sum(slot_bytes(slot) for slot in manifest) + most
-
-
 def count_costs(
     gates: Sequence[Gate],
     registers: Sequence[Register],
@@ -161,5 +136,7 @@ def count_costs(
         dealer_bytes=parties * packets.HEADER_BYTES + correction_bytes(manifest),
         setup_bytes=setup_bytes(parameters, parties),
         ring_macs=sum(macs(gate, registers, parameters) for gate in gates),
-        memory_bytes=memory_bytes(gates, registers, parameters, manifest),
+        memory=count_memory(
+            gates, registers, parameters, manifest, [openings(gate, registers) for gate in gates], parties
+        ),
     )

@@ -2,7 +2,7 @@
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from io import BufferedIOBase
 from math import prod
@@ -20,10 +20,12 @@ from gridward.core.smpc.operands import Weights
 from gridward.core.smpc.packets import (
     HEADER_BYTES,
     NAME_BYTES,
+    OpenPacket,
     Packet,
     PacketKind,
     check_packet,
     empty_seed,
+    open_packet,
     parse_header,
     read_packet,
     write_header,
@@ -31,7 +33,7 @@ from gridward.core.smpc.packets import (
 )
 from gridward.core.smpc.prg import KEY_BYTES, Entropy, Prg
 from gridward.core.smpc.program import Parameter, Program, SlotKind
-from gridward.core.smpc.ring import WIRE_WORD, WORD_BYTES, RingArray, from_bytes, to_bytes
+from gridward.core.smpc.ring import WIRE_WORD, WORD_BYTES, RingArray, to_bytes
 from gridward.core.smpc.session import Opening, open_together
 
 _SHA256_BYTES: Final = 32
@@ -110,17 +112,6 @@ def _fill(file: BufferedIOBase, view: memoryview) -> None:
         view = view[count:]
 
 
-def _cut(data: memoryview, parameters: Sequence[Parameter]) -> list[RingArray]:
-    sizes = [prod(parameter.shape) * WORD_BYTES for parameter in parameters]
-    if sum(sizes) != len(data):
-        raise InvalidInputError(f"{len(data)} bytes of parameters where {sum(sizes)} are due")
-    ends = np.cumsum(sizes, dtype=np.int64).tolist()
-    return [
-        from_bytes(data[end - size : end], parameter.shape)
-        for parameter, size, end in zip(parameters, sizes, ends, strict=True)
-    ]
-
-
 def split_parameters(program: Program, values: Mapping[str, ArrayLike], entropy: Entropy) -> list[bytes]:
     """Split a model's parameters: one packet a party, to be sealed to it; all but party 0's hold a seed only.
 
@@ -171,22 +162,36 @@ def encode_parameter(program: Program, parameter: Parameter, values: Mapping[str
         raise OutOfRangeError(f"parameter {parameter.name!r}: {why.detail}") from why
 
 
-def load_parameters(program: Program, party: int, packet: bytes) -> tuple[RingArray, ...]:
+def load_parameters(program: Program, party: int, packet: bytes | OpenPacket) -> tuple[RingArray, ...]:
     """Give one party's shares of all parameters; raises ``InvalidInputError`` for a packet of another use."""
-    parsed = read_packet(packet, PacketKind.PARAMETERS, party, program.parties, program.setup_digest)
-    if party == 0:
-        return tuple(_cut(memoryview(parsed.body), program.parameters))
-    if parsed.body:
+    source = check_parameters(program, party, packet)
+    prg = Prg(source.header.seed)
+    shares, begin = [], 0
+    for at, parameter in enumerate(program.parameters):
+        if party:
+            shares.append(prg.words(at, prod(parameter.shape)).reshape(parameter.shape))
+            continue
+        words = np.empty(parameter.shape, dtype=WIRE_WORD)
+        source.body.read_into(begin, words.reshape(-1).data.cast("B"))
+        begin += words.nbytes
+        shares.append(words.astype(np.uint64, copy=False))
+    return tuple(shares)
+
+
+def check_parameters(program: Program, party: int, packet: bytes | OpenPacket) -> OpenPacket:
+    """Refuse a packet of another use as ``load_parameters`` does, without reading the parameters."""
+    source = open_packet(packet) if isinstance(packet, bytes) else packet
+    check_packet(source.header, PacketKind.PARAMETERS, party, program.parties, program.setup_digest)
+    size = sum(prod(parameter.shape) * WORD_BYTES for parameter in program.parameters)
+    if party and source.body.size:
         raise InvalidInputError("a packet of a seed has a body")
-    prg = Prg(parsed.seed)
-    return tuple(
-        prg.words(at, prod(parameter.shape)).reshape(parameter.shape)
-        for at, parameter in enumerate(program.parameters)
-    )
+    if not party and source.body.size != size:
+        raise InvalidInputError(f"{source.body.size} bytes of parameters where {size} are due")
+    return source
 
 
 def deploy(
-    program: Program, party: int, setup_packet: bytes, parameter_packet: bytes, link: Link
+    program: Program, party: int, setup_packet: bytes, parameter_packet: bytes | OpenPacket, link: Link
 ) -> DeployedModel:
     """Open the masked weights W + B, once per deployment, with all parties at the same time.
 

@@ -1,9 +1,12 @@
 """Bytes that travel once: packets of the dealer and of the model owner, each naming what it belongs to."""
 
+import os
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from io import FileIO
+from pathlib import Path
 from typing import Final, Protocol
 
 from gridward.core.errors import InvalidInputError
@@ -82,6 +85,37 @@ class BodyInMemory:
         """Leave the bytes to whoever keeps them."""
 
 
+class BodyOnDisk:
+    """A body in an open file. Used by one thread at a time."""
+
+    __slots__ = ("_file", "size")
+
+    def __init__(self, file: FileIO) -> None:
+        self._file = file
+        self.size = os.fstat(file.fileno()).st_size - HEADER_BYTES
+
+    def __del__(self) -> None:
+        self._file.close()
+
+    def read_into(self, at: int, out: memoryview) -> None:
+        """Fill ``out`` with the bytes from ``at`` on."""
+        self._file.seek(HEADER_BYTES + at)
+        while out:
+            count = self._file.readinto(out)
+            if not count:
+                raise InvalidInputError("a packet ends too soon")
+            out = out[count:]
+
+    @property
+    def is_closed(self) -> bool:
+        """Say whether nobody reads it any more."""
+        return self._file.closed
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
 class OpenPacket:
     """A packet whose body is read part by part."""
@@ -140,6 +174,13 @@ def parse_packet(data: bytes) -> Packet:
 def open_packet(data: bytes) -> OpenPacket:
     """Read a packet that lies in memory; raises as ``parse_packet``."""
     return OpenPacket(parse_header(data, len(data)), BodyInMemory(memoryview(data)[HEADER_BYTES:]))
+
+
+def open_file(path: Path) -> OpenPacket:
+    """Read a packet that lies on the disk; raises as ``parse_packet``."""
+    file = FileIO(path)
+    body = BodyOnDisk(file)
+    return OpenPacket(parse_header(file.read(HEADER_BYTES), HEADER_BYTES + body.size), body)
 
 
 def parse_header(head: bytes, packet_bytes: int) -> Packet:

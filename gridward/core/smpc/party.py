@@ -43,13 +43,14 @@ from gridward.core.smpc.gates import local, look_up, maximum, piecewise, product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
+from gridward.core.smpc.memory import AHEAD_BYTES
 from gridward.core.smpc.packets import OpenPacket, PacketKind, check_packet, open_packet
 from gridward.core.smpc.precompute import add_weighted, precompute
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Form, Program, SlotKind
 from gridward.core.smpc.ring import WIRE_WORD, RingArray
 from gridward.core.smpc.session import Held, Opening, Session, Steps, run_gates
-from gridward.core.smpc.supply import AHEAD_BYTES, Supply
+from gridward.core.smpc.supply import Supply
 
 
 @dataclass(frozen=True, slots=True, repr=False, eq=False)
@@ -116,8 +117,12 @@ def load(
 ) -> Session:
     """Make a session of a party's parts; ``agreed`` is what the parties must have in common."""
     session = Session(program, deployed.party, kernels, agreed, supply, deployed.shares)
-    supply.hold(ahead_bytes)
-    precompute(session, deployed.opened)
+    try:
+        supply.hold(ahead_bytes)
+        precompute(session, deployed.opened)
+    except BaseException:
+        session.close()
+        raise
     return session
 
 
@@ -134,19 +139,22 @@ def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
     try:
         if masked_input.shape != program.input.shape:
             raise InvalidInputError(f"input of shape {masked_input.shape}, not {program.input.shape}")
-        if session.values:
-            raise InvalidInputError("a session answers once")
+        session.begin()
         words = np.ascontiguousarray(masked_input, dtype=WIRE_WORD).reshape(-1)
         link.bind(*session.agreed, words.data)
+        del words
         session.values[program.gates[0].out] = session.from_wire(masked_input, session.whole(0, "mask"))
+        del masked_input  # the value's own now
         run_gates(session, _start, link)
+        output = session.share(program.gates[-1].out)
     except GridError as why:
         link.abort(why.detail)
         raise
     except BaseException:
         link.abort("an internal error")
         raise
-    output = session.share(program.gates[-1].out)
+    finally:
+        session.close()
     return RunResult(output, link.rounds, link.bytes_sent)
 
 
@@ -187,7 +195,7 @@ def _start(at: int, gate: Gate, session: Session) -> Steps:
 def _open(at: int, gate: Open, session: Session) -> Steps:
     """Turn a share into a wire: opens x + A, A uniform. Cost: 1 round; 8 bytes an element to each peer."""
     mask = session.whole(at, "mask")
-    opened = yield Opening(SlotKind.SUM, session.last_share(gate.sources[0]) + mask)
+    opened = yield Opening(SlotKind.SUM, session.last(gate.sources[0]).share + mask)
     return session.from_wire(opened.astype(np.uint64, copy=False), mask)
 
 
@@ -273,11 +281,14 @@ def _single(
 
 
 def _plus_constant(gate: AddConstant, session: Session) -> Held:
-    held, constant = session.values[gate.sources[0]], local.constant(gate)
-    share = held.share + (constant if session.first else np.zeros_like(constant))
-    if session.form(gate.out) is Form.SHARE:
+    held, constant = session.last(gate.sources[0]), local.constant(gate)
+    share, public, unwrapped = held.share, held.public, held.unwrapped
+    del held  # each array may go when the next one is there
+    share = share + (constant if session.first else np.zeros_like(constant))
+    if public is None or session.form(gate.out) is Form.SHARE:
         return Held(share)
-    return Held(share, session.public(gate.sources[0]) + constant, held.coefficient)
+    public = public + constant
+    return Held(share, public, unwrapped)
 
 
 def _joined(gate: Concatenate, session: Session) -> Held:
@@ -286,16 +297,19 @@ def _joined(gate: Concatenate, session: Session) -> Held:
     if session.form(gate.out) is Form.SHARE:
         return Held(share)
     public = np.concatenate([session.public(source) for source in gate.sources], axis=gate.axis)
-    carried = [part.coefficient for part in parts if part.coefficient is not None]
+    carried = [part.unwrapped for part in parts if part.unwrapped is not None]
     return Held(share, public, np.concatenate(carried, axis=gate.axis) if carried else None)
 
 
 def _moved(gate: local.Move, session: Session) -> Held:
     result = session.program.registers[gate.out]
-    held = session.values[gate.sources[0]]
-    share = local.move(gate, held.share, result)
-    if result.form is Form.SHARE:
+    held = session.last(gate.sources[0])
+    share, public, unwrapped = held.share, held.public, held.unwrapped
+    del held  # each array may go when the next one is there
+    share = local.move(gate, share, result)
+    if public is None or result.form is Form.SHARE:
         return Held(share)
-    public = local.move(gate, session.public(gate.sources[0]), result)
-    coefficient = None if held.coefficient is None else local.move(gate, held.coefficient, result)
-    return Held(share, public, coefficient)
+    public = local.move(gate, public, result)
+    if unwrapped is not None:
+        unwrapped = local.move_bytes(gate, unwrapped, result)
+    return Held(share, public, unwrapped)

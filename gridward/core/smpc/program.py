@@ -86,6 +86,20 @@ class Slot:
 
 
 @dataclass(frozen=True, slots=True)
+class Memory:
+    """Bytes that one party's arrays take at most.
+
+    ``model_bytes``: its shares of the parameters and the opened weights, as prepared for products.
+    ``waiting_bytes``: what a query that is open holds until its input comes. ``running_bytes``: all of it
+    while one query runs, the model, its masked input and frames included.
+    """
+
+    model_bytes: int
+    waiting_bytes: int
+    running_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Costs:
     """What a deployment and one query cost, exactly; they depend on shapes only, never on values.
 
@@ -94,9 +108,7 @@ class Costs:
     (provider's packets, parameter packets, opening of the masked weights). ``ring_macs`` are the
     multiplications of one party between input and answer.
 
-    ``memory_bytes`` are the arrays that one party holds at once, by their shapes: its model, its part of one
-    query's correlations, and the values that a gate still waits for. A run was seen to take 1.2 to 2.0 times
-    that beside the model: copies of what came in, and the steps of a gate.
+    ``memory`` bounds the arrays that one party holds.
     """
 
     rounds: int
@@ -104,7 +116,7 @@ class Costs:
     dealer_bytes: int
     setup_bytes: int
     ring_macs: int
-    memory_bytes: int
+    memory: Memory
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,14 @@ from typing import TypeAlias
 
 import numpy as np
 
-from gridward.core.errors import ProtocolError
+from gridward.core.errors import InvalidInputError, ProtocolError
 from gridward.core.smpc.correlations import SlotArray, join_into
 from gridward.core.smpc.gate import Gate
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
 from gridward.core.smpc.operands import Weights
 from gridward.core.smpc.program import Form, Program, SlotKind
-from gridward.core.smpc.ring import BitArray, RingArray
+from gridward.core.smpc.ring import RING_BITS, BitArray, RingArray
 from gridward.core.smpc.supply import Supply
 
 
@@ -37,13 +37,13 @@ class Mask:
 class Held:
     """What a party holds of one register online.
 
-    ``public`` is P with value = P - mask + coefficient * carry; ``coefficient`` is absent for wires, and both
-    for plain shares.
+    ``public`` is P with value = P - mask + 2^(RING_BITS - carry bits) * unwrapped * carry; ``unwrapped``, a
+    byte a value that is 0 or 1, is absent for wires, and both for plain shares.
     """
 
     share: RingArray
     public: RingArray | None = None
-    coefficient: RingArray | None = None
+    unwrapped: BitArray | None = None
 
 
 Steps: TypeAlias = Generator[Opening, SlotArray, Held]
@@ -62,6 +62,13 @@ class Session:
     shares: Weights
     offline: dict[int, RingArray] = field(default_factory=dict)
     values: dict[int, Held] = field(default_factory=dict)
+    begun: bool = False
+
+    def begin(self) -> None:
+        """Start the only run; raises ``InvalidInputError`` at the second one."""
+        if self.begun:
+            raise InvalidInputError("a session answers once")
+        self.begun = True
 
     @property
     def held_bytes(self) -> int:
@@ -110,11 +117,20 @@ class Session:
             raise ValueError(f"register {register} is not masked")
         return public
 
-    def last_share(self, register: int) -> RingArray:
-        """Give a share to a gate that needs it no more afterwards: forgotten where no other gate takes it."""
+    def coefficient(self, register: int) -> RingArray | None:
+        """Give the public coefficient of a truncated value's carry; of other values there is none."""
+        unwrapped = self.values[register].unwrapped
+        if unwrapped is None:
+            return None
+        cut = np.uint64(RING_BITS - self.program.registers[register].carry_bits)
+        widened = unwrapped.astype(np.uint64)
+        return np.left_shift(widened, cut, out=widened)
+
+    def last(self, register: int) -> Held:
+        """Give a value to a gate that needs it no more afterwards: forgotten where no other gate takes it."""
         if len(self.program.readers[register]) > 1:
-            return self.share(register)
-        return self.values.pop(register).share
+            return self.values[register]
+        return self.values.pop(register)
 
     def from_wire(self, opened: RingArray, mask: RingArray) -> Held:
         """Hold a wire: its share is the opened words (on party 0) less the mask, and takes its place."""

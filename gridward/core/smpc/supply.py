@@ -5,7 +5,6 @@ on the disk until they are needed.
 """
 
 from collections.abc import Iterable
-from typing import Final
 
 import numpy as np
 
@@ -15,9 +14,6 @@ from gridward.core.smpc.gate import Shape
 from gridward.core.smpc.packets import Body
 from gridward.core.smpc.prg import PIECE_BYTES, Prg
 from gridward.core.smpc.program import Slot
-
-AHEAD_BYTES: Final = 32 << 20
-"""What a party expands before the input of a query is there, if nothing else is said."""
 
 
 class Supply:

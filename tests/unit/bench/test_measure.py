@@ -1,4 +1,5 @@
 import os
+import sys
 import time
 
 import pytest
@@ -55,3 +56,16 @@ def test_the_peak_of_this_process_is_the_same_asked_as_another() -> None:
 
 def test_a_process_that_is_gone_has_no_peak() -> None:
     assert measure.peak_rss_bytes_of(2**30) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux counts peaks anew")
+def test_a_peak_counts_from_when_it_was_reset() -> None:
+    held = bytearray(b"1") * (64 << 20)
+    before = measure.peak_rss_bytes_of(os.getpid())
+    del held
+    measure.reset_peak(os.getpid())
+    after = measure.peak_rss_bytes_of(os.getpid())
+    assert before is not None
+    assert after is not None
+    assert before - after > 32 << 20
+    measure.reset_peak(2**30)

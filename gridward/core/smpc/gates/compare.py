@@ -29,11 +29,24 @@ def less_than(
 
     Security: opens bits masked by dealer bits. Cost: one round a level of ``plan``; its variables' bits.
     """
-    kernels = session.kernels
+    return (yield from merged(session, gate, compare_blocks(session, gate, words, plan, times), plan))
+
+
+def compare_blocks(
+    session: Session, gate: int, words: RingArray, plan: Comparison, times: int = 1
+) -> BitArray:
+    """Compare block by block, see ``less_than``: rows of less, then of equal. Opens nothing."""
     tables = [session.part(gate, f"block{at}") for at in range(len(plan.blocks))]
     if times > 1:
         tables = [np.tile(table, times) for table in tables]
-    bits = kernels.look_up(words, tables, *blocks(plan))
+    return session.kernels.look_up(words, tables, *blocks(plan))
+
+
+def merged(
+    session: Session, gate: int, bits: BitArray, plan: Comparison
+) -> Generator[Opening, SlotArray, BitArray]:
+    """Merge what ``compare_blocks`` gave, see ``less_than``."""
+    kernels = session.kernels
     for depth in range(len(plan.levels)):
         basis = _basis(session, gate, plan, depth)
         level = merging(plan, depth)

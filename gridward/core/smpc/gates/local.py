@@ -21,7 +21,7 @@ from gridward.core.smpc.gate import (
 )
 from gridward.core.smpc.geometry import sum_pool, windows
 from gridward.core.smpc.program import Register
-from gridward.core.smpc.ring import RingArray, from_bytes, word
+from gridward.core.smpc.ring import BitArray, RingArray, from_bytes, word
 from gridward.core.smpc.session import Mask
 
 Move: TypeAlias = View | Permute | Expand | Slice | Windows
@@ -43,6 +43,11 @@ def move(gate: Move, words: RingArray, result: Register) -> RingArray:
             return np.ascontiguousarray(words[(*places, slice(gate.start, stop, gate.step))])
         case Windows():
             return windows(words, gate, cast(tuple[int, int], result.shape[-2:]))
+
+
+def move_bytes(gate: Move, values: BitArray, result: Register) -> BitArray:
+    """Move single bytes as ``move`` moves words."""
+    return move(gate, cast(RingArray, values), result).astype(np.uint8, copy=False)
 
 
 def moved_mask(gate: Move, mask: Mask, result: Register) -> Mask:

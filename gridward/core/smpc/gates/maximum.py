@@ -39,7 +39,7 @@ def pairs_max(at: int, gate: PairsMax, session: Session) -> Steps:
         session.words(at, "beta"),
         session.words(at, "beta_mask"),
         flips[0].astype(np.uint8, copy=False),
-        _carried(at, gate, session, held),
+        _carried(at, gate, session),
     )
     total = np.zeros_like(public[0]) if gate.floor else held.share[-1].copy()
     for part in chosen.reshape(plan.winners, *public.shape[1:]):
@@ -134,11 +134,12 @@ def _multiplied(
     )
 
 
-def _carried(at: int, gate: PairsMax, session: Session, held: Held) -> tuple[RingArray, SlotArray] | None:
+def _carried(at: int, gate: PairsMax, session: Session) -> tuple[RingArray, SlotArray] | None:
     """Give the coefficients of a chosen difference's carries; both sides' in one, where there are two."""
-    if held.coefficient is None:
+    coefficient = session.coefficient(gate.sources[0])
+    if coefficient is None:
         return None
-    first, *last = (part.reshape(-1) for part in sides(gate, held.coefficient))
+    first, *last = (part.reshape(-1) for part in sides(gate, coefficient))
     carry = session.flat(at, SIDES[0])
     if not last:
         return first, carry

@@ -71,10 +71,10 @@ def _products(
     places = bends(gate)
     if not places:
         return {}
-    held, public = session.values[gate.sources[0]], session.public(gate.sources[0]).reshape(-1)
+    public = session.public(gate.sources[0]).reshape(-1)
     hidden = session.words(at, "beta_mask").reshape(len(places), -1)
-    if held.coefficient is not None:
-        hidden = hidden - held.coefficient.reshape(-1) * session.words(at, "beta_carry").reshape(hidden.shape)
+    if (coefficient := session.coefficient(gate.sources[0])) is not None:
+        hidden = hidden - coefficient.reshape(-1) * session.words(at, "beta_carry").reshape(hidden.shape)
     return {
         place: np.where(flips[place], product, share - product)
         for place, product in zip(places, beta[list(places)] * public - hidden, strict=True)

@@ -26,8 +26,8 @@ def relu(at: int, gate: Relu, session: Session) -> Steps:
     public = _flat(session.public(gate.sources[0]))
     flips = yield from _signs(at, gate, session, public)
     carried = None
-    if held.coefficient is not None:
-        carried = (_flat(held.coefficient), session.flat(at, "beta_carry"))
+    if (coefficient := session.coefficient(gate.sources[0])) is not None:
+        carried = (_flat(coefficient), session.flat(at, "beta_carry"))
     beta, hidden = session.words(at, "beta"), session.words(at, "beta_mask")
     chosen = session.kernels.select(_flat(held.share), public, beta, hidden, flips, carried)
     return Held(chosen.reshape(held.share.shape))
@@ -44,9 +44,9 @@ def pair_max(at: int, gate: PairMax, session: Session) -> Steps:
     public = (left - right).reshape(len(left), -1)
     flips = yield from _signs(at, gate, session, public.reshape(-1))
     carried = None
-    if held.coefficient is not None:
+    if (coefficient := session.coefficient(gate.sources[0])) is not None:
         carries = [session.part(at, name).reshape(public.shape) for name in ("beta_carry0", "beta_carry1")]
-        carried = (_paired(held.coefficient, public), carries[0], carries[1])
+        carried = (_paired(coefficient, public), carries[0], carries[1])
     beta, hidden = (session.words(at, name).reshape(public.shape) for name in ("beta", "beta_mask"))
     share = _paired(held.share, public)
     chosen = session.kernels.larger(share, public, beta, hidden, flips, carried).reshape(left.shape)

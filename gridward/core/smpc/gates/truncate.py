@@ -5,14 +5,19 @@ y / 2^f, or one above it where the low bits of R overflowed. The carry makes a w
 harmless, for every |y| < 2^62. The faithful form subtracts the overflow, found by comparison.
 """
 
+from typing import Final
+
 import numpy as np
 
 from gridward.core.smpc.correlations import SlotArray, compared
 from gridward.core.smpc.gate import Truncate, TruncateFaithful
-from gridward.core.smpc.gates.compare import less_than
+from gridward.core.smpc.gates.compare import compare_blocks, merged
 from gridward.core.smpc.program import SlotKind
-from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, RingArray
+from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS
 from gridward.core.smpc.session import Held, Opening, Session, Steps
+
+_PIECE_WORDS: Final = 1 << 16
+"""Whole bytes of bits, and few enough words for the cache."""
 
 
 def truncate(at: int, gate: Truncate, session: Session) -> Steps:
@@ -22,8 +27,7 @@ def truncate(at: int, gate: Truncate, session: Session) -> Steps:
     Scale: lower by ``shift``; |y| < 2^62.
     """
     opened = yield _opening(at, gate, session)
-    held, _ = _close(at, gate, session, opened)
-    return held
+    return _close(at, gate, session, opened)
 
 
 def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> Steps:
@@ -33,30 +37,32 @@ def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> St
     comparison and 1 for the borrow; 8 bytes and some bits an element.
     """
     opened = yield _opening(at, gate, session)
-    held, flat = _close(at, gate, session, opened)
-    borrow = yield from less_than(session, at, flat, compared(gate))
+    share = _close(at, gate, session, opened).share
+    plan, count = compared(gate), opened.size
+    bits = compare_blocks(session, at, opened.astype(np.uint64, copy=False).reshape(-1), plan)
+    del opened  # not needed while bits are merged
+    borrow = yield from merged(session, at, bits, plan)
     flips = yield Opening(SlotKind.XOR, borrow[None] ^ session.part(at, "flip"))
     # borrow = flip ^ bit with the bit shared arithmetically: flip + (1 - 2 flip) * bit
-    one = np.full(flat.size, int(session.first), dtype=np.uint64)
-    opened_flips = flips.astype(np.uint8, copy=False)
-    shared = session.kernels.weigh_bits(opened_flips, session.words(at, "beta")[None], one)
-    share = held.share
-    share -= shared.reshape(share.shape)
+    flipped, bit = flips.astype(np.uint8, copy=False), session.words(at, "beta")
+    flat, one = share.reshape(-1), np.full(min(_PIECE_WORDS, count), int(session.first), dtype=np.uint64)
+    for start in range(0, count, _PIECE_WORDS):
+        end = min(start + _PIECE_WORDS, count)
+        bits = flipped[:, start // 8 : -(-end // 8)]
+        flat[start:end] -= session.kernels.weigh_bits(bits, bit[None, start:end], one[: end - start])
     return Held(share)
 
 
 def _opening(at: int, gate: Truncate | TruncateFaithful, session: Session) -> Opening:
-    share = np.ascontiguousarray(session.last_share(gate.sources[0]))
+    share = np.ascontiguousarray(session.last(gate.sources[0]).share)
     offset = 1 << (RING_BITS - HEADROOM_BITS) if session.first else 0
     return Opening(SlotKind.SUM, session.kernels.add_mask(share, session.whole(at, "mask"), offset))
 
 
-def _close(
-    at: int, gate: Truncate | TruncateFaithful, session: Session, opened: SlotArray
-) -> tuple[Held, RingArray]:
+def _close(at: int, gate: Truncate | TruncateFaithful, session: Session, opened: SlotArray) -> Held:
     flat = opened.astype(np.uint64, copy=False).reshape(-1)
-    public, coefficient, share = session.kernels.truncate(
+    public, unwrapped, share = session.kernels.truncate(
         flat, session.words(at, "high"), session.flat(at, "carry"), gate.shift, session.first, RING_BITS
     )
     shape = opened.shape
-    return Held(share.reshape(shape), public.reshape(shape), coefficient.reshape(shape)), flat
+    return Held(share.reshape(shape), public.reshape(shape), unwrapped.reshape(shape))

@@ -49,14 +49,13 @@ def add_mask(share: RingArray, mask: RingArray, offset: int) -> RingArray:
 
 def truncate(
     opened: RingArray, high: RingArray, carry: Table, shift: int, first: bool, ring_bits: int
-) -> tuple[RingArray, RingArray, RingArray]:
+) -> tuple[RingArray, BitArray, RingArray]:
     """Truncate with a public coin; see ``Kernels.truncate``."""
     reduced = opened & word((1 << ring_bits) - 1)
     public = (reduced >> np.uint64(shift)) - word(1 << (ring_bits - HEADROOM_BITS - shift))
     unwrapped = np.uint64(1) - (reduced >> np.uint64(ring_bits - 1))
-    coefficient = unwrapped << np.uint64(ring_bits - shift)
-    share = coefficient * carry.astype(np.uint64) - high
-    return public, coefficient, share + public if first else share
+    share = (unwrapped << np.uint64(ring_bits - shift)) * carry.astype(np.uint64) - high
+    return public, unwrapped.astype(np.uint8), share + public if first else share
 
 
 def look_up(words: RingArray, tables: Sequence[Table], lows: Places, bits: Places) -> BitArray:

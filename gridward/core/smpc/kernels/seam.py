@@ -82,12 +82,12 @@ class Kernels(Protocol):
 
     def truncate(
         self, opened: RingArray, high: RingArray, carry: Table, shift: int, first: bool, ring_bits: int
-    ) -> tuple[RingArray, RingArray, RingArray]:
+    ) -> tuple[RingArray, BitArray, RingArray]:
         """Truncate y from the opened y + 2^(ring_bits - 2) + R, all (n,).
 
         ``high`` and ``carry`` share R >> shift and the top bit of R, the latter modulo 2^shift at least;
-        ``first`` is true on party 0. Gives the public words P, the public coefficient of the carry, and the
-        share P - high + coefficient * carry.
+        ``first`` is true on party 0. Gives the public words P, one public byte each that is 1 where the top
+        bit of what was opened is 0, and the share P - high + 2^(ring_bits - shift) * byte * carry.
         """
 
     def look_up(self, words: RingArray, tables: Sequence[Table], lows: Places, bits: Places) -> BitArray:

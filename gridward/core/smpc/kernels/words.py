@@ -17,7 +17,7 @@ def _add_mask(share: RingArray, mask: RingArray, offset: int, out: RingArray) ->
 
 @compiled_for(
     *(
-        f"void(u8[::1], u8[::1], {carry}[::1], u8, u8, b1, u8, u8[::1], u8[::1], u8[::1])"
+        f"void(u8[::1], u8[::1], {carry}[::1], u8, u8, b1, u8, u8[::1], u1[::1], u8[::1])"
         for carry in _CARRIES
     )
 )
@@ -30,7 +30,7 @@ def _truncate(
     first: bool,
     ring_bits: int,
     public: RingArray,
-    coefficient: RingArray,
+    unwrapped: BitArray,
     share: RingArray,
 ) -> None:
     one = np.uint64(1)
@@ -40,8 +40,9 @@ def _truncate(
     for i in range(opened.size):
         reduced = opened[i] & keep
         public[i] = (reduced >> shift) - offset
-        coefficient[i] = (one - (reduced >> top)) << reach
-        share[i] = coefficient[i] * np.uint64(carry[i]) - high[i] + (public[i] if first else np.uint64(0))
+        below = one - (reduced >> top)
+        unwrapped[i] = below
+        share[i] = (below << reach) * np.uint64(carry[i]) - high[i] + (public[i] if first else np.uint64(0))
 
 
 @compiled("void(u8[::1], u8[::1], u8[::1], u8[::1], u1[::1], u8[::1])")
@@ -123,12 +124,12 @@ def add_mask(share: RingArray, mask: RingArray, offset: int) -> RingArray:
 
 def truncate(
     opened: RingArray, high: RingArray, carry: Table, shift: int, first: bool, ring_bits: int
-) -> tuple[RingArray, RingArray, RingArray]:
+) -> tuple[RingArray, BitArray, RingArray]:
     """Truncate with a public coin; see ``Kernels.truncate``."""
-    public, coefficient, share = np.empty_like(opened), np.empty_like(opened), np.empty_like(opened)
+    public, unwrapped, share = np.empty_like(opened), np.empty(opened.size, np.uint8), np.empty_like(opened)
     offset = 1 << (ring_bits - HEADROOM_BITS - shift)
-    _truncate(opened, high, carry, shift, offset, first, ring_bits, public, coefficient, share)
-    return public, coefficient, share
+    _truncate(opened, high, carry, shift, offset, first, ring_bits, public, unwrapped, share)
+    return public, unwrapped, share
 
 
 def select(

@@ -2,6 +2,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from gridward.api.parties.grants import Grant, Purpose
@@ -78,12 +79,34 @@ def test_an_input_that_does_not_fit_leaves_the_query_open() -> None:
 def test_one_caller_cannot_take_all_places() -> None:
     room = Room()
     for number in range(CALLERS_QUERIES):
-        room.admit("dana@grid", 0.0)
+        room.admit("dana@grid", 0.0, 0, 0)
         room.open(query(f"{number:032x}"))
     with pytest.raises(BusyError, match="of 'dana@grid'"):
-        room.admit("dana@grid", 0.0)
-    room.admit("eve@grid", 0.0)
-    room.admit("dana@grid", QUERY_S + 1)
+        room.admit("dana@grid", 0.0, 0, 0)
+    room.admit("eve@grid", 0.0, 0, 0)
+    room.admit("dana@grid", QUERY_S + 1, 0, 0)
+
+
+def test_what_open_queries_hold_is_bounded_in_bytes_whoever_opened_them() -> None:
+    room, ours = Room(), query()
+    held = np.zeros(100, dtype=np.uint64)
+    ours.session.offline[0] = held
+    room.open(ours)
+    room.admit("eve@grid", 0.0, 200, held.nbytes + 200)
+    with pytest.raises(BusyError, match=r"hold 800 bytes, and this one would 201: 1,000 may be held"):
+        room.admit("eve@grid", 0.0, 201, held.nbytes + 200)
+    room.admit("eve@grid", QUERY_S + 1, 201, held.nbytes + 200)
+    assert ours.session.held_bytes == 0
+
+
+def test_forgotten_queries_let_go_of_their_packets() -> None:
+    room, ours, other = Room(), query(), query("b" * 32)
+    other.grant = replace(other.grant, deployment_id="other")
+    for one in (ours, other):
+        one.session.offline[0] = np.zeros(1, dtype=np.uint64)
+        room.open(one)
+    room.forget(ours.grant.deployment_id)
+    assert (ours.session.held_bytes, other.session.held_bytes) == (0, 8)
 
 
 def test_nobody_waits_for_a_place_without_the_grant_of_an_open_query() -> None:

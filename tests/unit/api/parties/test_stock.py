@@ -19,6 +19,7 @@ from gridward.core.smpc import pieces
 from gridward.core.smpc.packets import named_bundle, parse_packet
 from tests.support.grids import eventually
 from tests.support.offline import Pair, pair
+from tests.support.packets import whole
 
 
 @pytest.fixture
@@ -36,7 +37,7 @@ def held(ours: Pair, batch: int = 1) -> list[int]:
 
 
 def test_a_bundle_that_is_not_here_is_fetched_spent_and_counted(ours: Pair) -> None:
-    packet = take_bundle(ours.party.node, ours.record, 3, 5)
+    packet = whole(take_bundle(ours.party.node, ours.record, 3, 5))
     parsed = parse_packet(packet)
     assert (named_bundle(parsed.serial), parsed.party) == ((3, 5), 1)
     assert parsed.body  # 5 is odd: the corrections go to party 1
@@ -47,8 +48,8 @@ def test_a_bundle_that_is_not_here_is_fetched_spent_and_counted(ours: Pair) -> N
 
 
 def test_corrections_rotate_among_the_parties(ours: Pair) -> None:
-    bodies = [parse_packet(take_bundle(ours.party.node, ours.record, 1, number)).body for number in range(4)]
-    assert [bool(body) for body in bodies] == [False, True, False, True]
+    sizes = [take_bundle(ours.party.node, ours.record, 1, number).body.size for number in range(4)]
+    assert [size > 0 for size in sizes] == [False, True, False, True]
 
 
 def test_a_stock_is_filled_with_several_bundles_a_round_trip_before_it_is_empty(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_a_cut_connection_goes_on_where_it_was(ours: Pair, cut: int, monkeypatch
     monkeypatch.setattr(stock, "PIECE_BYTES", 256)
     monkeypatch.setattr(provider, "PIECE_BYTES", 256)
     ours.wire.cuts = [cut, 1_500]
-    packet = take_bundle(ours.party.node, ours.record, 16, 1)
+    packet = whole(take_bundle(ours.party.node, ours.record, 16, 1))
     assert len(packet) > 3_000
     arrived = cut // (256 + 28 + 48)
     assert [body["piece"] for body in asked(ours)] == [0, arrived, arrived + 1_500 // (256 + 28 + 48)]
@@ -127,7 +128,7 @@ def test_a_provider_restarted_in_the_middle_gives_the_same_bytes(
         expected = shelf.read(16, 1, 1, 0, 1 << 20)
         ours.dealer.node.offline.remove_shelf(ours.document.id)
         assert provider.shelf_of(ours.dealer.node, ours.dealt) is not shelf
-        assert take_bundle(ours.party.node, ours.record, 16, 1) == expected
+        assert whole(take_bundle(ours.party.node, ours.record, 16, 1)) == expected
         assert asked(ours)[-1]["piece"] == 3
 
 
@@ -142,7 +143,7 @@ def test_a_bundle_dealt_anew_in_the_middle_is_fetched_from_its_beginning(
     shelf = provider.shelf_of(ours.dealer.node, ours.dealt)
     with shelf._changed:
         shelf._clear((16, 1))  # as if the disk had lost it
-    packet = take_bundle(ours.party.node, ours.record, 16, 1)
+    packet = whole(take_bundle(ours.party.node, ours.record, 16, 1))
     assert shelf.had()[1].amount == len(packet)
     assert [body["piece"] for body in asked(ours)][-2:] == [3, 0]
 

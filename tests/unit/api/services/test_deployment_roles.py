@@ -156,7 +156,7 @@ def test_a_party_of_one_deployment_cannot_join_a_session_of_another(holder: Role
 def test_a_plan_that_asks_for_too_much_memory_gives_no_role(holder: RoleHolderUnderTest, kind: str) -> None:
     refused = holder.propose(kind, holder.document(inputs=1 << 40))
     assert refused.status_code == 422
-    assert "bytes of correlations" in refused.json()["detail"]
+    assert "bytes here; this node allows" in refused.json()["detail"]
 
 
 def test_numbers_that_do_not_go_together_are_refused(holder: RoleHolderUnderTest, kind: str) -> None:

@@ -14,7 +14,8 @@ from gridward.core.errors import AlreadyExistsError, EmptyCryptoPrimitiveStoreEr
 from gridward.core.smpc import ledger
 from gridward.core.smpc.bundles import BundlePool, join_pool, open_pool
 from gridward.core.smpc.ledger import WINDOW, Total
-from gridward.core.smpc.packets import Packet, PacketKind, name_bundle, write_packet
+from gridward.core.smpc.packets import HEADER_BYTES, Packet, PacketKind, name_bundle, write_packet
+from tests.support.packets import whole
 
 SECRET = b"secret words"
 Steps = list[tuple[str, int, int]]
@@ -37,7 +38,7 @@ def pool(tmp_path: Path) -> BundlePool:
 def test_a_stored_packet_is_taken_once(pool: BundlePool) -> None:
     pool.store(1, 7, packet(7))
     assert (pool.left, pool.held(), pool.holds(1, 7)) == (1, {1: {7: len(packet(7))}}, True)
-    assert pool.take(1, 7) == packet(7)
+    assert whole(pool.take(1, 7)) == packet(7)
     assert (pool.left, pool.holds(1, 7), pool.was_spent(1, 7)) == (0, False, True)
     assert pool.spent() == {1: Total(1, len(packet(7)))}
     with pytest.raises(EmptyCryptoPrimitiveStoreError, match="was spent"):
@@ -47,15 +48,15 @@ def test_a_stored_packet_is_taken_once(pool: BundlePool) -> None:
 def test_batch_sizes_are_counted_apart(pool: BundlePool) -> None:
     pool.store(1, 7, packet(7))
     pool.store(2, 7, packet(7, batch=2))
-    assert pool.take(2, 7) == packet(7, batch=2)
-    assert pool.take(1, 7) == packet(7)
+    assert whole(pool.take(2, 7)) == packet(7, batch=2)
+    assert whole(pool.take(1, 7)) == packet(7)
 
 
 def test_a_packet_that_was_never_stored_is_refused_and_may_still_come(pool: BundlePool) -> None:
     with pytest.raises(EmptyCryptoPrimitiveStoreError, match="not in the pool"):
         pool.take(1, 0)
     pool.store(1, 0, packet(0))
-    assert pool.take(1, 0) == packet(0)
+    assert whole(pool.take(1, 0)) == packet(0)
 
 
 def test_a_spent_packet_cannot_be_stored_again(pool: BundlePool) -> None:
@@ -83,14 +84,14 @@ def test_one_packet_cannot_pass_for_two_bundles(pool: BundlePool) -> None:
 
 
 def test_packets_may_come_in_pieces_and_are_in_the_pool_when_whole(pool: BundlePool) -> None:
-    whole = packet(1)
-    pool.add_piece(1, 1, 0, whole[:20])
+    sent = packet(1)
+    pool.add_piece(1, 1, 0, sent[:20])
     with pytest.raises(InvalidInputError, match="20 bytes are here, not 21"):
-        pool.add_piece(1, 1, 21, whole[21:])
+        pool.add_piece(1, 1, 21, sent[21:])
     assert (pool.drafted(1, 1), pool.left) == (20, 0)
-    pool.add_piece(1, 1, 20, whole[20:])
+    pool.add_piece(1, 1, 20, sent[20:])
     pool.keep(1, [1])
-    assert (pool.drafted(1, 1), pool.take(1, 1)) == (0, whole)
+    assert (pool.drafted(1, 1), whole(pool.take(1, 1))) == (0, sent)
 
 
 def test_a_packet_with_a_piece_missing_is_wiped(pool: BundlePool) -> None:
@@ -103,17 +104,40 @@ def test_a_packet_with_a_piece_missing_is_wiped(pool: BundlePool) -> None:
 def test_a_swept_pool_holds_no_byte_of_taken_packets(pool: BundlePool) -> None:
     for number in range(3):
         pool.store(1, number, packet(number))
-    pool.take(1, 0)
-    pool.take(1, 2)
+    reading = pool.take(1, 0)
+    pool.take(1, 2).body.close()
+    pool.sweep()
+    assert {path.name for path in secrets_in(pool.folder)} == {"1-0", "1-1"}
+    assert whole(reading) == packet(0)
     pool.sweep()
     assert [path.name for path in secrets_in(pool.folder)] == ["1-1"]
+
+
+def test_a_taken_packets_seed_is_gone_from_the_disk_while_its_body_is_read(pool: BundlePool) -> None:
+    pool.store(1, 0, packet(0))
+    reading = pool.take(1, 0)
+    (left,) = secrets_in(pool.folder)
+    assert left.read_bytes() == bytes(HEADER_BYTES) + SECRET
+    open_pool(pool.folder)
+    assert secrets_in(pool.folder) == []
+    reading.body.close()
+
+
+def test_closing_a_packet_is_told_once(pool: BundlePool) -> None:
+    told: list[str] = []
+    pool.store(1, 0, packet(0))
+    reading = pool.take(1, 0, lambda: told.append("closed"))
+    assert told == []
+    reading.body.close()
+    reading.body.close()
+    assert told == ["closed"]
 
 
 def test_a_folder_does_not_grow_with_queries(pool: BundlePool) -> None:
     files = []
     for number in range(20):
         pool.store(1, number, packet(number))
-        pool.take(1, number)
+        pool.take(1, number).body.close()
         pool.sweep()
         files.append(sum(path.stat().st_size for path in pool.folder.rglob("*") if path.is_file()))
     assert len(set(files)) == 1
@@ -165,12 +189,18 @@ def test_a_take_makes_one_write_durable_and_that_before_the_bytes_are_read(
         def fileno(self) -> int:
             return self.file.fileno()
 
-        def read(self) -> bytes:
+        def read(self, count: int) -> bytes:
             events.append("read")
-            return self.file.read()
+            return self.file.read(count)
 
-    def opening(path: Path, mode: str) -> Watched:
-        return Watched(opened(path, mode))  # type: ignore[arg-type, call-overload]
+        def seek(self, at: int) -> None:
+            self.file.seek(at)
+
+        def write(self, data: bytes) -> None:
+            self.file.write(data)
+
+    def opening(path: Path, mode: str, buffering: int) -> Watched:
+        return Watched(opened(path, mode, buffering))  # type: ignore[arg-type, call-overload]
 
     def syncing(file: int) -> None:
         events.append("sync data")
@@ -180,7 +210,7 @@ def test_a_take_makes_one_write_durable_and_that_before_the_bytes_are_read(
     monkeypatch.setattr(Path, "open", opening)
     monkeypatch.setattr(ledger, "sync_data", syncing)
     monkeypatch.setattr(os, "fsync", lambda _: events.append("sync"))
-    assert pool.take(1, 1) == packet(1)
+    assert whole(pool.take(1, 1)) == packet(1)
     assert events == ["sync data", "read"]
 
 
@@ -189,7 +219,7 @@ def test_of_many_threads_one_gets_the_packet(pool: BundlePool) -> None:
 
     def attempt(_: int) -> bool:
         try:
-            return pool.take(1, 1) == packet(1)
+            return whole(pool.take(1, 1)) == packet(1)
         except EmptyCryptoPrimitiveStoreError:
             return False
 
@@ -225,7 +255,7 @@ setattr({target}, {name!r}, die)
 {act}
 """
 TAKE = "pool.take(1, 1)"
-SWEEP = f"{TAKE}; pool.sweep()"
+SWEEP = f"{TAKE}.body.close(); pool.sweep()"
 
 
 @pytest.mark.e2e
@@ -257,7 +287,7 @@ def test_a_party_killed_between_mark_and_use_never_uses_the_bundle_again(
         with pytest.raises(AlreadyExistsError):
             again.store(1, 1, packet(1))
     else:
-        assert again.take(1, 1) == packet(1)
+        assert whole(again.take(1, 1)) == packet(1)
 
 
 @pytest.mark.e2e
@@ -308,7 +338,7 @@ def test_whatever_happens_in_whatever_order_a_packet_is_given_out_once(
             with pytest.raises(AlreadyExistsError):
                 pool.store(batch, number, packet(number, batch))
         elif act == "take" and bundle in held:
-            assert pool.take(batch, number) == packet(number, batch)
+            assert whole(pool.take(batch, number)) == packet(number, batch)
             held.remove(bundle)
             spent.add(bundle)
         elif act == "take":
@@ -331,7 +361,7 @@ def test_several_pools_over_one_folder_spend_once(pool: BundlePool) -> None:
     pool.store(1, 1, packet(1))
     other = join_pool(pool.folder)
     assert other.left == 1
-    assert other.take(1, 1) == packet(1)
+    assert whole(other.take(1, 1)) == packet(1)
     with pytest.raises(EmptyCryptoPrimitiveStoreError):
         pool.take(1, 1)
     assert os.listdir(pool.folder / "unspent") == []

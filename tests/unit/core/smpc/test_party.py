@@ -1,5 +1,4 @@
 import threading
-import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 
@@ -210,33 +209,3 @@ def test_output_shares_are_uniform_even_for_a_fixed_query() -> None:
     ones = np.unpackbits(shares.view(np.uint8)).mean()
     assert abs(ones - 0.5) < 5 * 0.5 / np.sqrt(shares.size * 64)
     assert len(np.unique(shares)) == shares.size
-
-
-def test_a_query_takes_the_memory_that_its_program_states_and_less_than_twice_as_much_again(
-    networks: dict[str, Network],
-) -> None:
-    model = networks["lenet"]
-    program = compile_plan(model.plan, batch=2, parties=2)
-    grid = deployed(program, model.parameters)
-    held = sum(
-        side.words(at).nbytes
-        for side in (grid.models[0].shares, grid.models[0].opened)
-        for at in side.numbers
-    )
-    stated = program.costs.memory_bytes - held
-
-    def once() -> None:
-        packets = _packets(grid)
-        subkeys = [input_subkey(program, party, packet) for party, packet in enumerate(packets)]
-        masked = mask_input(program, model.example.numpy()[:2], subkeys)
-        tracemalloc.reset_peak()
-        jointly(2, lambda party, link: run(program, grid.models[party], packets[party], masked, link))
-
-    once()
-    tracemalloc.start()
-    try:
-        once()
-        peak = tracemalloc.get_traced_memory()[1]
-    finally:
-        tracemalloc.stop()
-    assert stated < peak / 2 < 3 * stated

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gridward.core.smpc.kernels import cpu, gathers, gemm, reference
+from gridward.core.smpc.kernels import cpu, gathers, gemm, reference, tiles
 from gridward.core.smpc.kernels.gemm import Fixed, multiply_by
 from gridward.core.smpc.kernels.paces import Way, ways
 from gridward.core.smpc.kernels.seam import Gather, Kernels
@@ -152,3 +152,26 @@ def test_threads_multiply_by_one_operand_at_the_same_time() -> None:
 
 def test_a_fixed_operand_does_not_print_its_words() -> None:
     assert repr(Fixed(np.full((1, 2, 3), 77, dtype=np.uint64))) == "Fixed(shape=(1, 2, 3))"
+
+
+@pytest.mark.skipif(Way.TILES not in HERE, reason="a processor without tiles")
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 17, 65), (3, 5, 9), (2, 16, 64), (1, 40, 130)])
+def test_an_operand_is_words_or_digits_and_either_is_made_of_the_other(shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(shape[1])
+    given_words = words(rng, *shape)
+    operand = Fixed(given_words.copy())
+    assert not operand.is_cut
+    assert operand.blocks().nbytes == tiles.fixed_bytes(*shape)
+    assert operand.is_cut
+    assert np.array_equal(operand.rows, given_words)
+
+
+@pytest.mark.skipif(Way.TILES not in HERE, reason="a processor without tiles")
+def test_an_operand_that_was_cut_serves_products_that_words_would_serve_sooner() -> None:
+    rng = np.random.default_rng(5)
+    a, b = words(rng, 1, 20, 100), words(rng, 100, 1)
+    operand, out = Fixed(a.copy()), np.zeros((20, 1), dtype=np.uint64)
+    operand.blocks()
+    gemm.multiply(operand, b.reshape(-1), gathers.of_transposed(100, 1), out.reshape(-1))
+    assert operand.is_cut
+    assert out.tolist() == exact(a[0], b)

@@ -45,10 +45,11 @@ def test_every_value_and_every_mask_truncates_to_the_floor_or_one_above(
     carries = split(r >> np.uint64(ring_bits - 1), parties, rng)
     total = np.zeros_like(r)
     for party in range(parties):
-        public, coefficient, share = kernels.truncate(
+        public, unwrapped, share = kernels.truncate(
             opened, highs[party], carries[party], shift, party == 0, ring_bits
         )
         total += share
+        coefficient = unwrapped.astype(np.uint64) << np.uint64(ring_bits - shift)
         exact = public - (r >> np.uint64(shift)) + coefficient * (r >> np.uint64(ring_bits - 1))
     assert np.array_equal(total % np.uint64(modulus), exact % np.uint64(modulus))
     low = np.uint64((1 << shift) - 1)
