@@ -51,7 +51,7 @@ class ShapedTransport:
         self._free_s = max(self._free_s, self.clock()) + 8 * len(frame) / self.conditions.bits_per_s
         self.inner.send(peer, ARRIVAL.pack(self._free_s + self.conditions.delay_s) + frame)
 
-    def receive(self, peer: int, deadline: float) -> bytes:
+    def receive(self, peer: int, deadline: float) -> bytes | bytearray:
         """Wait for the next frame until it has arrived; one that arrives after ``deadline`` is too late."""
         stamped = self.inner.receive(peer, deadline)
         (arrival,) = ARRIVAL.unpack_from(stamped)

@@ -36,7 +36,7 @@ class Lane(Protocol):
     def send(self, frame: bytes) -> None:
         """Hand over one frame without waiting for the peer to read it; ``OSError`` where it is gone."""
 
-    def receive(self, deadline: float, limit_bytes: int) -> bytes:
+    def receive(self, deadline: float, limit_bytes: int) -> bytes | bytearray:
         """Wait for one frame until ``deadline`` on the monotonic clock.
 
         Raises ``TimeoutError`` then, ``OSError`` where the peer is gone or announces more than
@@ -75,7 +75,7 @@ def beginning(session: str) -> bytes:
     return _BEGIN + session.encode()
 
 
-def session_of(message: bytes) -> str | None:
+def session_of(message: bytes | bytearray) -> str | None:
     """Read a beginning; None for any other message."""
     name = message[len(_BEGIN) :].decode("ascii", errors="replace")
     return name if message.startswith(_BEGIN) and SESSION_PATTERN.fullmatch(name) else None
@@ -100,7 +100,7 @@ class LaneTransport:
         with suppress(OSError):
             self.lanes[peer].send(frame)
 
-    def receive(self, peer: int, deadline: float) -> bytes:
+    def receive(self, peer: int, deadline: float) -> bytes | bytearray:
         """Wait for the next frame."""
         return self.lanes[peer].receive(deadline, self.limit_bytes)
 

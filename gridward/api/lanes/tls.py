@@ -87,7 +87,7 @@ class TlsLane:
         self._unsent.extend(body[at : at + RECORD_BYTES] for at in range(0, len(body), RECORD_BYTES))
         self._push()
 
-    def receive(self, deadline: float, limit_bytes: int) -> bytes:
+    def receive(self, deadline: float, limit_bytes: int) -> bytes | bytearray:
         """Wait for one frame; an announced length is checked before any of it is kept."""
         (length,) = LENGTH.unpack(self.take(LENGTH.size, deadline))
         if length > limit_bytes:
@@ -96,7 +96,7 @@ class TlsLane:
         self._flush(deadline)  # the peer may wait for the rest while this party computes
         return frame
 
-    def take(self, count: int, deadline: float) -> bytes:
+    def take(self, count: int, deadline: float) -> bytes | bytearray:
         """Read exactly ``count`` bytes."""
         while len(self._read) < count:
             if self._pull():
@@ -108,7 +108,7 @@ class TlsLane:
         del self._read[:count]
         return taken
 
-    def poll_message(self, count: int) -> bytes | None:
+    def poll_message(self, count: int) -> bytes | bytearray | None:
         """Give ``count`` bytes if they are here, None if not yet; ``OSError`` where the peer is gone."""
         if len(self._read) < count:
             self._pull()
@@ -155,7 +155,7 @@ class TlsLane:
                 pass
         self._connection.close()
 
-    def _fill(self, count: int, deadline: float) -> bytes:
+    def _fill(self, count: int, deadline: float) -> bytearray:
         """Read a long frame straight to its place."""
         frame = bytearray(count)
         done = len(self._read)
@@ -171,7 +171,7 @@ class TlsLane:
             if got == 0:
                 raise OSError("the connection was closed")
             done += got
-        return bytes(frame)
+        return frame
 
     def _pull(self) -> bool:
         """Read what is here; say whether anything was."""

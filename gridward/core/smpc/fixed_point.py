@@ -16,8 +16,9 @@ def encode(values: ArrayLike, scale: int, bits: int = RING_BITS - HEADROOM_BITS 
     reals = np.asarray(values, dtype=np.float64)
     if not np.all(np.isfinite(reals)):
         raise OutOfRangeError("NaN and infinities have no fixed-point form")
-    scaled = np.rint(np.ldexp(reals, scale))
-    if np.any(np.abs(scaled) >= 2.0 ** (bits - 1)):
+    scaled = np.asarray(np.ldexp(reals, scale))
+    np.rint(scaled, out=scaled)
+    if scaled.size and max(scaled.max(), -scaled.min()) >= 2.0 ** (bits - 1):
         worst = float(reals.flat[np.argmax(np.abs(scaled))])
         limit = 2.0 ** (bits - 1 - scale)
         raise OutOfRangeError(

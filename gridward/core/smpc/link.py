@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntEnum
-from typing import Final, NoReturn, Protocol
+from typing import Final, NoReturn, Protocol, TypeAlias
 
 from gridward.core.errors import ProtocolError
 
@@ -21,6 +21,9 @@ _HEADER: Final = struct.Struct("<4sB32sBIQI")
 HEADER_BYTES: Final = _HEADER.size
 _MAGIC: Final = b"GWF1"
 _CAUSE_BYTES: Final = 200
+
+Octets: TypeAlias = bytes | bytearray | memoryview
+"""Bytes wherever they lie; a view is contiguous, of any shape and item."""
 
 
 class FrameKind(IntEnum):
@@ -42,7 +45,7 @@ class Transport(Protocol):
     def send(self, peer: int, frame: bytes) -> None:
         """Hand over one frame without waiting for the peer to receive it; ``OSError`` where it is gone."""
 
-    def receive(self, peer: int, deadline: float) -> bytes:
+    def receive(self, peer: int, deadline: float) -> bytes | bytearray:
         """Wait for the next frame until ``deadline`` on the monotonic clock.
 
         Raises ``TimeoutError`` then, ``OSError`` where the peer is gone. Frames that came before it left
@@ -56,10 +59,15 @@ class Transport(Protocol):
         """End the connection to every peer after delivering what was sent; safe to call twice."""
 
 
-def pack_frame(kind: FrameKind, context: bytes, party: int, number: int, payload: bytes) -> bytes:
-    """Write one frame: magic, kind, context, sender, round, length, CRC-32, payload; little-endian."""
-    check = zlib.crc32(payload)
-    return _HEADER.pack(_MAGIC, kind, context, party, number, len(payload), check) + payload
+def pack_frame(kind: FrameKind, context: bytes, party: int, number: int, *payload: Octets) -> bytes:
+    """Write one frame: magic, kind, context, sender, round, length, CRC-32, payload; little-endian.
+
+    The payload may come in parts; they are copied once.
+    """
+    check, length = 0, 0
+    for part in payload:
+        check, length = zlib.crc32(part, check), length + memoryview(part).nbytes
+    return b"".join([_HEADER.pack(_MAGIC, kind, context, party, number, length, check), *payload])
 
 
 @dataclass(slots=True)
@@ -88,7 +96,7 @@ class Link:
             raise ValueError(f"party {self.party} of {self.parties}")
         self.bind()
 
-    def bind(self, *agreed: bytes) -> None:
+    def bind(self, *agreed: Octets) -> None:
         """Name what the parties must agree on: frames of a peer bound to anything else are refused."""
         hashes = [hashlib.sha256(part).digest() for part in (self.session, *agreed)]
         self.context = hashlib.sha256(b"".join(hashes)).digest()
@@ -98,8 +106,8 @@ class Link:
         """List the other parties by index."""
         return tuple(peer for peer in range(self.parties) if peer != self.party)
 
-    def exchange(self, payload: bytes) -> list[bytes]:
-        """Send ``payload`` to every peer and receive theirs of the same length: one round.
+    def exchange(self, *payload: Octets) -> list[memoryview]:
+        """Send ``payload``, all parts joined, to every peer and receive theirs of the same length: one round.
 
         Gives the peers' payloads in the order of ``peers``. Raises ``ProtocolError`` naming the peer on a
         lost peer, a deadline, or a frame of another session, round, sender or length; the session is over
@@ -107,7 +115,7 @@ class Link:
         """
         if self._over:
             raise ProtocolError("the session is over")
-        frame = pack_frame(FrameKind.OPENING, self.context, self.party, self.rounds, payload)
+        frame = pack_frame(FrameKind.OPENING, self.context, self.party, self.rounds, *payload)
         deadline = self.clock() + self.timeout_s
         for peer in self.peers:
             try:
@@ -115,11 +123,11 @@ class Link:
             except OSError as why:
                 self._fail(peer, f"cannot be reached: {why}", why)
             self.bytes_sent += len(frame)
-        received = [self._receive(peer, deadline, len(payload)) for peer in self.peers]
+        received = [self._receive(peer, deadline, len(frame) - HEADER_BYTES) for peer in self.peers]
         self.rounds += 1
         return received
 
-    def _receive(self, peer: int, deadline: float, length: int) -> bytes:
+    def _receive(self, peer: int, deadline: float, length: int) -> memoryview:
         try:
             frame = self.transport.receive(peer, deadline)
         except TimeoutError as why:
@@ -128,7 +136,7 @@ class Link:
             self._fail(peer, f"was lost in round {self.rounds}: {why}", why)
         kind, context, number, payload = self._parse(peer, frame)
         if kind == FrameKind.ABORT:
-            detail = f"party {peer} ended the session: {payload.decode(errors='replace')}"
+            detail = f"party {peer} ended the session: {bytes(payload).decode(errors='replace')}"
             self.abort(detail)  # a third party may be waiting for this one, not for the peer that ended it
             raise ProtocolError(detail)
         if context != self.context:
@@ -139,11 +147,11 @@ class Link:
             self._fail(peer, f"sent {len(payload)} bytes where round {self.rounds} takes {length}")
         return payload
 
-    def _parse(self, peer: int, frame: bytes) -> tuple[int, bytes, int, bytes]:
+    def _parse(self, peer: int, frame: bytes | bytearray) -> tuple[int, bytes, int, memoryview]:
         if len(frame) < HEADER_BYTES:
             self._fail(peer, f"sent {len(frame)} bytes where a frame's header takes {HEADER_BYTES}")
         magic, kind, context, sender, number, announced, check = _HEADER.unpack_from(frame)
-        payload = frame[HEADER_BYTES:]
+        payload = memoryview(frame)[HEADER_BYTES:]
         wrong = (
             (magic != _MAGIC or kind not in _KINDS, "something that is not a frame"),
             (sender != peer, f"a frame of party {sender}"),

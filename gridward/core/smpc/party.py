@@ -48,7 +48,7 @@ from gridward.core.smpc.packets import OpenPacket, PacketKind, check_packet, ope
 from gridward.core.smpc.precompute import add_weighted, precompute
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Form, Program, SlotKind
-from gridward.core.smpc.ring import RingArray, to_bytes
+from gridward.core.smpc.ring import WIRE_WORD, RingArray
 from gridward.core.smpc.session import Held, Opening, Session, Steps, run_gates
 from gridward.core.smpc.supply import Supply
 
@@ -148,7 +148,9 @@ def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
         if masked_input.shape != program.input.shape:
             raise InvalidInputError(f"input of shape {masked_input.shape}, not {program.input.shape}")
         session.begin()
-        link.bind(*session.agreed, to_bytes(masked_input))
+        words = np.ascontiguousarray(masked_input, dtype=WIRE_WORD).reshape(-1)
+        link.bind(*session.agreed, words.data)
+        del words
         session.values[program.gates[0].out] = session.from_wire(masked_input, session.whole(0, "mask"))
         del masked_input  # the value's own now
         run_gates(session, _start, link)
@@ -287,7 +289,9 @@ def _single(
             return local.pooled(gate, share, result)
         case Output():
             # fresh for the client whatever gates came before: its shares are uniform but for their sum
-            return share + session.part(at, "zero").astype(np.uint64, copy=False)
+            fresh = session.whole(at, "zero")
+            fresh += share
+            return fresh
 
 
 def _plus_constant(gate: AddConstant, session: Session) -> Held:

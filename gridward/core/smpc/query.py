@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gridward.core.errors import InvalidInputError, OutOfRangeError, RangeViolationError
-from gridward.core.smpc.correlations import CHECKS, draw, holder
+from gridward.core.smpc.correlations import CHECKS, draw_into, holder, wire_type
 from gridward.core.smpc.fixed_point import decode, encode
 from gridward.core.smpc.gate import Compared
 from gridward.core.smpc.prg import Prg
@@ -30,8 +30,12 @@ def mask_input(program: Program, values: ArrayLike, subkeys: Sequence[bytes]) ->
         raise InvalidInputError(f"{len(set(subkeys))} different subkeys where {program.parties} are due")
     slot = program.manifest[0]
     masked = encode_input(program, array)
+    flat, drawn = masked.reshape(-1), np.empty(masked.size, dtype=wire_type(slot))
     for subkey in subkeys:
-        masked = masked + draw(Prg(subkey), slot).astype(np.uint64, copy=False)
+        begin = 0
+        for piece in draw_into(Prg(subkey), slot, drawn):
+            flat[begin : begin + piece.size] += piece.astype(np.uint64, copy=False)
+            begin += piece.size
     return masked
 
 

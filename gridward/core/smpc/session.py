@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from gridward.core.errors import InvalidInputError, ProtocolError
-from gridward.core.smpc.correlations import SlotArray, join
+from gridward.core.smpc.correlations import SlotArray, join_into
 from gridward.core.smpc.gate import Gate
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
@@ -19,7 +19,7 @@ from gridward.core.smpc.supply import Supply
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """One party's share of what all parties are to learn: masked values only."""
+    """One party's share of what all parties are to learn: masked values only. The part is given away."""
 
     kind: SlotKind
     part: SlotArray
@@ -146,20 +146,20 @@ class Session:
 
 
 def open_together(openings: Sequence[Opening], link: Link) -> list[SlotArray]:
-    """Open several masked values in one round: one frame to each peer.
+    """Open several masked values in one round: one frame to each peer. What is opened takes the parts' place.
 
     Security: every opened value is masked by a part that no coalition short of all parties knows.
     Cost: 1 round; the bytes of all parts to each peer.
     """
-    payload = b"".join(opening.part.astype(_wire(opening.part), copy=False).tobytes() for opening in openings)
-    received = link.exchange(payload)
+    parts = [np.ascontiguousarray(opening.part, dtype=_wire(opening.part)) for opening in openings]
+    received = link.exchange(*(part.data for part in parts))
     opened = []
     at = 0
     for opening in openings:
         total, wire = opening.part, _wire(opening.part)
         for peer in received:
             theirs = np.frombuffer(peer, dtype=wire, count=total.size, offset=at).reshape(total.shape)
-            total = join(opening.kind, total, theirs)
+            join_into(opening.kind, total, theirs)
         opened.append(total)
         at += total.nbytes
     return opened

@@ -5,14 +5,19 @@ y / 2^f, or one above it where the low bits of R overflowed. The carry makes a w
 harmless, for every |y| < 2^62. The faithful form subtracts the overflow, found by comparison.
 """
 
+from typing import Final
+
 import numpy as np
 
 from gridward.core.smpc.correlations import SlotArray, compared
 from gridward.core.smpc.gate import Truncate, TruncateFaithful
 from gridward.core.smpc.gates.compare import compare_blocks, merged
 from gridward.core.smpc.program import SlotKind
-from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS, unpack_bits
+from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS
 from gridward.core.smpc.session import Held, Opening, Session, Steps
+
+_PIECE_WORDS: Final = 1 << 16
+"""Whole bytes of bits, and few enough words for the cache."""
 
 
 def truncate(at: int, gate: Truncate, session: Session) -> Steps:
@@ -39,12 +44,12 @@ def truncate_faithfully(at: int, gate: TruncateFaithful, session: Session) -> St
     borrow = yield from merged(session, at, bits, plan)
     flips = yield Opening(SlotKind.XOR, borrow[None] ^ session.part(at, "flip"))
     # borrow = flip ^ bit with the bit shared arithmetically: flip + (1 - 2 flip) * bit
-    flipped = unpack_bits(flips[0].astype(np.uint8, copy=False), count)
-    bit = session.words(at, "beta")
-    np.negative(bit, out=bit, where=flipped)
-    if session.first:
-        bit += flipped
-    share -= bit.reshape(share.shape)
+    flipped, bit = flips.astype(np.uint8, copy=False), session.words(at, "beta")
+    flat, one = share.reshape(-1), np.full(min(_PIECE_WORDS, count), int(session.first), dtype=np.uint64)
+    for start in range(0, count, _PIECE_WORDS):
+        end = min(start + _PIECE_WORDS, count)
+        bits = flipped[:, start // 8 : -(-end // 8)]
+        flat[start:end] -= session.kernels.weigh_bits(bits, bit[None, start:end], one[: end - start])
     return Held(share)
 
 

@@ -15,7 +15,7 @@ def test_sums_and_bits_of_all_parties_open_together_in_one_round(parties: int) -
     recorders = [Recorder(transport) for transport in local_mesh(parties)]
 
     def work(party: int, link: Link) -> list[np.ndarray]:  # type: ignore[type-arg]
-        openings = [Opening(SlotKind.SUM, words[party]), Opening(SlotKind.XOR, bits[party])]
+        openings = [Opening(SlotKind.SUM, words[party].copy()), Opening(SlotKind.XOR, bits[party].copy())]
         return list(open_together(openings, link))
 
     for opened in jointly(parties, work, recorders):

@@ -291,7 +291,7 @@ def without(*names: str) -> Callable[[Prg, Slot, SlotArray], Iterator[SlotArray]
 
 def break_draws(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
     broken = without(*names)
-    for module in ("correlations", "supply"):
+    for module in ("correlations", "supply", "query"):
         monkeypatch.setattr(f"gridward.core.smpc.{module}.draw_into", broken)
 
 
