@@ -112,6 +112,8 @@ class DialledWebSocket:
 
     def _put(self, messages: Iterable[bytes], count: int) -> None:
         """Send messages, behind those that are being sent."""
+        if not self.alive:
+            raise OSError("the connection was closed")
         if self._written is not None and self._written.done():
             self._flush(0.0)
         self._under_way[1] += count

@@ -164,6 +164,8 @@ class LaneContract(LinkContract):
             lane.send(bytes(MESSAGE_BYTES // 2))
         lane.close()
         lane.close()
+        with pytest.raises(OSError, match="closed"):
+            lane.send(bytes(MESSAGE_BYTES))
         assert time.monotonic() - began < PROMPT_S
         time.sleep(2 * CLOSE_S)
         with pytest.raises(OSError, match=r"closed|reset|EOF|Broken"):
