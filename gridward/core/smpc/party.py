@@ -48,7 +48,7 @@ from gridward.core.smpc.packets import OpenPacket, PacketKind, check_packet, ope
 from gridward.core.smpc.precompute import add_weighted, precompute
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Form, Program, SlotKind
-from gridward.core.smpc.ring import WIRE_WORD, RingArray
+from gridward.core.smpc.ring import WIRE_WORD, RingArray, to_bytes
 from gridward.core.smpc.session import Held, Opening, Session, Steps, run_gates
 from gridward.core.smpc.supply import Supply
 
