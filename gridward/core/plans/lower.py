@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Mapping
+from itertools import accumulate
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ TENSOR_FORM: Final[Mapping[Op, Op]] = MappingProxyType({value: key for key, valu
 MIRROR: Final[Mapping[Op, Op]] = MappingProxyType(
     {Op.ADD_TENSOR: Op.ADD_SCALAR, Op.MUL_TENSOR: Op.MUL_SCALAR, Op.SUB_TENSOR: Op.RSUB_SCALAR}
 )
+SPLIT: Final = "aten.split_with_sizes.default"
 LAST: Final = 2**53 - 1
 
 
@@ -119,14 +121,26 @@ class Lowered:
             if target in IDENTITIES or _keeps_dtype(target, node, named):
                 self.names[node] = self.names[node.all_input_nodes[0]]
                 return
+            if target == SPLIT:
+                self._split(node, named)
+                return
             op = ALIASES[target](named, node) if target in ALIASES else Op(target)
             op = self._numbers_and_tensors(op, named, node)
             args = tuple(self._argument(param, named[param.name], op, node) for param in SPECS[op].params)
         except ValueError as why:
-            known = target in ALIASES or target in tuple(Op)
+            known = target in ALIASES or target in (*Op, SPLIT)
             self._refuse(node, f"{target}: {why}" if known else HINTS.get(target, target))
             return
         self._emit(node, op, args)
+
+    def _split(self, node: fx.Node, named: Named) -> None:
+        source = Ref(self.names[named["self"]])
+        sizes, dim = _concrete(named["split_sizes"]), named["dim"] % _rank(node)
+        parts = [
+            self._made(Op.SLICE_TENSOR, source, dim, end - size, end, 1)
+            for size, end in zip(sizes, accumulate(sizes), strict=True)
+        ]
+        self.results[node] = tuple(part.name for part in parts)
 
     def _emit(self, node: fx.Node, op: Op, args: tuple[Argument, ...]) -> None:
         out = tuple(f"v{len(self.steps)}.{place} " for place in range(SPECS[op].results))

@@ -1,6 +1,7 @@
 """The private corners of torch that tracing stands on, in one place: an upgrade of torch is tried here."""
 
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any, Final
 
 import torch
@@ -10,7 +11,6 @@ from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
-from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from gridward.core.plans.ops import Op
@@ -45,7 +45,7 @@ def fx_graph(
         )
         for example, moving in zip(examples, dynamic, strict=True)
     ]
-    with enable_python_dispatcher(), sdpa_kernel(SDPBackend.MATH), fakes, _FlatLayers():
+    with enable_python_dispatcher(), fakes, _Plainly():
         traced = make_fx(torch.func.functionalize(function), decomposition_table=table)(*inputs)
     traced.graph.eliminate_dead_code()
     symbols = {
@@ -55,8 +55,13 @@ def fx_graph(
     return traced, symbol if isinstance(symbol, str) else None
 
 
-class _FlatLayers(TorchFunctionMode):
-    """Lays the rows of a linear layer out before torch does: torch itself fixes the number of sequences."""
+class _Plainly(TorchFunctionMode):
+    """Has torch compute some layers in plainer ops than it would choose.
+
+    Linear layers get their rows laid out first: torch itself would fix the number of sequences. Attention is
+    a product, a softmax and a product, its scale once: torch itself would scale both operands, and ask of
+    every row whether it is masked altogether. While the mode is on, torch's encoder layers take no fast path.
+    """
 
     def __torch_function__(
         self,
@@ -65,10 +70,55 @@ class _FlatLayers(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:  # noqa: ANN401 - torch calls anything through here
-        if func is nn.functional.linear and not kwargs and args[0].ndim > 2:
+        given = kwargs or {}
+        if func is nn.functional.linear and not given and args[0].ndim > 2:
             x, *rest = args
             return func(x.flatten(0, -2), *rest).reshape(*x.shape[:-1], -1)
-        return func(*args, **(kwargs or {}))
+        if func is nn.functional.multi_head_attention_forward:
+            with self:
+                return _MULTI_HEAD(*args, **given)
+        if func is nn.functional.scaled_dot_product_attention:
+            return _attention(*args, **given)
+        return func(*args, **given)
+
+
+def _unasked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give torch's own function without its question for modes, so that the calls inside come to ours."""
+    asks = {"has_torch_function": lambda _tensors: False}
+    made = FunctionType(function.__code__, function.__globals__ | asks, function.__name__)
+    made.__defaults__, made.__kwdefaults__ = function.__defaults__, function.__kwdefaults__
+    return made
+
+
+_MULTI_HEAD: Final = _unasked(nn.functional.multi_head_attention_forward)
+
+
+def _attention(
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attn_mask: Tensor | None = None,
+    dropout_p: float = 0.0,
+    is_causal: bool = False,
+    *,
+    scale: float | None = None,
+    enable_gqa: bool = False,
+) -> Tensor:
+    """Compute ``scaled_dot_product_attention``; without a mask no row can be masked altogether."""
+    if enable_gqa or (is_causal and attn_mask is not None):
+        raise RuntimeError("attention takes one key and value a head, and one mask")
+    scores = query @ key.transpose(-2, -1) * (query.shape[-1] ** -0.5 if scale is None else scale)
+    if is_causal:
+        attn_mask = torch.ones(scores.shape[-2:], dtype=torch.bool).tril()
+    if attn_mask is not None and attn_mask.dtype is torch.bool:
+        attn_mask = torch.zeros(attn_mask.shape, dtype=query.dtype).masked_fill(
+            attn_mask.logical_not(), -torch.inf
+        )
+    if attn_mask is not None:
+        scores = scores + attn_mask
+    plain = attn_mask is None or is_causal
+    weights = scores.softmax(-1) if plain else torch._safe_softmax(scores, -1)
+    return nn.functional.dropout(weights, dropout_p) @ value
 
 
 def symbolic(size: Any) -> int | str | tuple[int, str] | None:  # noqa: ANN401 - fx arguments have no type

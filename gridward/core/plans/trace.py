@@ -11,6 +11,7 @@ from torch.func import functional_call, grad_and_value
 
 from gridward.core.errors import PlanRejectedError
 from gridward.core.plans.dtypes import NAMES
+from gridward.core.plans.folding import fold
 from gridward.core.plans.lower import lower
 from gridward.core.plans.optimizers import Optimizer
 from gridward.core.plans.plan import Dim, DimRange, Input, Kind, Output, Plan, Role, Size
@@ -20,6 +21,7 @@ from gridward.core.plans.validate import check
 
 HINTS: Final = {
     "in-place": " (batch norm: freeze it in eval mode, or use group or layer norm)",
+    "data-dependent expression": " (values decide what is computed; an encoder with a mask needs is_causal)",
     "Cannot call numel()": " (dropout is random: take it out, or put the module in eval mode)",
 }
 
@@ -195,6 +197,7 @@ def _trace(eager: Eager, signature: _Signature) -> Traced:
 
     with _refusing():
         graph, symbol = fx_graph(flat, examples, moving)
+        fold(graph)
     if any(moving) and symbol is None:
         raise PlanRejectedError(
             "the batch size was silently fixed: the function takes the number of rows for a constant"

@@ -1,7 +1,7 @@
 """Rules that pick places of a value, or put values together."""
 
 from gridward.core.smpc.gate import Concatenate, Slice
-from gridward.core.smpc.lowering import Arguments, Lowering, Secret, UnsupportedError, Value
+from gridward.core.smpc.lowering import Arguments, Lowering, Secret, UnsupportedError, Value, Weight
 from gridward.core.smpc.program import Form, Register
 from gridward.core.smpc.rules.arithmetic import shape_of, shifted_to
 from gridward.core.smpc.rules.shapes import reshaped
@@ -19,9 +19,11 @@ def select(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
 
 
 def slice_axis(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ...]:
-    """Compile a slice of one axis."""
-    value = args.secret("self")
-    shape = shape_of(low, value)
+    """Compile a slice of one axis; of a parameter, only one that takes all of it."""
+    value = args.value("self")
+    if not isinstance(value, (Secret, Weight)):
+        raise UnsupportedError("only values and parameters are sliced")
+    shape = shape_of(low, value) if isinstance(value, Secret) else value.shape
     axis, step = args.axis("dim", len(shape)), int(args.number("step", 1.0))
     start, end = int(args.number("start", 0.0)), int(args.number("end", float(shape[axis])))
     if step < 1:
@@ -29,6 +31,10 @@ def slice_axis(args: Arguments, low: Lowering, exposed: bool) -> tuple[Value, ..
     places = range(*slice(start, end, step).indices(shape[axis]))
     if not places:
         raise UnsupportedError("the slice is empty")
+    if places == range(shape[axis]):
+        return (value,)
+    if isinstance(value, Weight):
+        raise UnsupportedError(f"parameter {value.name!r} is sliced; give it the size that is read")
     return (sliced(low, value, axis, places, exposed),)
 
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from gridward.core.errors import PlanRejectedError
+from gridward.core.plans.trace import trace_function
+from gridward.core.smpc.compile import compile_plan
 from tests.support.curves import END, ULP, run_behind
 from tests.support.encrypted import drawn
 
@@ -99,3 +101,36 @@ def test_equal_values_are_normed_to_the_bias() -> None:
 def test_rows_too_long_for_the_sum_of_squares_are_refused() -> None:
     with pytest.raises(PlanRejectedError, match="squares"):
         run_behind(normed(64), drawn(2, 64), fraction_bits=20, width=40)
+
+
+@pytest.mark.parametrize("spread", [0.1, 10.0, 3000.0])
+def test_a_masked_place_is_nothing_and_its_row_sums_to_one(spread: float) -> None:
+    mask = torch.full((6, 6), -torch.inf).triu(1)
+    x = drawn(3, 6, 6, spread=spread).clamp(-8100, 8100)
+    found, _ = run_behind(lambda x: torch.softmax(x + mask, 2), x, True)
+    assert (found[:, mask.isneginf()].abs() <= ULP).all()
+    assert float((found - torch.softmax(x + mask, 2)).abs().max()) < SOFTMAX + ULP
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_a_mask_of_fewer_axes_masks_along_the_axis_of_the_softmax(axis: int) -> None:
+    mask = torch.tensor([[0.0], [-torch.inf], [1.0]]) if axis == 1 else torch.tensor([0.0, -torch.inf])
+    assert error(lambda x: torch.softmax(mask + x, axis), drawn(2, 3, 2), True) < SOFTMAX + ULP
+
+
+@pytest.mark.parametrize(
+    ("function", "why"),
+    [
+        (lambda x: torch.softmax(x + torch.tensor([0.0, -torch.inf]), 0), "leaves nothing of a row"),
+        (lambda x: torch.softmax(x + torch.tensor([[0.0], [-torch.inf]]), 2), "leaves nothing of a row"),
+        (lambda x: torch.log_softmax(x + torch.tensor([0.0, -torch.inf]), 1), "no fixed-point form"),
+        (lambda x: (x + torch.tensor([0.0, -torch.inf])).exp(), "no fixed-point form"),
+        (lambda x: torch.softmax(x - torch.tensor([0.0, -torch.inf]), 1), "no fixed-point form"),
+    ],
+)
+def test_infinity_has_no_form_but_in_a_mask_that_leaves_something(
+    function: Callable[[Tensor], Tensor], why: str
+) -> None:
+    traced = trace_function(function, {"x": torch.randn(2, 2, 2)}, name="f")
+    with pytest.raises(PlanRejectedError, match=why):
+        compile_plan(traced.plan, batch=2, parties=2)
