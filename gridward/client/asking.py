@@ -22,7 +22,7 @@ import torch
 
 from gridward.client import models
 from gridward.client.attestation import check_roles
-from gridward.client.channels import Channel, Channels, receive_all
+from gridward.client.channels import Channel, Channels, receive_all, send_all
 from gridward.client.encrypted import compiled
 from gridward.client.granted import require_one_each
 from gridward.client.place import Place, segment
@@ -45,7 +45,7 @@ from gridward.core.schemas.tensor import TensorInfo
 from gridward.core.smpc import purposes
 from gridward.core.smpc.program import Program
 from gridward.core.smpc.query import answer_bytes, cut_answer, mask_input, reconstruct_output
-from gridward.core.smpc.ring import to_bytes
+from gridward.core.smpc.ring import as_bytes
 from gridward.core.smpc.sealing import OVERHEAD_BYTES, public_key, unseal
 
 Result = TypeVar("Result")
@@ -127,8 +127,8 @@ class Asker:
     ) -> EncryptedAnswer:
         """Take the second step: the masked input to every party, their shares added up."""
         program = query.program
-        masked = to_bytes(mask_input(program, batch.double().numpy(), query.subkeys))
-        answers = self._answers(query, masked)
+        masked = mask_input(program, batch.double().numpy(), query.subkeys)
+        answers = self._answers(query, as_bytes(masked))
         cut = [
             cut_answer(program, unseal(query.private, answer.sealed, purposes.answer(query.id, party)))
             for party, answer in enumerate(answers)
@@ -164,15 +164,14 @@ class Asker:
         self._channels.give_back(document, grant.party, channel)
         return opened
 
-    def _answers(self, query: OpenQuery, masked: bytes) -> list[Answered]:
+    def _answers(self, query: OpenQuery, masked: memoryview) -> list[Answered]:
         """Send the masked input to every party before any answer is awaited: they compute together."""
         limit = OVERHEAD_BYTES + REPLY_HEAD_BYTES + answer_bytes(query.program)
         channels: list[Channel] = []
         try:
             channels += [self._channels.take(query.document, grant) for grant in query.grants]
-            for grant, channel in zip(query.grants, channels, strict=True):
-                proof = hashlib.sha256(grant.token.encode()).digest()
-                channel.send(Ask(proof, query.id, masked))
+            proofs = [hashlib.sha256(grant.token.encode()).digest() for grant in query.grants]
+            send_all(channels, [Ask(proof, query.id, masked) for proof in proofs])
             answers = receive_all(channels, limit)
         except BaseException:
             for channel in channels:

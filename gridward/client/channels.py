@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from typing import Final, NoReturn, Protocol
@@ -26,6 +26,7 @@ MOMENT_S: Final = 0.02
 SUBKEY_BYTES: Final = 1 << 12
 OCTETS: Final = {"content-type": "application/octet-stream"}
 IDLE_CHANNELS: Final = 4
+_SENT: Final = object()
 PASSING: Final = frozenset({401, 403, 429, 502, 503, 504})
 """Refusals that say nothing of whether WebSockets get through: two requests serve this time."""
 
@@ -40,8 +41,8 @@ class Channel(Protocol):
     def open(self, grant: str, query_id: str) -> Opened:
         """Open the query that the grant is for."""
 
-    def send(self, ask: Ask) -> None:
-        """Have an open query answered, without waiting for it: all parties are to begin at once."""
+    def sending(self, ask: Ask) -> Iterator[None]:
+        """Have an open query answered, without waiting for it: some of the input goes with every step."""
 
     def receive(self, limit_bytes: int, within_s: float) -> Answered | None:
         """Wait for the answer to what was sent; None where none begins to come in time.
@@ -80,16 +81,18 @@ class WebSocketChannel:
 
     def open(self, grant: str, query_id: str) -> Opened:
         """Send the grant, wait for the sealed subkey."""
-        self._send([grant])
+        self._send(grant)
         reply = self._reply(SUBKEY_BYTES)
         if not isinstance(reply, Opened) or reply.query_id != query_id:
             raise NodeUnreachableError(f"{self._label} answered another question; ask again")
         return reply
 
-    def send(self, ask: Ask) -> None:
-        """Send the masked input."""
+    def sending(self, ask: Ask) -> Iterator[None]:
+        """Send the masked input, a message with every step."""
         self._answer_due = time.monotonic() + ANSWER_S
-        self._send(pieces(write_ask(ask)))
+        for message in pieces(*write_ask(ask)):
+            self._send(message)
+            yield
 
     def receive(self, limit_bytes: int, within_s: float) -> Answered | None:
         """Wait for the sealed share."""
@@ -110,10 +113,9 @@ class WebSocketChannel:
         """End the connection."""
         self._held.close()
 
-    def _send(self, messages: Iterable[bytes | str]) -> None:
+    def _send(self, message: bytes | str) -> None:
         try:
-            for message in messages:
-                self._connection.send(message)
+            self._connection.send(message)
         except (OSError, WebSocketException) as why:
             self._lose(why)
 
@@ -151,17 +153,18 @@ class HttpChannel:
         """Open the query; the calls carry its grant."""
         return Opened(query_id, self._calls.fetch(SealedOut, "POST", f"{self._path}/{query_id}").raw())
 
-    def send(self, ask: Ask) -> None:
+    def sending(self, ask: Ask) -> Iterator[None]:
         """Have it answered, in a thread of its own."""
         self._asked = self._thread.submit(
             self._calls.fetch,
             QueryAnswer,
             "POST",
             f"{self._path}/{ask.query_id}/answer",
-            content=ask.masked,
+            content=bytes(ask.masked),
             headers=OCTETS,
             timeout_s=ANSWER_S,
         )
+        yield
 
     def receive(self, limit_bytes: int, within_s: float) -> Answered | None:
         """Wait for that thread."""
@@ -175,6 +178,13 @@ class HttpChannel:
     def close(self) -> None:
         """End the thread."""
         self._thread.shutdown(wait=False)
+
+
+def send_all(channels: Sequence[Channel], asks: Sequence[Ask]) -> None:
+    """Send every party its masked input, in turns: all have it, and compute, at nearly the same time."""
+    going = [channel.sending(ask) for channel, ask in zip(channels, asks, strict=True)]
+    while going:
+        going = [sending for sending in going if next(sending, _SENT) is not _SENT]
 
 
 def receive_all(channels: Sequence[Channel], limit_bytes: int) -> list[Answered]:

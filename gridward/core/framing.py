@@ -7,11 +7,14 @@ A frame travels as one or more messages of at most ``MESSAGE_BYTES``; the first 
 import struct
 import time
 from collections.abc import Iterator
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 MESSAGE_BYTES: Final = 1 << 20
 LENGTH: Final = struct.Struct("<Q")
 LONGEST_MESSAGE_BYTES: Final = MESSAGE_BYTES + LENGTH.size
+
+
+Frame: TypeAlias = bytes | bytearray | memoryview
 
 
 class Receive(Protocol):
@@ -21,11 +24,18 @@ class Receive(Protocol):
         """Give the message; raises ``TimeoutError``, or ``OSError`` where the peer is gone."""
 
 
-def pieces(frame: bytes) -> Iterator[bytes]:
-    """Cut a frame into messages."""
-    yield LENGTH.pack(len(frame)) + frame[:MESSAGE_BYTES]
-    for start in range(MESSAGE_BYTES, len(frame), MESSAGE_BYTES):
-        yield frame[start : start + MESSAGE_BYTES]
+def pieces(*parts: Frame) -> Iterator[bytes]:
+    """Cut a frame, given in parts, into messages; each of its bytes is copied once."""
+    message = [memoryview(LENGTH.pack(sum(map(len, parts))))]
+    room = MESSAGE_BYTES
+    for part in parts:
+        rest = memoryview(part)
+        while len(rest) > room:
+            yield b"".join((*message, rest[:room]))
+            message, rest, room = [], rest[room:], MESSAGE_BYTES
+        message.append(rest)
+        room -= len(rest)
+    yield b"".join(message)
 
 
 def announced(first: bytes, limit_bytes: int) -> int:
@@ -38,17 +48,33 @@ def announced(first: bytes, limit_bytes: int) -> int:
     return length
 
 
-def joined(receive: Receive, deadline: float, limit_bytes: int) -> bytes:
+def joined(receive: Receive, deadline: float, limit_bytes: int) -> bytes | bytearray:
     """Receive one frame; an announced length is checked before any of it is kept."""
     first = receive(deadline)
     length = announced(first, limit_bytes)
     if len(first) == LENGTH.size + length:
         return first[LENGTH.size :]
-    frame = bytearray(memoryview(first)[LENGTH.size :])
-    while len(frame) < length:
+    frame = Incoming(length, memoryview(first)[LENGTH.size :])
+    while frame.left:
         if time.monotonic() > deadline:
             raise TimeoutError
-        frame += receive(deadline)
-    if len(frame) > length:
-        raise OSError(f"sent {len(frame)} bytes in a frame of {length}")
-    return bytes(frame)
+        frame.add(receive(deadline))
+    return frame.content
+
+
+class Incoming:
+    """A frame of a known length that comes message by message, in memory that is taken once."""
+
+    def __init__(self, length: int, begun: Frame) -> None:
+        self.content = bytearray(length)
+        self.left = length
+        self.add(begun)
+
+    def add(self, message: Frame) -> None:
+        """Keep the next bytes; raises ``OSError`` for more than were announced."""
+        if len(message) > self.left:
+            more = len(message) - self.left
+            raise OSError(f"sent {len(self.content) + more} bytes in a frame of {len(self.content)}")
+        at = len(self.content) - self.left
+        self.content[at : at + len(message)] = message
+        self.left -= len(message)

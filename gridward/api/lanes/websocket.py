@@ -79,7 +79,7 @@ class DialledWebSocket:
         """Send one frame: a long one in a thread, since parties may wait for each other in a ring."""
         self._put(pieces(frame), len(frame))
 
-    def receive(self, deadline: float, limit_bytes: int) -> bytes:
+    def receive(self, deadline: float, limit_bytes: int) -> bytes | bytearray:
         """Wait for one frame."""
         frame = joined(self._receive, deadline, limit_bytes)
         self._under_way = [self._under_way[1], 0]
@@ -201,7 +201,7 @@ class AcceptedSession:
         for piece in pieces(frame):
             self.loop.call_soon_threadsafe(self.outbox.put, piece)
 
-    def receive(self, deadline: float, limit_bytes: int) -> bytes:
+    def receive(self, deadline: float, limit_bytes: int) -> bytes | bytearray:
         """Wait for one frame."""
         return joined(self._receive, deadline, limit_bytes)
 

@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from gridward.api.node import Node
 from gridward.api.services import parties
 from gridward.core.errors import GridError, InvalidInputError
-from gridward.core.framing import LENGTH, announced, pieces
+from gridward.core.framing import LENGTH, Incoming, announced, pieces
 from gridward.core.schemas.channel import OVERHEAD_BYTES, Ask, Reply, read_ask, write_reply
 
 POLICY_VIOLATION: Final = 1008
@@ -47,7 +47,7 @@ async def _serve(node: Node, socket: WebSocket, deployment_id: str) -> None:
     try:
         while True:
             reply = await _step(node, socket, deployment_id)
-            for piece in pieces(write_reply(reply)):
+            for piece in pieces(*write_reply(reply)):
                 await socket.send_bytes(piece)
     except (WebSocketDisconnect, TimeoutError):
         return
@@ -76,18 +76,18 @@ async def _step(node: Node, socket: WebSocket, deployment_id: str) -> Reply | Gr
 async def _asked(node: Node, socket: WebSocket, deployment_id: str, first: bytes) -> Ask:
     """Join the messages of one frame; they are read, but not kept, unless it is of an open query."""
     length = announced(first, node.settings.body_max_bytes + OVERHEAD_BYTES)
-    frame = bytearray(memoryview(first)[LENGTH.size :])
-    left = length - len(frame)
+    begun = memoryview(first)[LENGTH.size :]
     try:
-        ask = read_ask(bytes(frame[:OVERHEAD_BYTES]))
+        ask = read_ask(begun[:OVERHEAD_BYTES])
         parties.check_announced(node, deployment_id, ask.query_id, ask.proof, length - OVERHEAD_BYTES)
     except GridError:
-        async for _ in _rest(socket, left):
+        async for _ in _rest(socket, length - len(begun)):
             continue
         raise
-    async for message in _rest(socket, left):
-        frame += message
-    return read_ask(bytes(frame))
+    frame = Incoming(length, begun)
+    async for message in _rest(socket, frame.left):
+        frame.add(message)
+    return read_ask(frame.content)
 
 
 async def _rest(socket: WebSocket, left: int) -> AsyncIterator[bytes]:

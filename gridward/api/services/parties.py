@@ -24,6 +24,7 @@ from gridward.core.errors import (
     DeploymentRefusedError,
     InvalidInputError,
 )
+from gridward.core.framing import Frame
 from gridward.core.identity import decode_key, read_sign_key
 from gridward.core.schemas.channel import Answered, Opened
 from gridward.core.schemas.deployments import (
@@ -156,7 +157,7 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str | None 
     return Opened(grant.query_id, seal(decode_key(grant.seal_key), query.subkey, purpose))
 
 
-def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: bytes) -> Answered:
+def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: Frame) -> Answered:
     """Run the query with the other parties; the output share goes to the asker, sealed.
 
     ``proof`` says that the asker has the grant that opened the query, see ``proof_of``.

@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from gridward.core.errors import ERRORS, Code, GridError, InvalidInputError, ProtocolError
+from gridward.core.framing import Frame
 
 PROOF_BYTES: Final = 32
 _QUERY_BYTES: Final = 16
@@ -43,7 +44,7 @@ class Ask:
 
     proof: bytes
     query_id: str
-    masked: bytes
+    masked: Frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,14 @@ class Opened:
     """A query waits for its input; the subkey of the input's mask is sealed to the asker."""
 
     query_id: str
-    sealed: bytes
+    sealed: Frame
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """An output share, sealed to the asker, and what the joint computation took."""
 
-    sealed: bytes
+    sealed: Frame
     rounds: int
     sent_bytes: int
     seconds: float
@@ -67,41 +68,44 @@ class Answered:
 Reply: TypeAlias = Opened | Answered
 
 
-def write_ask(ask: Ask) -> bytes:
-    """Write a request to answer."""
-    return _ASK.pack(ask.proof, bytes.fromhex(ask.query_id)) + ask.masked
+def write_ask(ask: Ask) -> tuple[bytes, Frame]:
+    """Write a request to answer, in two parts: the input may be long."""
+    return _ASK.pack(ask.proof, bytes.fromhex(ask.query_id)), ask.masked
 
 
-def read_ask(frame: bytes) -> Ask:
-    """Read what ``write_ask`` wrote; raises ``InvalidInputError``."""
+def read_ask(frame: Frame) -> Ask:
+    """Read what ``write_ask`` wrote, with a view of the input; raises ``InvalidInputError``."""
     if len(frame) < _ASK.size:
         raise InvalidInputError(f"a request to answer begins with {_ASK.size} bytes")
     proof, query = _ASK.unpack_from(frame)
-    return Ask(proof, query.hex(), frame[_ASK.size :])
+    return Ask(proof, query.hex(), memoryview(frame)[_ASK.size :])
 
 
-def write_reply(reply: Reply | GridError) -> bytes:
-    """Write a reply."""
+def write_reply(reply: Reply | GridError) -> tuple[bytes, Frame]:
+    """Write a reply, in two parts: what is sealed may be long."""
     match reply:
         case Opened():
-            return _OPENED.pack(ReplyKind.OPENED, bytes.fromhex(reply.query_id)) + reply.sealed
+            return _OPENED.pack(ReplyKind.OPENED, bytes.fromhex(reply.query_id)), reply.sealed
         case Answered():
             head = (ReplyKind.ANSWERED, reply.rounds, reply.sent_bytes, reply.seconds)
-            return _ANSWERED.pack(*head) + reply.sealed
+            return _ANSWERED.pack(*head), reply.sealed
         case GridError():
             refusal = Refusal(code=reply.code, detail=reply.detail, retry_after_s=reply.retry_after_s)
-            return bytes([ReplyKind.REFUSED]) + refusal.model_dump_json().encode()
+            return bytes([ReplyKind.REFUSED]), refusal.model_dump_json().encode()
 
 
-def read_reply(frame: bytes, speaker: str) -> Reply:
-    """Read a reply; a refusal is raised as its exception, anything else as ``ProtocolError``."""
+def read_reply(frame: bytes | bytearray, speaker: str) -> Reply:
+    """Read a reply; a refusal is raised as its exception, anything else as ``ProtocolError``.
+
+    What is sealed is a view of the frame.
+    """
     try:
         match ReplyKind(frame[0]):
             case ReplyKind.OPENED:
-                return Opened(_OPENED.unpack_from(frame)[1].hex(), frame[_OPENED.size :])
+                return Opened(_OPENED.unpack_from(frame)[1].hex(), memoryview(frame)[_OPENED.size :])
             case ReplyKind.ANSWERED:
                 _, rounds, sent_bytes, seconds = _ANSWERED.unpack_from(frame)
-                return Answered(frame[_ANSWERED.size :], rounds, sent_bytes, seconds)
+                return Answered(memoryview(frame)[_ANSWERED.size :], rounds, sent_bytes, seconds)
             case ReplyKind.REFUSED:
                 refusal = Refusal.model_validate_json(frame[1:])
     except (IndexError, ValueError, struct.error, ValidationError) as why:

@@ -255,7 +255,7 @@ class SealedOut(BaseModel):
     sealed: Base64
 
     @staticmethod
-    def of(sealed: bytes) -> "SealedOut":
+    def of(sealed: bytes | bytearray | memoryview) -> "SealedOut":
         """Encode sealed bytes."""
         return SealedOut(sealed=b64encode(sealed).decode())
 

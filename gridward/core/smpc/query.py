@@ -13,7 +13,7 @@ from gridward.core.smpc.fixed_point import decode, encode
 from gridward.core.smpc.gate import Compared
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Program
-from gridward.core.smpc.ring import WORD_BYTES, RingArray, from_bytes
+from gridward.core.smpc.ring import WORD_BYTES, RingArray, view_bytes
 
 
 def mask_input(program: Program, values: ArrayLike, subkeys: Sequence[bytes]) -> RingArray:
@@ -60,9 +60,9 @@ def answer_bytes(program: Program) -> int:
 
 def cut_answer(program: Program, answer: bytes) -> tuple[RingArray, RingArray]:
     """Cut one party's answer into its output share and its shares of the guards' sums."""
-    end = WORD_BYTES * prod(program.output.shape)
-    checks = from_bytes(answer[end:], (CHECKS * len(program.guarded),))
-    return from_bytes(answer[:end], program.output.shape), checks
+    end, whole = WORD_BYTES * prod(program.output.shape), memoryview(answer)
+    checks = view_bytes(whole[end:], (CHECKS * len(program.guarded),))
+    return view_bytes(whole[:end], program.output.shape), checks
 
 
 def reconstruct_output(

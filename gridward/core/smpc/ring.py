@@ -43,12 +43,25 @@ def to_bytes(words: RingArray) -> bytes:
     return words.astype(WIRE_WORD, order="C", copy=False).tobytes()
 
 
-def from_bytes(data: bytes | memoryview, shape: Sequence[int]) -> RingArray:
-    """Read what ``to_bytes`` wrote; raises ``InvalidInputError`` where the length does not fit the shape."""
+def as_bytes(words: RingArray) -> memoryview:
+    """Write words as ``to_bytes`` does, as a view of them where the machine is little-endian too."""
+    return words.astype(WIRE_WORD, order="C", copy=False).reshape(-1).data.cast("B")
+
+
+def view_bytes(data: bytes | bytearray | memoryview, shape: Sequence[int]) -> RingArray:
+    """Read what ``to_bytes`` wrote to be read only: a view where the machine is little-endian too.
+
+    Raises ``InvalidInputError`` where the length does not fit the shape.
+    """
     wanted = prod(shape) * WORD_BYTES
     if len(data) != wanted:
         raise InvalidInputError(f"{len(data)} bytes where ring words of shape {tuple(shape)} take {wanted}")
-    return np.frombuffer(data, dtype=WIRE_WORD).astype(np.uint64).reshape(tuple(shape))
+    return np.frombuffer(data, dtype=WIRE_WORD).astype(np.uint64, copy=False).reshape(tuple(shape))
+
+
+def from_bytes(data: bytes | bytearray | memoryview, shape: Sequence[int]) -> RingArray:
+    """Read what ``to_bytes`` wrote; raises ``InvalidInputError`` where the length does not fit the shape."""
+    return view_bytes(data, shape).copy()
 
 
 def packed_bytes(count: int) -> int:

@@ -22,7 +22,7 @@ def public_key(private_key: bytes) -> bytes:
     return X25519PrivateKey.from_private_bytes(private_key).public_key().public_bytes_raw()
 
 
-def seal(recipient: bytes, plaintext: bytes, purpose: str) -> bytes:
+def seal(recipient: bytes, plaintext: bytes | memoryview, purpose: str) -> bytes:
     """Encrypt for the holder of the private key to ``recipient`` (32 bytes), bound to ``purpose``.
 
     Security: only the recipient reads it and any change is noticed; it does not say who sent it. The purpose
@@ -37,7 +37,7 @@ def seal(recipient: bytes, plaintext: bytes, purpose: str) -> bytes:
         raise InvalidInputError("this public key cannot be sealed to") from why
 
 
-def unseal(private_key: bytes, sealed: bytes, purpose: str) -> bytes:
+def unseal(private_key: bytes, sealed: bytes | bytearray | memoryview, purpose: str) -> bytes:
     """Open what ``seal`` made; raises ``InvalidInputError`` for another key, purpose or changed bytes."""
     key = X25519PrivateKey.from_private_bytes(private_key)
     try:

@@ -7,7 +7,7 @@ import pytest
 from websockets.sync.server import ServerConnection, serve
 
 from gridward.client import channels
-from gridward.client.channels import WebSocketChannel, receive_all
+from gridward.client.channels import WebSocketChannel, receive_all, send_all
 from gridward.core.errors import GridError, NodeUnreachableError, ObjectNotFoundError, ProtocolError
 from gridward.core.framing import MESSAGE_BYTES, pieces
 from gridward.core.schemas.channel import Answered, Ask, write_reply
@@ -23,7 +23,7 @@ def says(reply: Answered | GridError, after_s: float = 0.0) -> Party:
     def party(socket: ServerConnection) -> None:
         socket.recv()
         time.sleep(after_s)
-        for piece in pieces(write_reply(reply)):
+        for piece in pieces(*write_reply(reply)):
             socket.send(piece)
         socket.recv()
 
@@ -56,7 +56,7 @@ class Grid:
             url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
             opened.append(WebSocketChannel(url, f"party {at}", "grant"))
             self._held.callback(opened[-1].close)
-            opened[-1].send(ASK)
+            send_all([opened[-1]], [ASK])
         return opened
 
 

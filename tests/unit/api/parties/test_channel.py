@@ -69,7 +69,7 @@ def refusal(socket: WebSocketTestSession) -> GridError:
 
 
 def ask(proof: bytes, masked_bytes: int) -> list[bytes]:
-    frame = write_ask(Ask(proof, QUERY, bytes(MESSAGE_BYTES - OVERHEAD_BYTES)))
+    frame = b"".join(write_ask(Ask(proof, QUERY, bytes(MESSAGE_BYTES - OVERHEAD_BYTES))))
     return [LENGTH.pack(OVERHEAD_BYTES + masked_bytes) + frame]
 
 
@@ -101,7 +101,7 @@ def test_of_a_frame_that_no_open_query_takes_nothing_is_kept_and_the_channel_ser
         finally:
             tracemalloc.stop()
         assert peak < 16 * MESSAGE_BYTES
-        socket.send_bytes(LENGTH.pack(OVERHEAD_BYTES) + write_ask(Ask(b"q" * 32, "0" * 32, b"")))
+        socket.send_bytes(LENGTH.pack(OVERHEAD_BYTES) + b"".join(write_ask(Ask(b"q" * 32, "0" * 32, b""))))
         assert isinstance(refusal(socket), ObjectNotFoundError)
 
 
