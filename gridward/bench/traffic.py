@@ -14,11 +14,12 @@ from gridward.bench.namespaces import inside
 
 _OWNER: Final = re.compile(r"pid=(\d+)")
 _SENT: Final = re.compile(r"\bbytes_sent:(\d+)")
+_AGAIN: Final = re.compile(r"\bbytes_retrans:(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One end of a TCP connection: its process, both addresses, and the bytes that it sent."""
+    """One end of a TCP connection: its process, both addresses, and the bytes that it sent, each once."""
 
     pid: int
     local: str
@@ -36,7 +37,9 @@ def connections(listing: str) -> list[Connection]:
             continue
         fields, owner, sent = head.split(), _OWNER.search(head), _SENT.search(line)
         if owner and sent and fields[0] == "ESTAB":
-            found.append(Connection(int(owner[1]), fields[3], fields[4], int(sent[1])))
+            again = _AGAIN.search(line)  # a reader that lags behind has TCP send some of them twice
+            once = int(sent[1]) - (int(again[1]) if again else 0)
+            found.append(Connection(int(owner[1]), fields[3], fields[4], once))
     return found
 
 

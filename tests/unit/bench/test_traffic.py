@@ -9,7 +9,7 @@ LISTING = """\
 ESTAB 0      0      127.0.0.1:5001 127.0.0.1:41000 users:(("python",pid=10,fd=9))
 \t cubic wscale:7,7 rto:200 bytes_sent:900 bytes_acked:900 bytes_received:700
 ESTAB 0      0      127.0.0.1:41000 127.0.0.1:5001 users:(("python",pid=11,fd=7))
-\t cubic wscale:7,7 bytes_sent:700 bytes_acked:701
+\t cubic wscale:7,7 bytes_sent:730 bytes_retrans:30 bytes_acked:701
 ESTAB 0      0      127.0.0.1:5001 127.0.0.1:42000 users:(("python",pid=10,fd=9))
 \t cubic bytes_sent:5 bytes_acked:5
 TIME-WAIT 0  0      127.0.0.1:5001 127.0.0.1:43000
