@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
+
 Example: TypeAlias = Mapping[str, Any]
 
 _TIME: Final = "2026-02-03T10:15:00Z"
@@ -56,26 +58,6 @@ _MODEL_PLAN: Final = {
         },
     ],
     "outputs": [{"name": "output", "role": "output", "ref": "v1"}],
-}
-_AUDIT_ENTRY: Final = {
-    "id": 1,
-    "at": _TIME,
-    "actor": "bob",
-    "session_id": "",
-    "action": "setup",
-    "subject": "bob",
-    "decision": "done",
-    "reason": "",
-    "plan_digest": None,
-    "digest": _DIGEST,
-}
-_AUDIT_HEAD: Final = {
-    "server": _NODE_ID,
-    "sign_key": _KEY,
-    "count": 42,
-    "digest": _DIGEST,
-    "at": _TIME,
-    "signature": "0f" * 64,
 }
 _DATASET: Final = {
     "id": "ds-0123456789abcdef01234567",
@@ -133,27 +115,6 @@ _MODEL: Final = {
     "trained_on": [],
     "created_at": _TIME,
     "verbs": ["discover", "infer"],
-}
-_USER: Final = {
-    "username": "dana@grid",
-    "role": "data_scientist",
-    "capabilities": ["compute", "infer", "send", "train"],
-    "disabled": False,
-    "second_factor": False,
-    "created_at": _TIME,
-}
-_SERVICE_TOKEN: Final = {
-    "id": "svc-0123456789abcdef01234567",
-    "name": "nightly report",
-    "scopes": ["compute"],
-    "created_at": _TIME,
-    "expires_at": _TIME,
-}
-_SESSION: Final = {
-    "session_id": "ses-0123456789abcdef01234567",
-    "created_at": _TIME,
-    "last_seen_at": _TIME,
-    "current": True,
 }
 _MEMBERSHIP: Final = {
     "gateway_id": _GATEWAY_ID,
@@ -252,6 +213,7 @@ _COSTS: Final = {
 }
 
 EXAMPLES: Final[Mapping[str, Example]] = {
+    **ACCOUNT_EXAMPLES,
     "Access": {
         "discover": ["@signed-in"],
         "compute": ["@signed-in"],
@@ -264,10 +226,6 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "ActivationIn": {"measured_error": 0.00002},
     "ActivationOut": {"lanes": {"1": "tls"}},
     "ApprovalIn": {"approved": True, "owner": "St. Mary Hospital"},
-    "AuditHead": _AUDIT_HEAD,
-    "AuditEntryOut": _AUDIT_ENTRY,
-    "AuditOut": {"items": [_AUDIT_ENTRY], "earlier": None},
-    "AuditVerdictOut": {"count": 42, "flaws": [], "heads": 1},
     "BundlesHad": {"batch": 1, "serials": [0, 1, 2, 3]},
     "BundlesIn": {"batch": 1, "serial": 0, "count": 4},
     "BundlesOut": {
@@ -386,7 +344,6 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "ObjectsOut": {"items": [_OBJECT], **_PAGE},
     "ParametersIn": {"upload_id": "upl-0123456789abcdef01234567"},
     "ParametersOut": {"version": 1, "parameters": [_TENSOR]},
-    "PasswordIn": {"old_password": "correct horse battery", "new_password": "staple battery horse"},
     "PlanDocument": _MEAN_PLAN,
     "Problem": {
         "type": "about:blank",
@@ -405,22 +362,8 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "deployment_id": "0123456789abcdef0123456789abcdef",
         "grants": [_GRANT],
     },
-    "RefreshIn": {"refresh_token": "9mP0pZyVQ2uY0d8u3vFzjQ"},
     "SealedOut": {"sealed": "c2VhbGVk"},
     "SearchOut": {"items": [_HIT], **_PAGE},
-    "SessionIn": {"username": "bob", "password": "correct horse battery"},
-    "SessionOut": {
-        "session_id": "ses-0123456789abcdef01234567",
-        "access_token": _JWT,
-        "refresh_token": "9mP0pZyVQ2uY0d8u3vFzjQ",
-        "expires_in_s": 900,
-    },
-    "SessionsOut": {"items": [_SESSION]},
-    "SetupIn": {
-        "token": "printed-once-by-gridward-init",
-        "username": "bob",
-        "password": "correct horse battery",
-    },
     "Tensor": _TENSOR,
     "TokenIn": {"audience": _NODE_ID},
     "TokenOut": {"token": _JWT, "expires_in_s": 300},
@@ -445,7 +388,6 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "parameters": [_TENSOR],
         "created_at": _TIME,
     },
-    "WitnessedOut": {"items": [_AUDIT_HEAD]},
     "UploadIn": {"size_bytes": 4096, "sha256": _DIGEST, "media_type": "application/vnd.apache.parquet"},
     "UploadOut": {
         "id": "upl-0123456789abcdef01234567",
@@ -454,19 +396,4 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "chunk_bytes": 8388608,
         "complete": False,
     },
-    "CodeIn": {"code": "287082"},
-    "InvitationAcceptance": {"token": "printed-once", "password": "correct horse battery"},
-    "InvitationOut": {"token": "printed-once", "expires_at": _TIME},
-    "RecoveryOut": {"codes": ["abcd-efgh-ijkl-mnop"]},
-    "SecondFactorIn": {"password": "correct horse battery"},
-    "SecondFactorOut": {"address": "otpauth://totp/Gridward:bob?secret=GEZDGNBVGY3TQOJQ"},
-    "SecondFactorRemoval": {"password": "correct horse battery", "code": "287082"},
-    "ServiceTokenIn": {"name": "nightly report", "scopes": ["compute"], "lifetime_s": 86400},
-    "ServiceTokenMade": _SERVICE_TOKEN | {"token": "svc-0123456789abcdef01234567.shown-once"},
-    "ServiceTokenOut": _SERVICE_TOKEN,
-    "ServiceTokensOut": {"items": [_SERVICE_TOKEN]},
-    "UserIn": {"username": "dana@grid", "role": "data_scientist"},
-    "UserOut": _USER,
-    "UserPatch": {"role": "data_scientist"},
-    "UsersOut": {"items": [_USER], **_PAGE},
 }
