@@ -34,7 +34,9 @@ from gridward.core.smpc.program import Form, Memory, Parameter, Register, Slot
 from gridward.core.smpc.ring import WORD_BYTES, packed_bytes
 
 AHEAD_BYTES: Final = 16 << 20
-"""What a party expands of a bundle before the input of its query is there, if nothing else is said."""
+"""What a party expands of any bundle before the input of its query is there."""
+AHEAD_SHARE: Final = 3
+"""Of a large model more: one part in so many of what its parameters take as words."""
 TILE_ROWS: Final = 16
 TILE_DEPTH: Final = 64
 """Fixed operands are padded to whole tiles on machines that have those."""
@@ -57,11 +59,12 @@ def count_memory(
 ) -> Memory:
     """State what a party holds; ``openings`` are the bytes that each gate opens, one entry a round."""
     model, most = _model(gates, registers, parameters)
+    ahead = ahead_bytes(parameters)
     weighted = {at for at, gate in enumerate(gates) if isinstance(gate, Weighted)}
     held = {
         (slot.gate, slot.name): slot_bytes(slot)
         for slot, end in zip(manifest, accumulate(map(slot_bytes, manifest)), strict=True)
-        if end <= AHEAD_BYTES and slot.gate not in weighted
+        if end <= ahead and slot.gate not in weighted
     }
     offline = {at: prod(registers[gates[at].out].shape) * WORD_BYTES for at in weighted}
     waiting = sum(held.values()) + sum(offline.values())
@@ -72,6 +75,11 @@ def count_memory(
     running = _Running(gates, registers, openings, parties, spans, held, offline)
     load = waiting + most + sum(map(_mask_bytes, (registers[gates[at].sources[0]] for at in weighted)))
     return Memory(model, waiting, model + max(running.most(), load))
+
+
+def ahead_bytes(parameters: Sequence[Parameter]) -> int:
+    """Say how much of a bundle is expanded ahead, which saves a query time and takes memory."""
+    return max(AHEAD_BYTES, sum(prod(one.shape) for one in parameters) * WORD_BYTES // AHEAD_SHARE)
 
 
 def _mask_bytes(register: Register) -> int:

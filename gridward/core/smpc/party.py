@@ -43,7 +43,7 @@ from gridward.core.smpc.gates import local, look_up, maximum, piecewise, product
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
 from gridward.core.smpc.link import Link
-from gridward.core.smpc.memory import AHEAD_BYTES
+from gridward.core.smpc.memory import ahead_bytes
 from gridward.core.smpc.packets import OpenPacket, PacketKind, check_packet, open_packet
 from gridward.core.smpc.precompute import add_weighted, precompute
 from gridward.core.smpc.prg import Prg
@@ -95,7 +95,6 @@ def prepare(
     deployed: DeployedModel,
     query_packet: bytes | OpenPacket,
     kernels: Kernels = cpu,
-    ahead_bytes: int = AHEAD_BYTES,
 ) -> Session:
     """Do what does not depend on the query: compute C - A * W^, and expand ``ahead_bytes`` of the bundle.
 
@@ -112,7 +111,7 @@ def prepare(
     bundle, first_wire = query_prgs(head.seed)
     supply = Supply(program.manifest, bundle, first_wire, input_gates(program.gates), packet.body)
     agreed = (program.digest.encode(), head.deployment, head.serial)
-    return load(program, deployed, supply, agreed, kernels, ahead_bytes)
+    return load(program, deployed, supply, agreed, kernels)
 
 
 def load(
@@ -121,12 +120,11 @@ def load(
     supply: Supply,
     agreed: tuple[bytes, ...],
     kernels: Kernels = cpu,
-    ahead_bytes: int = AHEAD_BYTES,
 ) -> Session:
     """Make a session of a party's parts; ``agreed`` is what the parties must have in common."""
     session = Session(program, deployed.party, kernels, agreed, supply, deployed.shares)
     try:
-        supply.hold(ahead_bytes)
+        supply.hold(ahead_bytes(program.parameters))
         precompute(session, deployed.opened)
     except BaseException:
         session.close()
