@@ -133,6 +133,7 @@ class TestTheOwnersWord:
             "next_s": 0,
             "catalogue_wanted": False,
             "attestation": None,
+            "witnessed": None,
         }
         assert refusal(node.push(entry("births"))) == (403, Code.NOT_AUTHORIZED)
         assert node.join().json()["state"] == "refused"
