@@ -10,7 +10,7 @@ from sqlmodel.sql.expression import SelectOfScalar
 from gridward.api.tables.datasets import BlobUse, Dataset, DatasetGrant, Upload
 from gridward.api.tables.memberships import Membership
 from gridward.core.schemas.node import MembershipState
-from gridward.server.principals import DISCOVER, Principal
+from gridward.server.principals import DISCOVER, Capability, Principal
 
 VERBS = ("discover", "compute", "raw", "train", "export_model", "approve")
 
@@ -36,7 +36,7 @@ def visible_dataset(caller: Principal, db: Session, dataset_id: str) -> Dataset 
 
 def dataset_verbs(caller: Principal, db: Session, dataset: Dataset) -> list[str]:
     """Say which verbs this caller has on a dataset; the publisher and the node's owner have all."""
-    if manages(caller, dataset):
+    if caller.owner or (caller.user_id is not None and caller.user_id == dataset.user_id):
         return list(VERBS)
     grants = db.exec(select(DatasetGrant).where(col(DatasetGrant.dataset_id) == dataset.id)).all()
     held = {grant.verb for grant in grants if grant.entry in caller.entries(grant.verb)}
@@ -45,7 +45,9 @@ def dataset_verbs(caller: Principal, db: Session, dataset: Dataset) -> list[str]
 
 def manages(caller: Principal, dataset: Dataset) -> bool:
     """Say whether the caller published the dataset or owns the node."""
-    return caller.owner or (caller.user_id is not None and caller.user_id == dataset.user_id)
+    return caller.acts_for(dataset.user_id, Capability.PUBLISH) or (
+        caller.owner and (caller.limited_to is None or caller.may(Capability.PUBLISH))
+    )
 
 
 def grants_of(db: Session, dataset_ids: Sequence[str]) -> Sequence[DatasetGrant]:

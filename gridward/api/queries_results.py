@@ -13,7 +13,7 @@ from gridward.api.tables.objects import ObjectSource, StoredObject
 from gridward.api.tables.trainings import Training, TrainingSource
 from gridward.core.schemas.deployments import DeploymentDocument, DeploymentState
 from gridward.core.schemas.trainings import TrainingState
-from gridward.server.principals import Principal
+from gridward.server.principals import Capability, Principal
 
 MODEL_VERBS = ("discover", "infer", "infer_encrypted", "download")
 
@@ -63,7 +63,9 @@ def model_verbs(caller: Principal, db: Session, model: Model) -> list[str]:
 
 def hosts(caller: Principal, model: Model) -> bool:
     """Say whether the caller published the model or owns the node."""
-    return caller.owner or (caller.user_id is not None and caller.user_id == model.user_id)
+    return caller.acts_for(model.user_id, Capability.HOST_MODELS) or (
+        caller.owner and (caller.limited_to is None or caller.may(Capability.HOST_MODELS))
+    )
 
 
 def model_sources(db: Session, model_ids: Sequence[str]) -> Sequence[ModelSource]:

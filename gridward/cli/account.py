@@ -54,7 +54,7 @@ def create_token(
 ) -> None:
     """Make a token for a program."""
     with calls(url, username, password) as home:
-        made = OwnAccount(home).create_token(name, scope, days * 86_400)
+        made = OwnAccount(home).create_token(password, name, scope, days * 86_400)
     say(f"{made.token}")
     say(f"It is shown only now, and ends {made.expires_at:%Y-%m-%d %H:%M} UTC.")
 

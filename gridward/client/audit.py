@@ -1,7 +1,7 @@
 """The audit log of a node or gateway, for those who may read it; an export is checked without the server."""
 
-import json
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from gridward.client.transport import Transport
 from gridward.core.audit import Verdict, check_head, examine
 from gridward.core.errors import InvalidInputError
+from gridward.core.plans.canonical import loads
 from gridward.core.schemas.audit import AuditEntryOut, AuditHead, AuditOut, AuditVerdictOut
 
 _PATH = "/v1/audit"
@@ -75,7 +76,11 @@ def verify_export(path: str | Path, heads: Sequence[AuditHead] = ()) -> Verdict:
         check_head(head)
         if head.server != own.server:
             raise InvalidInputError(f"the export is of server {own.server}, a head of {head.server}")
-    return examine(_entries(Path(path)), [own, *heads])
+    verdict = examine(_entries(Path(path)), [own, *heads])
+    if verdict.count <= own.count:
+        return verdict
+    more = f"{verdict.count - own.count} entries stand behind the last one that the server signed"
+    return replace(verdict, flaws=(*verdict.flaws, more))
 
 
 def _last(path: Path) -> AuditHead:
@@ -100,7 +105,7 @@ def _entries(path: Path) -> Iterator[dict[str, Any]]:
 
 def _entry(path: Path, number: int, line: bytes) -> dict[str, Any]:
     try:
-        entry = json.loads(line)
+        entry: Any = loads(line)
         AuditEntryOut.model_validate(entry)
     except ValueError as why:
         raise InvalidInputError(f"line {number} of {path} is not an entry of an audit log") from why

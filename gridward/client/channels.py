@@ -22,6 +22,8 @@ from gridward.core.schemas.deployments import DeploymentDocument, PartyGrant, Qu
 
 ANSWER_S: Final = 300.0
 OPEN_S: Final = 5.0
+SEND_S: Final = 60.0
+"""So long a party may leave a message unread."""
 MOMENT_S: Final = 0.02
 SUBKEY_BYTES: Final = 1 << 12
 OCTETS: Final = {"content-type": "application/octet-stream"}
@@ -73,6 +75,7 @@ class WebSocketChannel:
                 proxy=None,
             )
         )
+        self._connection.socket.settimeout(SEND_S)
 
     @property
     def alive(self) -> bool:

@@ -1,6 +1,6 @@
 """The gateway's tables, in a registry of their own, so that node and gateway can live in one process."""
 
-from datetime import date, datetime
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, Final
 
@@ -110,14 +110,14 @@ class Node(GatewayTable, table=True):
 
 
 class WitnessedHead(GatewayTable, table=True):
-    """What a node signed of its audit log: the last head of each day, and all that it contradicted later."""
+    """What a node signed of its audit log: the last head of each hour, and all that it contradicted later."""
 
     __tablename__ = "witnessed_heads"
     __table_args__ = (Index("ix_witnessed_heads_node_id_count", "node_id", "count"),)
 
     key: int | None = Field(default=None, primary_key=True, sa_type=_ENTRY_KEY)
     node_id: str = Field(foreign_key="nodes.id", ondelete="CASCADE", max_length=26)
-    day: date
+    hour: datetime = Field(sa_type=UtcDateTime)
     count: int = Field(sa_type=BigInteger)
     head: dict[str, Any] = Field(sa_type=JSON)
     contradicted: bool = False

@@ -32,6 +32,8 @@ def hear(gateway: Gateway, db: Session, node_id: str, head: AuditHead | None) ->
     if head.server != node_id:
         raise InvalidInputError("audit: this is the head of another server's log")
     known = _read(longest)
+    if known is not None and head.at <= known.at:
+        return known  # it was overtaken on the way
     if longest is not None and known is not None and _contradicts(head, known):
         if not longest.contradicted:
             longest.contradicted = True
@@ -42,13 +44,13 @@ def hear(gateway: Gateway, db: Session, node_id: str, head: AuditHead | None) ->
             )
         return known
     if known is None or head.count > known.count:
-        today = gateway.clock().date()
+        hour = gateway.clock().replace(minute=0, second=0, microsecond=0)
         row = longest
-        if row is None or row.contradicted or row.day != today:
-            row = WitnessedHead(node_id=node_id, day=today, count=0, head={})
+        if row is None or row.contradicted or row.hour != hour:
+            row = WitnessedHead(node_id=node_id, hour=hour, count=0, head={})
         row.count, row.head = head.count, head.model_dump(mode="json")
         db.add(row)
-    return head
+    return known
 
 
 def list_heads(db: Session, node_id: str) -> WitnessedOut:

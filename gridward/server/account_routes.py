@@ -118,9 +118,11 @@ def list_service_tokens(caller: Caller, accounts: AccountsOf) -> ServiceTokensOu
 
 
 @router.post("/service-tokens", status_code=201, tags=["sessions"])
-def create_service_token(body: ServiceTokenIn, caller: Caller, accounts: AccountsOf) -> ServiceTokenMade:
+def create_service_token(
+    body: ServiceTokenIn, caller: Caller, accounts: AccountsOf, address: Address
+) -> ServiceTokenMade:
     """Make a token for a program of one's own; it is shown only now."""
-    return service_tokens.create(accounts, caller, body)
+    return service_tokens.create(accounts, caller, body, address)
 
 
 @router.delete("/service-tokens/{token_id}", status_code=204, tags=["sessions"])

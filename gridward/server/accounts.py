@@ -17,6 +17,9 @@ from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import ServerSettings
 
 OWNERSHIP_ID: Final = 1
+CODE_ATTEMPTS: Final = 10
+CODE_WINDOW_S: Final = 3600.0
+"""So many wrong codes of one account's second factor in so long, from wherever they come."""
 
 
 class UserFields(SQLModel):
@@ -40,6 +43,7 @@ class InvitationFields(SQLModel):
     user_id: str = Field(primary_key=True, foreign_key="users.id", ondelete="CASCADE", max_length=64)
     token_hash: str = Field(max_length=64)
     expires_at: datetime = Field(sa_type=UtcDateTime)
+    invited_by: str = Field(max_length=64)
 
 
 class ServiceTokenFields(SQLModel):
@@ -98,6 +102,7 @@ class Accounts:
     clock: Clock
     per_user: RateLimit
     global_: RateLimit
+    codes: RateLimit
     heads: threading.Lock = field(default_factory=threading.Lock)
     """Held by whoever changes the file of the audit log's heads."""
 
@@ -119,4 +124,5 @@ class Accounts:
             clock=clock,
             per_user=RateLimit(settings.sign_in_attempts, settings.sign_in_window_s, now_s),
             global_=RateLimit(settings.sign_in_attempts_global, settings.sign_in_window_s, now_s),
+            codes=RateLimit(CODE_ATTEMPTS, CODE_WINDOW_S, now_s),
         )

@@ -97,6 +97,7 @@ def _chain(db: Session) -> None:
     waiting: list[AuditFields] = db.info.pop(_WAITING, [])
     if not waiting:
         return
+    db.flush()  # rows are locked before the log, by everybody
     lock(db, "audit")
     count, digest = last(db, type(waiting[0]))
     for number, row in enumerate(waiting, count + 1):

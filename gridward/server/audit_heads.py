@@ -61,9 +61,8 @@ def _keep(accounts: Accounts) -> None:
     now = head(accounts)
     if kept and (kept[-1].count, kept[-1].digest) == (now.count, now.digest):
         return
-    with accounts.database.read() as db:
-        settled = kept[:-1] if kept and agrees(db, accounts.tables.audit, kept[-1]) else kept
-    _write(data_dir, [*settled, now])
+    settled = kept if kept and _misses(accounts, kept[-1]) else kept[:-1]
+    _write(data_dir, [*settled, head(accounts)])
 
 
 def compare(accounts: Accounts) -> None:
@@ -71,8 +70,7 @@ def compare(accounts: Accounts) -> None:
     kept = read(accounts.settings.data_dir, accounts.keys.id)
     if not kept:
         return
-    if _misses(accounts, kept[-1]):
-        keep(accounts)
+    keep(accounts)
 
 
 def learn(accounts: Accounts, witnessed: AuditHead) -> None:
@@ -86,8 +84,7 @@ def learn(accounts: Accounts, witnessed: AuditHead) -> None:
     with accounts.heads:
         kept = read(accounts.settings.data_dir, accounts.keys.id)
         if witnessed not in kept and _misses(accounts, witnessed):
-            _write(accounts.settings.data_dir, [witnessed, *kept])
-            _keep(accounts)
+            _write(accounts.settings.data_dir, [witnessed, *kept, head(accounts)])
 
 
 def _misses(accounts: Accounts, signed: AuditHead) -> bool:

@@ -1,13 +1,12 @@
 """Routes of the audit log, included by both services."""
 
-from datetime import UTC, datetime
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, AwareDatetime
 
-from gridward.core.schemas.audit import AuditHead, AuditOut, AuditVerdictOut
+from gridward.core.schemas.audit import AuditHead, AuditOut, AuditVerdictOut, in_utc
 from gridward.server import audit_heads, audit_log
 from gridward.server.principals import Capability
 from gridward.server.state import AccountsOf, Caller
@@ -15,14 +14,7 @@ from gridward.server.state import AccountsOf, Caller
 JSON_LINES: Final = "application/x-ndjson"
 
 
-def _in_utc(moment: datetime) -> datetime:
-    try:
-        return moment.astimezone(UTC)
-    except OverflowError as why:
-        raise ValueError("no such moment in UTC") from why
-
-
-Moment: TypeAlias = Annotated[AwareDatetime, AfterValidator(_in_utc)]
+Moment: TypeAlias = Annotated[AwareDatetime, AfterValidator(in_utc)]
 router = APIRouter(prefix="/v1/audit", tags=["audit"])
 
 

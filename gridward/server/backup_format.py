@@ -17,6 +17,8 @@ RESTORED: Final = "restored.json"
 SQLITE: Final = "sqlite"
 PACKETS: Final = frozenset({"unspent", "open", "spent", "ahead", "asked"})
 """Folders of bundles' packets: one that came back could hide two values behind the same mask."""
+DRAFT: Final = ".draft"
+"""Ends the name of a packet that is still arriving."""
 _OWN: Final = frozenset({"running", RESTORED})
 
 
@@ -54,6 +56,7 @@ class Manifest(BaseModel):
 def belongs(path: PurePosixPath) -> bool:
     """Say whether a file of the data folder, named relative to it, belongs into a back-up."""
     passing = any(part.startswith(".") or part == "incoming" for part in path.parts)
-    packet = path.parts[0] in ("parties", "provider") and not PACKETS.isdisjoint(path.parts[:-1])
+    secret = path.parts[0] in ("parties", "provider")
+    packet = secret and (path.suffix == DRAFT or not PACKETS.isdisjoint(path.parts[:-1]))
     own = str(path) in _OWN or path.parts[0].startswith("gridward.db")
     return not (passing or packet or own)

@@ -5,14 +5,14 @@ import hmac
 import secrets
 from datetime import timedelta
 
-from sqlmodel import col, select
+from sqlmodel import Session, col, select
 
 from gridward.core.errors import AuthorizationError, NotSignedInError, ObjectNotFoundError
 from gridward.core.schemas.accounts import InvitationOut, RoleName, UserOut
 from gridward.server import audit
 from gridward.server.accounts import Accounts
 from gridward.server.principals import CAPABILITIES, Capability, Principal
-from gridward.server.sessions import guess_limits, revoke_all, user_named
+from gridward.server.sessions import forget, guess_limits, revoke_all, user_named
 from gridward.server.users import describe
 
 
@@ -29,7 +29,12 @@ def invite(accounts: Accounts, caller: Principal, username: str) -> InvitationOu
             raise AuthorizationError("change your own password with the old one")
         if not CAPABILITIES[RoleName(user.role)] <= caller.capabilities:
             raise AuthorizationError(f"'{username}' can do more than '{caller.name}'")
-        row = accounts.tables.invitation(user_id=user.id, token_hash=_hash(secret), expires_at=expires_at)
+        row = accounts.tables.invitation(
+            user_id=user.id,
+            token_hash=_hash(secret),
+            expires_at=expires_at,
+            invited_by=caller.user_id or "",
+        )
         db.merge(row)
         audit.record(db, accounts.tables.audit, caller, now, "invite_user", username)
     return InvitationOut(token=secret, expires_at=expires_at)
@@ -54,12 +59,21 @@ def accept(accounts: Accounts, token: str, password: str, address: str) -> UserO
             raise NotSignedInError("the token was used meanwhile")
         if user.disabled:
             raise NotSignedInError("this account is locked")
+        _require_inviter(db, accounts, current.invited_by, RoleName(user.role))
         user.password_hash = hashed
         db.add(user)
-        db.delete(current)
         revoke_all(db, accounts, user.id)
+        forget(db, accounts, user.id)
         audit.record(db, accounts.tables.audit, None, now, "accept_invitation", user.username)
     return describe(user)
+
+
+def _require_inviter(db: Session, accounts: Accounts, inviter_id: str, role: RoleName) -> None:
+    """Refuse the token of an administrator who may not manage such an account any more."""
+    inviter = db.get(accounts.tables.user, inviter_id)
+    held = frozenset() if inviter is None or inviter.disabled else CAPABILITIES[RoleName(inviter.role)]
+    if Capability.MANAGE_USERS not in held or not CAPABILITIES[role] <= held:
+        raise NotSignedInError("who made this token may not any more; ask for another")
 
 
 def _hash(secret: str) -> str:

@@ -11,6 +11,9 @@ from sqlalchemy.engine import URL
 from gridward.core.errors import ConflictError, InvalidInputError
 
 _VARIABLES: Final = {"PGHOST": "host", "PGPORT": "port", "PGUSER": "username", "PGPASSWORD": "password"}
+_QUERY: Final = frozenset(
+    {"host", "port", "sslmode", "sslrootcert", "sslcert", "sslkey", "service", "passfile"}
+)
 
 
 def dump(url: URL, into: Path) -> None:
@@ -46,5 +49,8 @@ def _run(program: str, url: URL, *arguments: str) -> None:
 def _connection(url: URL) -> dict[str, str]:
     """Name the server in the environment: arguments of a process can be read by anybody on the machine."""
     said = {name: getattr(url, part) for name, part in _VARIABLES.items()} | {"PGDATABASE": url.database}
-    said |= {f"PG{name.upper()}": value for name, value in url.query.items() if name in ("host", "port")}
+    unknown = sorted(url.query.keys() - _QUERY)
+    if unknown:
+        raise InvalidInputError(f"the database's URL has {', '.join(unknown)}, which back-ups cannot pass on")
+    said |= {f"PG{name.upper()}": value for name, value in url.query.items()}
     return {name: str(value) for name, value in said.items() if value is not None}

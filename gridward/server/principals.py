@@ -70,6 +70,11 @@ class Principal:
         """True for those who may see everything on this server."""
         return Capability.SEE_ALL_DATA in self.capabilities
 
+    def acts_for(self, user_id: str, capability: Capability) -> bool:
+        """Say whether it is this account, signed in with no limits or with ones that hold the capability."""
+        own = self.user_id is not None and self.user_id == user_id
+        return own and (self.limited_to is None or capability in self.limited_to)
+
     def may(self, capability: Capability) -> bool:
         """Say whether the role has the capability."""
         return capability in self.capabilities

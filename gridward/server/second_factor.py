@@ -12,17 +12,19 @@ from gridward.core.schemas.accounts import RecoveryOut, RoleName, SecondFactorOu
 from gridward.server import audit, totp
 from gridward.server.accounts import Accounts, UserFields
 from gridward.server.principals import CAPABILITIES, Capability, Principal
-from gridward.server.sessions import guess_limits, revoke_all, spend_code, user_named
+from gridward.server.sessions import check_password, forget, guess_limits, revoke_all, spend_code, user_named
 
 
 def begin(accounts: Accounts, caller: Principal, password: str, address: str) -> SecondFactorOut:
     """Draw a secret for the caller's account; it counts once ``confirm`` has seen a code made with it."""
-    user = _checked(accounts, caller, password, address)
+    user = check_password(accounts, caller, password, address)
     if user.totp_active:
         raise ConflictError("the account has a second factor; remove it before you set up another")
     secret = totp.new_secret()
     with accounts.database.write() as db:
         row = _row(db, accounts, user.id)
+        if row.totp_active:
+            raise ConflictError("a second factor was set up meanwhile")
         row.totp_sealed = totp.seal(accounts.keys, row.id, secret)
         db.add(row)
     return SecondFactorOut(address=totp.address(secret, user.username, f"Gridward {accounts.keys.id[:8]}"))
@@ -39,20 +41,21 @@ def confirm(accounts: Accounts, caller: Principal, code: str, address: str) -> R
         if row.totp_sealed is None or row.totp_active:
             raise ConflictError("there is no second factor that waits for its first code")
         secret = totp.unseal(accounts.keys, row.id, row.totp_sealed)
-        step = totp.step_of(secret, code, now, after=0)
+        step = totp.step_of(secret, code.strip(), now, after=0)
         if step is None:
             raise WrongCredentialsError("the code does not fit; is the clock of the device right?")
         row.totp_active, row.totp_step = True, step
         row.recovery_hashes = [totp.hash_recovery(one) for one in codes]
         db.add(row)
         revoke_all(db, accounts, row.id, but=caller.session_id)
+        forget(db, accounts, row.id)
         audit.record(db, accounts.tables.audit, caller, now, "set_second_factor", row.username)
     return RecoveryOut(codes=codes)
 
 
 def remove_own(accounts: Accounts, caller: Principal, password: str, code: str, address: str) -> None:
     """Take one's own second factor away, with password and a code."""
-    user = _checked(accounts, caller, password, address)
+    user = check_password(accounts, caller, password, address)
     with guess_limits(accounts, caller.name, address):
         if not spend_code(accounts, user.id, code):
             raise WrongCredentialsError("the code does not fit, or was used")
@@ -71,16 +74,6 @@ def remove(accounts: Accounts, caller: Principal, username: str) -> None:
     if not CAPABILITIES[RoleName(user.role)] <= caller.capabilities:
         raise AuthorizationError(f"'{username}' can do more than '{caller.name}'")
     _remove(accounts, caller, user.id)
-
-
-def _checked(accounts: Accounts, caller: Principal, password: str, address: str) -> UserFields:
-    """Return the caller's account, if the password is its own."""
-    with accounts.database.read() as db:
-        user = None if caller.user_id is None else db.get(accounts.tables.user, caller.user_id)
-    with guess_limits(accounts, caller.name, address):
-        if user is None or not accounts.passwords.verify(user.password_hash, password):
-            raise WrongCredentialsError("the password does not fit")
-    return user
 
 
 def _remove(accounts: Accounts, caller: Principal, user_id: str) -> None:

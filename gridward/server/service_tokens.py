@@ -26,7 +26,7 @@ from gridward.server import audit
 from gridward.server.accounts import Accounts, ServiceTokenFields
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
-from gridward.server.sessions import lacks_second_factor
+from gridward.server.sessions import check_password, lacks_second_factor
 from gridward.server.tokens import SERVICE_PREFIX
 
 _MOST: Final = 100
@@ -37,8 +37,8 @@ def is_one(token: str) -> bool:
     return token.startswith(SERVICE_PREFIX)
 
 
-def create(accounts: Accounts, caller: Principal, body: ServiceTokenIn) -> ServiceTokenMade:
-    """Make a token for the caller's account, from a session only: a token makes no tokens."""
+def create(accounts: Accounts, caller: Principal, body: ServiceTokenIn, address: str) -> ServiceTokenMade:
+    """Make a token for the caller's account, with its password: neither a session nor a token is enough."""
     if caller.user_id is None or caller.limited_to is not None or "@" in caller.name:
         raise AuthorizationError(
             "only an account of this server that signed in with its password makes tokens"
@@ -46,6 +46,7 @@ def create(accounts: Accounts, caller: Principal, body: ServiceTokenIn) -> Servi
     unknown = sorted(set(body.scopes) - caller.capabilities)
     if unknown:
         raise InvalidInputError(f"scopes: '{caller.name}' may not {', '.join(unknown)[:200]}")
+    check_password(accounts, caller, body.password.get_secret_value(), address)
     now, table = accounts.clock(), accounts.tables.service_token
     secret = secrets.token_urlsafe(32)
     row = table(

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from sqlmodel import Session, col, select, update
+from sqlmodel import Session, col, delete, select, update
 
 from gridward.core.errors import (
     NotSignedInError,
@@ -159,6 +159,7 @@ def revoke_all(db: Session, accounts: Accounts, user_id: str, *, but: str = "") 
 
 def spend_code(accounts: Accounts, user_id: str, code: str) -> bool:
     """Say whether this is a code of the account's second factor that was not used yet; now it is."""
+    accounts.codes.take(user_id)
     with accounts.database.write() as db:
         row = db.get(accounts.tables.user, user_id, with_for_update=True)
         if row is None or not row.totp_active or row.totp_sealed is None:
@@ -173,6 +174,7 @@ def spend_code(accounts: Accounts, user_id: str, code: str) -> bool:
         else:
             return False
         db.add(row)
+    accounts.codes.give_back(user_id)
     return True
 
 
@@ -180,6 +182,23 @@ def lacks_second_factor(accounts: Accounts, user: UserFields) -> bool:
     """Say whether the account's role needs a second factor that it does not have."""
     needed = RoleName(user.role) in accounts.settings.second_factor_roles
     return needed and not user.totp_active and user.password_hash is not None
+
+
+def check_password(accounts: Accounts, caller: Principal, password: str, address: str) -> UserFields:
+    """Return the caller's account, if the password is its own; guesses count as at a sign-in."""
+    with accounts.database.read() as db:
+        user = None if caller.user_id is None else db.get(accounts.tables.user, caller.user_id)
+    with guess_limits(accounts, caller.name, address):
+        if user is None or not accounts.passwords.verify(user.password_hash, password):
+            raise WrongCredentialsError("the password does not fit")
+    return user
+
+
+def forget(db: Session, accounts: Accounts, user_id: str, *, tokens: bool = True) -> None:
+    """Delete an account's open invitation, and its tokens for programs, within the transaction `db`."""
+    gone = (accounts.tables.invitation, accounts.tables.service_token)[: 2 if tokens else 1]
+    for table in gone:
+        db.exec(delete(table).where(col(table.user_id) == user_id))
 
 
 def user_named(db: Session, accounts: Accounts, username: str) -> UserFields | None:
@@ -201,6 +220,9 @@ def _open(accounts: Accounts, user: UserFields) -> SessionOut:
     )
     principal = _principal(accounts, user, session.id)
     with accounts.database.write() as db:
+        now_is = db.get(accounts.tables.user, user.id, with_for_update=True)
+        if now_is is None or now_is.disabled or _proof(now_is) != _proof(user):
+            raise WrongCredentialsError("the account was changed meanwhile; sign in again")
         db.add(session)
         audit.record(db, accounts.tables.audit, principal, now, "sign_in", session.id)
     return _tokens(accounts, session, user, secret)
@@ -209,6 +231,11 @@ def _open(accounts: Accounts, user: UserFields) -> SessionOut:
 def _principal(accounts: Accounts, user: UserFields, session_id: str) -> Principal:
     limited = frozenset[Capability]() if lacks_second_factor(accounts, user) else None
     return Principal(user.username, RoleName(user.role), user.id, session_id, limited)
+
+
+def _proof(user: UserFields) -> tuple[str | None, bool]:
+    """What a sign-in was checked against."""
+    return user.password_hash, user.totp_active
 
 
 def _tokens(accounts: Accounts, session: SessionFields, user: UserFields, secret: str) -> SessionOut:
@@ -245,7 +272,7 @@ def _rehash(accounts: Accounts, user: UserFields, password: str) -> None:
         row = db.get(accounts.tables.user, user.id)
         # Someone may have changed the password since it was checked: only the checked hash is replaced.
         if row is not None and row.password_hash == user.password_hash:
-            row.password_hash = fresh
+            row.password_hash = user.password_hash = fresh
             db.add(row)
 
 

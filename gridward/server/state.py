@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlmodel import Session
 
-from gridward.core.errors import NotSignedInError
+from gridward.core.errors import AuthorizationError, NotSignedInError
 from gridward.server import service_tokens, sessions
 from gridward.server.accounts import Accounts
 from gridward.server.db import Database
@@ -16,6 +16,8 @@ from gridward.server.ids import Clock
 from gridward.server.keys import Keys
 from gridward.server.principals import Principal
 from gridward.server.signing import ReplayGuard
+
+_BEFORE_SECOND_FACTOR: Final = ("/v1/users/me", "/v1/sessions")
 
 
 @dataclass(kw_only=True)
@@ -67,8 +69,14 @@ BearerToken: TypeAlias = Annotated[str, Depends(bearer_token)]
 
 
 def caller_of(request: Request, token: BearerToken) -> Principal:
-    """Return who is calling. The token decides, nothing in the body or the path."""
-    return server_of(request).authenticate(token)
+    """Return who is calling. The token decides, nothing in the body or the path.
+
+    Who lacks the second factor that the role needs gets as far as to set it up.
+    """
+    caller = server_of(request).authenticate(token)
+    if caller.limited_to == frozenset() and not request.url.path.startswith(_BEFORE_SECOND_FACTOR):
+        raise AuthorizationError(f"'{caller.name}' has to set up a second factor first; the role needs one")
+    return caller
 
 
 def read_transaction(request: Request) -> Iterator[Session]:

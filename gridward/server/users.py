@@ -18,7 +18,7 @@ from gridward.server.accounts import OWNERSHIP_ID, Accounts, UserFields
 from gridward.server.ids import new_id
 from gridward.server.keys import is_setup_token, spend_setup_token
 from gridward.server.principals import CAPABILITIES, Capability, Principal
-from gridward.server.sessions import guess_limits, list_of, revoke_all, user_named
+from gridward.server.sessions import forget, guess_limits, list_of, revoke_all, user_named
 
 
 def is_owned(accounts: Accounts) -> bool:
@@ -109,6 +109,7 @@ def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatc
             user.disabled = patch.disabled
         if user.disabled:
             revoke_all(db, accounts, user.id)
+        forget(db, accounts, user.id, tokens=user.disabled)
         db.add(user)
         said = patch.model_dump_json(exclude_none=True)
         audit.record(db, accounts.tables.audit, caller, now, "change_user", username, reason=said)
@@ -123,10 +124,11 @@ def list_sessions(accounts: Accounts, caller: Principal, username: str) -> Sessi
 
 
 def end_sessions(accounts: Accounts, caller: Principal, username: str) -> None:
-    """End every session of an account at once, for those who manage it."""
+    """End every session and token of an account at once, for those who manage it."""
     with accounts.database.write() as db:
         user = _managed(db, accounts, caller, username)
         revoke_all(db, accounts, user.id)
+        forget(db, accounts, user.id)
         audit.record(db, accounts.tables.audit, caller, accounts.clock(), "end_sessions", username)
 
 
@@ -148,6 +150,7 @@ def change_password(accounts: Accounts, caller: Principal, old: str, new: str, a
         row.password_hash = hashed
         db.add(row)
         revoke_all(db, accounts, row.id, but=caller.session_id)
+        forget(db, accounts, row.id)
         audit.record(db, accounts.tables.audit, caller, accounts.clock(), "change_password", row.username)
 
 

@@ -18,6 +18,8 @@ POLICY_VIOLATION: Final = 1008
 REASON_BYTES: Final = 120
 IDLE_S: Final = 600.0
 FRAME_S: Final = 60.0
+SLOWEST_BYTES_PER_S: Final = 2**20
+"""A frame has so long to come, and a second for each of these bytes."""
 GRANT_BYTES: Final = 4096
 QUERYS_CHANNELS: Final = 4
 """Opened with the grant of one query: a client needs one, and another where it fails."""
@@ -92,9 +94,14 @@ async def _asked(node: Node, socket: WebSocket, deployment_id: str, first: bytes
 
 async def _rest(socket: WebSocket, left: int) -> AsyncIterator[bytes]:
     """Give the messages that complete a frame of which so many bytes are left."""
-    deadline = time.monotonic() + FRAME_S
+    deadline = time.monotonic() + FRAME_S + left / SLOWEST_BYTES_PER_S
     while left > 0:
-        message = await asyncio.wait_for(socket.receive_bytes(), max(deadline - time.monotonic(), 0.0))
+        received = await asyncio.wait_for(socket.receive(), max(deadline - time.monotonic(), 0.0))
+        if received["type"] == "websocket.disconnect":
+            raise WebSocketDisconnect
+        message = received.get("bytes") or b""
+        if not message:
+            raise OSError("sent something else within a frame")
         left -= len(message)
         yield message
     if left < 0:

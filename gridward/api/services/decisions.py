@@ -173,7 +173,10 @@ def _current(db: Session, sources: Sequence[RequestSource]) -> list[Dataset]:
 def _require_useful(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> None:
     """A yes opens data, or is a second reviewer's; who can do neither for one of them has no say."""
     opens = _opens(caller, db, datasets)
-    closed = sorted(f"'{one.name}'" for one in datasets if one.id not in opens and one.reviewers < 2)
+    alone = caller.limited_to is not None  # the account behind a token may open more than the token
+    closed = sorted(
+        f"'{one.name}'" for one in datasets if one.id not in opens and (alone or one.reviewers < 2)
+    )
     if closed:
         raise AuthorizationError(
             f"you may not open {', '.join(closed)}; its owner may put you on the approve list"

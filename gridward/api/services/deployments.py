@@ -43,7 +43,7 @@ from gridward.core.schemas.deployments import (
 )
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.smpc.program import Program
-from gridward.server.principals import Principal
+from gridward.server.principals import Capability, Principal
 
 
 def propose(node: Node, caller: Principal, body: DeploymentIn) -> DeploymentOut:
@@ -134,6 +134,8 @@ def grant_query(node: Node, caller: Principal, model_id: str, body: QueryIn) -> 
             raise ObjectNotFoundError(f"no model '{model_id}'")
         if "infer_encrypted" not in queries_results.model_verbs(caller, db, model):
             raise AuthorizationError(f"'{caller.name}' may not query '{model_id}'; ask its owner")
+        if caller.limited_to is not None:
+            caller.require(Capability.INFER)
         row = _deployed(db, model_id)
         if row.state != DeploymentState.READY:
             raise ConflictError(f"'{model_id}' is not ready: its parameter shares are not delivered yet")

@@ -46,6 +46,8 @@ def get(caller: Principal, db: Session, object_id: str) -> ObjectOut:
 
 def remove(node: Node, caller: Principal, object_id: str) -> None:
     """Delete one of the caller's objects."""
+    if caller.limited_to is not None:
+        caller.require(Capability.SEND)
     with node.database.write() as db:
         stored = _own(caller, db, object_id)
         unused = storage.drop(db, object_id)

@@ -131,6 +131,7 @@ class ServiceTokenIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    password: SecretStr = Field(max_length=200, description="The account's.")
     name: str = Field(min_length=1, max_length=64, description="What it is for.")
     scopes: list[str] = Field(
         min_length=1,

@@ -1,10 +1,20 @@
 """The audit log as those who may read it see it, and its signed head."""
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
 
 from gridward.core.schemas.node import KEY_PATTERN, NODE_ID_PATTERN
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return a moment in UTC; raises ``ValueError`` where there is none."""
+    try:
+        return moment.astimezone(UTC)
+    except OverflowError as why:
+        raise ValueError("no such moment in UTC") from why
+
 
 DIGEST_PATTERN = r"^[0-9a-f]{64}$"
 
@@ -43,9 +53,11 @@ class AuditHead(BaseModel):
 
     server: str = Field(pattern=NODE_ID_PATTERN)
     sign_key: str = Field(pattern=KEY_PATTERN, description="Ed25519 public key from which the id comes.")
-    count: int = Field(ge=0, description="Entries in the log.", json_schema_extra={"format": "int64"})
+    count: int = Field(
+        ge=0, le=2**53 - 1, description="Entries in the log.", json_schema_extra={"format": "int64"}
+    )
     digest: str = Field(pattern=DIGEST_PATTERN, description="The last entry's; zeros for an empty log.")
-    at: datetime
+    at: Annotated[AwareDatetime, AfterValidator(in_utc)]
     signature: str = Field(pattern=r"^[0-9a-f]{128}$", description="Ed25519 by that key, hex.")
 
 

@@ -66,7 +66,12 @@ ACCOUNT_EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "SecondFactorIn": {"password": "correct horse battery"},
     "SecondFactorOut": {"address": "otpauth://totp/Gridward:bob?secret=GEZDGNBVGY3TQOJQ"},
     "SecondFactorRemoval": {"password": "correct horse battery", "code": "287082"},
-    "ServiceTokenIn": {"name": "nightly report", "scopes": ["compute"], "lifetime_s": 86400},
+    "ServiceTokenIn": {
+        "password": "correct horse battery",
+        "name": "nightly report",
+        "scopes": ["compute"],
+        "lifetime_s": 86400,
+    },
     "ServiceTokenMade": _SERVICE_TOKEN | {"token": "svc-0123456789abcdef01234567.shown-once"},
     "ServiceTokenOut": _SERVICE_TOKEN,
     "ServiceTokensOut": {"items": [_SERVICE_TOKEN]},

@@ -100,12 +100,12 @@ class HeartbeatOut(BaseModel):
     catalogue_wanted: bool = Field(description="The gateway's copy of the catalogue is stale.")
     attestation: str | None = Field(description="EdDSA JWT: id, name, url, owner and keys of the node.")
     witnessed: AuditHead | None = Field(
-        default=None, description="The longest audit log that this node ever signed for."
+        default=None, description="The longest audit log that this node had signed for before."
     )
 
 
 class WitnessedOut(BaseModel):
-    """What a node signed of its audit log: the last head of each day, and all that it contradicted later."""
+    """What a node signed of its audit log: the last head of each hour, and all that it contradicted later."""
 
     items: list[AuditHead]
 

@@ -56,7 +56,9 @@ def view_bytes(data: bytes | bytearray | memoryview, shape: Sequence[int]) -> Ri
     wanted = prod(shape) * WORD_BYTES
     if len(data) != wanted:
         raise InvalidInputError(f"{len(data)} bytes where ring words of shape {tuple(shape)} take {wanted}")
-    return np.frombuffer(data, dtype=WIRE_WORD).astype(np.uint64, copy=False).reshape(tuple(shape))
+    words = np.frombuffer(data, dtype=WIRE_WORD).astype(np.uint64, copy=False).reshape(tuple(shape))
+    words.setflags(write=False)
+    return words
 
 
 def from_bytes(data: bytes | bytearray | memoryview, shape: Sequence[int]) -> RingArray:

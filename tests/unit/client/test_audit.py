@@ -61,6 +61,12 @@ def test_a_log_made_anew_by_the_server_itself_contradicts_an_older_head(tmp_path
     assert "entry 2 is not the one that was signed" in verify_export(path, [head_of(older)]).flaws[0]
 
 
+def test_entries_added_behind_what_was_signed_are_told(tmp_path: Path) -> None:
+    made = entries("setup", "sign_in", "forged")
+    verdict = verify_export(exported(tmp_path, made, head_of(made[:2])))
+    assert verdict.flaws == ("1 entries stand behind the last one that the server signed",)
+
+
 def test_an_export_without_its_head_is_refused(tmp_path: Path) -> None:
     for made in (entries("setup"), []):
         with pytest.raises(InvalidInputError, match="does not end with a signed head"):

@@ -8,7 +8,7 @@ import pytest
 from gridward.core.errors import NotSignedInError
 from gridward.core.schemas.accounts import RoleName
 from gridward.server import tokens
-from tests.support.gateways import GatewayUnderTest, SigningNode
+from tests.support.gateways import PASSWORD, GatewayUnderTest, SigningNode
 
 
 @pytest.fixture
@@ -125,7 +125,12 @@ def test_times_in_tokens_are_those_of_the_gateways_clock(
 def test_a_programs_token_gets_no_identity_which_would_be_the_whole_user(
     grid: GatewayUnderTest, hospital: SigningNode
 ) -> None:
-    body = {"name": "nightly", "scopes": ["approve_nodes"], "lifetime_s": 3600}
+    body = {
+        "password": PASSWORD,
+        "name": "nightly",
+        "scopes": ["approve_nodes"],
+        "lifetime_s": 3600,
+    }
     token = grid.post("/v1/service-tokens", body, "olga").json()["token"]
     headers = {"Authorization": f"Bearer {token}"}
     assert grid.client.get("/v1/nodes", headers=headers).status_code == 200

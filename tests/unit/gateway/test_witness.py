@@ -7,11 +7,12 @@ from gridward.core.audit import sign_head
 from gridward.gateway.tables import AuditEntry
 from tests.support.gateways import GatewayUnderTest, SigningNode
 
-DAY_S = 86_400.0
+HOUR_S = 3600.0
 
 
 def say(node: SigningNode, count: int, digest: str) -> dict[str, object] | None:
     """Send a heartbeat with a head; return what the gateway says that it knows."""
+    node.grid.clock.forward(1)
     head = sign_head(node.keys.sign_key, count, digest * 64, node.grid.clock())
     answer = node.beat(audit=head.model_dump(mode="json"))
     assert answer.status_code == 200, answer.text
@@ -30,13 +31,13 @@ def losses(grid: GatewayUnderTest) -> list[str]:
     return [row.reason for row in found]
 
 
-def test_a_log_that_grows_is_kept_by_the_day(grid: GatewayUnderTest) -> None:
+def test_a_log_that_grows_is_kept_by_the_hour(grid: GatewayUnderTest) -> None:
     node = grid.node("hospital")
-    assert say(node, 1, "a") == (1, "a")
+    assert say(node, 1, "a") is None
+    assert say(node, 5, "b") == (1, "a")
     assert say(node, 5, "b") == (5, "b")
-    assert say(node, 5, "b") == (5, "b")
-    grid.clock.forward(DAY_S)
-    assert say(node, 9, "c") == (9, "c")
+    grid.clock.forward(HOUR_S)
+    assert say(node, 9, "c") == (5, "b")
     assert kept(node) == [(5, "b"), (9, "c")]
     assert losses(grid) == []
 
@@ -47,8 +48,8 @@ def test_a_log_that_got_shorter_is_told_of_once_and_its_head_stays(grid: Gateway
     assert say(node, 3, "d") == (5, "b")
     assert say(node, 4, "e") == (5, "b")
     assert losses(grid) == ["signed for 5 entries before, and for 3 now: some are not the same"]
-    assert say(node, 6, "f") == (6, "f")
-    assert say(node, 7, "f") == (7, "f")
+    assert say(node, 6, "f") == (5, "b")
+    assert say(node, 7, "f") == (6, "f")
     assert kept(node) == [(5, "b"), (7, "f")]
     assert len(losses(grid)) == 1
 
@@ -58,6 +59,14 @@ def test_a_log_as_long_as_before_with_another_end_is_told_of(grid: GatewayUnderT
     say(node, 5, "b")
     assert say(node, 5, "c") == (5, "b")
     assert len(losses(grid)) == 1
+
+
+def test_a_heartbeat_that_was_overtaken_accuses_nobody(grid: GatewayUnderTest) -> None:
+    node = grid.node("hospital")
+    late = sign_head(node.keys.sign_key, 4, "a" * 64, grid.clock())
+    say(node, 5, "b")
+    assert node.beat(audit=late.model_dump(mode="json")).json()["witnessed"]["count"] == 5
+    assert losses(grid) == []
 
 
 def test_only_a_node_itself_signs_for_its_log(grid: GatewayUnderTest) -> None:

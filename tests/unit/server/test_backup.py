@@ -52,7 +52,12 @@ def node(settings: NodeSettings) -> Iterator[NodeUnderTest]:
 def archive(node: NodeUnderTest, settings: NodeSettings, tmp_path: Path) -> Path:
     """A back-up of a running node with a dataset, some shares and some packets."""
     publish(node, node.as_("bob"), {"weight": [3.5, 3.7, 3.9]}, name="births")
-    for name in ("shares", "bundles/ledger", *(f"bundles/{part}/1-7" for part in PACKETS)):
+    for name in (
+        "shares",
+        "bundles/ledger",
+        "bundles/1-8.draft",
+        *(f"bundles/{part}/1-7" for part in PACKETS),
+    ):
         path = settings.data_dir / "parties" / ("d" * 32) / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(name.encode())

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -63,8 +64,11 @@ def pool() -> Iterator[WorkerPool]:
 
 
 def children() -> set[int]:
-    mine = Path(f"/proc/{os.getpid()}/task")
-    return {int(pid) for task in mine.iterdir() for pid in (task / "children").read_text().split()}
+    found: set[int] = set()
+    for task in Path(f"/proc/{os.getpid()}/task").iterdir():
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended meanwhile
+            found |= set(map(int, (task / "children").read_text().split()))
+    return found
 
 
 def test_a_plan_is_computed_as_in_this_process(pool: WorkerPool) -> None:
