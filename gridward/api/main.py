@@ -38,7 +38,7 @@ from gridward.api.routes import (
 )
 from gridward.api.routes import node as node_routes
 from gridward.api.services.bundles import resume_bundles
-from gridward.api.services.decisions import forget_answers
+from gridward.api.services.decisions import end_approvals, forget_answers
 from gridward.api.services.trainings import mark_interrupted
 from gridward.api.services.uploads import expire
 from gridward.api.tables.accounts import ACCOUNT_TABLES
@@ -178,7 +178,7 @@ def _listener(node: Node, port: int) -> LaneListener:
 
 
 def _begin(node: Node, hearts: Hearts) -> None:
-    restore.note(node.accounts)
+    restore.note(node.accounts, end_approvals)
     audit_heads.compare(node.accounts)
     mark_interrupted(node)
     swept = storage.sweep(node)

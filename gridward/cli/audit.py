@@ -76,7 +76,8 @@ def verify(
     ] = None,
 ) -> None:
     """Check an exported log, here, without its server."""
-    verdict = verify_export(file, [one for path in heads or () for one in _heads(path)])
+    own, verdict = verify_export(file, [one for path in heads or () for one in _heads(path)])
+    say(f"the log of server {own.server}")
     _tell(verdict.count, verdict.flaws)
 
 

@@ -1,11 +1,13 @@
 """`gridward backup` and `gridward restore`: a whole server in one file, made on its machine."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gridward.cli.output import say
+from gridward.cli.output import fail, say
 from gridward.cli.setup import DataDir
 from gridward.core.audit import moment
 from gridward.server.backup_format import ServerKind
@@ -26,7 +28,8 @@ def make(
     from gridward.server.backup import back_up  # the heavy half of the house, for this command only
 
     settings = _settings(gateway, data_dir)
-    made = back_up(settings, _kind(gateway), _audit_table(gateway), file)
+    with _clear_errors():
+        made = back_up(settings, _kind(gateway), _audit_table(gateway), file)
     total = sum(content.size_bytes for content in made.files.values())
     say(f"wrote {file}: {len(made.files)} files, {total} bytes; keep it as you keep {settings.data_dir}")
 
@@ -40,10 +43,20 @@ def restore(
     from gridward.server.restore import restore as put_back  # as above
 
     settings = _settings(gateway, data_dir)
-    found = put_back(settings, _kind(gateway), file)
+    with _clear_errors():
+        found = put_back(settings, _kind(gateway), file)
     say(f"{settings.data_dir} is {found.kind.value} {found.head.server} as of {moment(found.made_at)}")
-    say("Bundles are left out: parties of encrypted models fetch fresh ones. What to do next:")
+    say("Bundles are left out, and sessions, tokens and approvals end with its next start. What to do next:")
     say(f"  gridward {found.kind.value} --data-dir {settings.data_dir}")
+
+
+@contextmanager
+def _clear_errors() -> Iterator[None]:
+    """A full disk or a folder that is not there is no bug."""
+    try:
+        yield
+    except OSError as why:
+        raise fail(f"{why.filename or 'the disk'}: {why.strerror or why}") from why
 
 
 def _kind(gateway: bool) -> ServerKind:

@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, Final, TypeAlias
+from typing import Annotated, TypeAlias
 
 import typer
 
 import gridward as gw
 from gridward.client.credentials import PasswordSession, ServiceToken
 from gridward.client.transport import Transport
+from gridward.core.schemas.accounts import PROGRAMS
 
-PROGRAMS: Final = "svc-"
-"""What tokens of programs begin with."""
 Url: TypeAlias = Annotated[
     str,
     typer.Option("--url", envvar="GRIDWARD_URL", help="Address of the node or gateway.", show_envvar=True),

@@ -8,7 +8,6 @@ import hashlib
 import secrets
 import threading
 import time
-from base64 import urlsafe_b64encode
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -32,6 +31,7 @@ from gridward.core.errors import (
     InvalidInputError,
     ObjectNotFoundError,
 )
+from gridward.core.identity import encode_key
 from gridward.core.schemas.channel import Answered, Ask, Opened
 from gridward.core.schemas.deployments import (
     DeploymentDocument,
@@ -107,7 +107,7 @@ class Asker:
             QueryOut,
             "POST",
             f"/v1/models/{segment(model_id)}/queries",
-            body=QueryIn(batch=batch, seal_key=_text(public_key(private))),
+            body=QueryIn(batch=batch, seal_key=encode_key(public_key(private))),
         )
         if query.deployment_id != known.id:
             known = self._fetched(node, model_id)
@@ -296,7 +296,3 @@ def _input_of(document: DeploymentDocument) -> TensorInfo:
     if len(data) != 1:
         raise InvalidInputError("an encrypted model takes one input")
     return TensorInfo(name=data[0].name, dtype=data[0].dtype, shape=data[0].shape)
-
-
-def _text(key: bytes) -> str:
-    return urlsafe_b64encode(key).rstrip(b"=").decode()

@@ -1,6 +1,5 @@
 """Whether the gateway vouches for everybody that a host names: the asker checks, no host is believed."""
 
-from base64 import urlsafe_b64decode
 from collections.abc import Iterable
 from typing import Any, Final
 
@@ -8,6 +7,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from gridward.core.errors import DeploymentRefusedError
+from gridward.core.identity import read_sign_key
 from gridward.core.schemas.deployments import DeploymentDocument, RoleHolder
 from gridward.core.schemas.gateway import GatewayOut
 
@@ -33,7 +33,7 @@ def check_attestations(roles: Iterable[tuple[str, RoleHolder]], gateway: Gateway
 
     Raises ``DeploymentRefusedError`` naming the role.
     """
-    key = Ed25519PublicKey.from_public_bytes(urlsafe_b64decode(gateway.sign_key + "="))
+    key = read_sign_key(gateway.sign_key)
     for role, holder in roles:
         claims = _claims(role, holder, gateway, key)
         wrong = [name for name in FIELDS if claims.get(name) != getattr(holder, name)]

@@ -66,10 +66,11 @@ class AuditLog:
             self._server.save(f"{_PATH}/export", file)
 
 
-def verify_export(path: str | Path, heads: Sequence[AuditHead] = ()) -> Verdict:
+def verify_export(path: str | Path, heads: Sequence[AuditHead] = ()) -> tuple[AuditHead, Verdict]:
     """Check an exported log against itself, its own head, and heads of the same server that were kept.
 
-    Raises ``InvalidInputError`` where the file is no whole export, or a head is not signed by its server.
+    Gives its own head too: a log is the word of the server that this names, and of no other. Raises
+    ``InvalidInputError`` where the file is no whole export, or a head is not signed by its server.
     """
     own = _last(Path(path))
     for head in (own, *heads):
@@ -78,9 +79,9 @@ def verify_export(path: str | Path, heads: Sequence[AuditHead] = ()) -> Verdict:
             raise InvalidInputError(f"the export is of server {own.server}, a head of {head.server}")
     verdict = examine(_entries(Path(path)), [own, *heads])
     if verdict.count <= own.count:
-        return verdict
+        return own, verdict
     more = f"{verdict.count - own.count} entries stand behind the last one that the server signed"
-    return replace(verdict, flaws=(*verdict.flaws, more))
+    return own, replace(verdict, flaws=(*verdict.flaws, more))
 
 
 def _last(path: Path) -> AuditHead:

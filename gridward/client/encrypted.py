@@ -1,7 +1,6 @@
 """Models served encrypted: parameter shares go straight to the parties."""
 
 import secrets
-from base64 import urlsafe_b64decode
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +18,7 @@ from gridward.client.ranges import Ranges, widths_of
 from gridward.client.rules import ModelAccess
 from gridward.client.transport import TIMEOUT
 from gridward.core.errors import DeploymentRefusedError
+from gridward.core.identity import decode_key
 from gridward.core.plans import codec
 from gridward.core.schemas.deployments import (
     ActivationIn,
@@ -267,7 +267,7 @@ def _deliver(deployment: DeploymentOut, values: dict[str, NDArray[np.float64]]) 
     with httpx2.Client(timeout=TIMEOUT) as http:
         calls = calls_to_parties(deployment.parameter_grants, document, http)
         for party, (call, packet) in enumerate(zip(calls, packets, strict=True)):
-            key = _raw(document.parties[party].seal_key)
+            key = decode_key(document.parties[party].seal_key)
             sealed = seal(key, packet, purposes.parameters(document.id, party))
             call.send("PUT", path, content=sealed, headers=OCTETS, timeout_s=ANSWER_S)
 
@@ -285,7 +285,3 @@ def _measured_error(
     module.train(was_training)
     fixed = fixed_reference.evaluate(compiled(document, len(example)), values, example.double().numpy())
     return float(np.abs(fixed - clear).max())
-
-
-def _raw(key: str) -> bytes:
-    return urlsafe_b64decode(key + "=")

@@ -1,7 +1,6 @@
 """Asking several nodes for a total: shares from each, added up by aggregators, opened here."""
 
 import secrets
-from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from gridward.client.credentials import GatewayIdentity
 from gridward.client.place import Place
 from gridward.client.transport import Transport
 from gridward.core.errors import GridError, InvalidInputError, NoMatchError, ObjectNotFoundError
+from gridward.core.identity import encode_key
 from gridward.core.plans import codec, expression
 from gridward.core.plans.expression import Expression
 from gridward.core.schemas.deployments import RoleHolder, SealedOut
@@ -70,7 +70,7 @@ def add_up(
         document = SumDocument(
             id=secrets.token_hex(16),
             gateway_id=facts.id,
-            asker_key=urlsafe_b64encode(public_key(private)).rstrip(b"=").decode(),
+            asker_key=encode_key(public_key(private)),
             fraction_bits=fraction_bits,
             outputs=list(outputs),
             contributors=[_holder(node) for node in contributors],

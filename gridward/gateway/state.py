@@ -16,7 +16,7 @@ from gridward.server.principals import Principal
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import GatewaySettings
 from gridward.server.signing import verify_request
-from gridward.server.state import BearerToken, RawBody, Server
+from gridward.server.state import BearerToken, RawBody, Server, caller_of
 from gridward.server.tokens import Kind, peek, read
 
 _ID: Final = re.compile(NODE_ID_PATTERN)
@@ -127,10 +127,10 @@ def require_self(signer: Node, node_id: str) -> None:
         raise AuthorizationError("a node speaks for itself only")
 
 
-def viewer_of(gateway: GatewayOf, token: BearerToken, call: Signed) -> Principal | Node:
+def viewer_of(request: Request, gateway: GatewayOf, token: BearerToken, call: Signed) -> Principal | Node:
     """Return the signed-in user, or the approved node, that wants to look into the directory."""
     if peek(token)[0] != Kind.REQUEST:
-        return gateway.authenticate(token)
+        return caller_of(request, token)
     node = signing_node(gateway, claimed_node(gateway, token), call)
     if node.standing != Standing.APPROVED:
         raise NotSignedInError("the directory is for members; the gateway's owner has not approved this node")

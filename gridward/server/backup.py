@@ -19,7 +19,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from sqlalchemy import inspect
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
 
 from gridward.core.audit import sign_head
 from gridward.core.errors import AlreadyExistsError, ConflictError, InvalidInputError
@@ -32,6 +32,7 @@ from gridward.server.backup_format import (
     FILES,
     MANIFEST,
     SQLITE,
+    SQLITE_ENDS,
     Content,
     Manifest,
     ServerKind,
@@ -54,7 +55,8 @@ def back_up(
         raise AlreadyExistsError(f"{into} exists; a back-up replaces nothing")
     own, url = keys.load(settings.data_dir), make_url(settings.url_of_database())
     with tempfile.TemporaryDirectory(prefix=".backup-", dir=into.absolute().parent) as scratch:
-        before = set(_files(settings.data_dir))
+        live = _live(url, settings.data_dir)
+        before = set(_files(settings.data_dir, live))
         head = _note(settings, own, table, into.name, clock())
         snapshot, draft = Path(scratch) / DATABASE, Path(scratch) / "archive"
         if url.get_backend_name() == SQLITE:
@@ -69,7 +71,7 @@ def back_up(
                     made_at=head.at,
                     database=url.get_backend_name(),
                     head=head,
-                    files=_pack(archive, settings.data_dir, snapshot, before),
+                    files=_pack(archive, settings.data_dir, snapshot, before, live),
                 )
                 _add(archive, MANIFEST, io.BytesIO(manifest.model_dump_json().encode()))
             file.flush()
@@ -113,19 +115,34 @@ class _Hashed:
         return self._hash.hexdigest()
 
 
-def _files(data_dir: Path) -> Iterator[PurePosixPath]:
+def _live(url: URL, data_dir: Path) -> frozenset[PurePosixPath]:
+    """Name the files of a SQLite database in the data folder: the snapshot stands for them."""
+    if url.get_backend_name() != SQLITE:
+        return frozenset()
+    path, place = Path(str(url.database)).absolute(), data_dir.absolute()
+    if not path.is_relative_to(place):
+        return frozenset()
+    name = path.relative_to(place).as_posix()
+    return frozenset(PurePosixPath(name + end) for end in ("", *SQLITE_ENDS))
+
+
+def _files(data_dir: Path, live: frozenset[PurePosixPath]) -> Iterator[PurePosixPath]:
     for path in sorted(data_dir.rglob("*")):
         name = PurePosixPath(path.relative_to(data_dir).as_posix())
-        if belongs(name) and path.is_file():
+        if belongs(name) and name not in live and path.is_file():
             yield name
 
 
 def _pack(
-    archive: tarfile.TarFile, data_dir: Path, snapshot: Path, before: set[PurePosixPath]
+    archive: tarfile.TarFile,
+    data_dir: Path,
+    snapshot: Path,
+    before: set[PurePosixPath],
+    live: frozenset[PurePosixPath],
 ) -> dict[str, Content]:
     with snapshot.open("rb") as file:
         packed = {DATABASE: _add(archive, DATABASE, file)}
-    for name in sorted(before | set(_files(data_dir))):
+    for name in sorted(before | set(_files(data_dir, live))):
         try:
             with (data_dir / name).open("rb") as file:
                 packed[f"{FILES}/{name}"] = _add(archive, f"{FILES}/{name}", file)

@@ -15,6 +15,8 @@ FILES: Final = "files"
 RESTORED: Final = "restored.json"
 """In the data folder, from a restore to the next start: the manifest of the back-up, without its list."""
 SQLITE: Final = "sqlite"
+SQLITE_ENDS: Final = ("-wal", "-shm", "-journal")
+"""End the names of what SQLite keeps beside a database."""
 PACKETS: Final = frozenset({"unspent", "open", "spent", "ahead", "asked"})
 """Folders of bundles' packets: one that came back could hide two values behind the same mask."""
 DRAFT: Final = ".draft"

@@ -5,7 +5,7 @@ import os
 import shutil
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
@@ -13,6 +13,7 @@ from typing import IO, Final
 from pydantic import ValidationError
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
+from sqlmodel import Session, delete
 
 from gridward.core.audit import check_head, moment
 from gridward.core.errors import AlreadyExistsError, InvalidInputError
@@ -25,6 +26,7 @@ from gridward.server.backup_format import (
     MANIFEST,
     RESTORED,
     SQLITE,
+    SQLITE_ENDS,
     Content,
     Manifest,
     ServerKind,
@@ -44,9 +46,11 @@ def restore(settings: ServerSettings, kind: ServerKind, archive: Path) -> Manife
     """
     place = settings.data_dir.absolute()
     url = make_url(settings.url_of_database())
+    if place.is_mount():
+        raise InvalidInputError(f"{place} is a mount point; name a folder inside it")
     if place.exists() and any(place.iterdir()):
         raise AlreadyExistsError(f"{place} is not empty; a restore replaces nothing")
-    _require_empty(url.render_as_string(hide_password=False), place)
+    _require_empty(url.render_as_string(hide_password=False))
     place.parent.mkdir(parents=True, exist_ok=True)
     with _fresh_folder(place.parent) as fresh:
         manifest = _unpack(archive, fresh)
@@ -61,7 +65,7 @@ def restore(settings: ServerSettings, kind: ServerKind, archive: Path) -> Manife
         marker = manifest.model_copy(update={"files": {}}).model_dump_json().encode()
         write_durably(folder / RESTORED, marker)
         if url.get_backend_name() == SQLITE:
-            wanted = Path(str(url.database))
+            wanted = Path(str(url.database)).absolute()
             inside = wanted.is_relative_to(place)
             shutil.move(fresh / DATABASE, folder / wanted.relative_to(place) if inside else wanted)
         else:
@@ -74,14 +78,21 @@ def restore(settings: ServerSettings, kind: ServerKind, archive: Path) -> Manife
     return manifest
 
 
-def note(accounts: Accounts) -> None:
-    """At the first start after a restore: write it into the audit log."""
+def note(accounts: Accounts, undo: Callable[[Session], None] = lambda _: None) -> None:
+    """At the first start after a restore: write it into the audit log, and let nothing be used again.
+
+    Sessions, tokens and invitations that were ended since the back-up came back with it: all of them end.
+    ``undo`` is what else of the kind a service has, in the same transaction.
+    """
     marker = accounts.settings.data_dir / RESTORED
     if not marker.exists():
         return
     manifest = Manifest.model_validate_json(marker.read_bytes())
     said = f"from a back-up of {moment(manifest.made_at)}, when the log had {manifest.head.count} entries"
     with accounts.database.write() as db:
+        for table in (accounts.tables.session, accounts.tables.service_token, accounts.tables.invitation):
+            db.exec(delete(table))
+        undo(db)
         audit.record(db, accounts.tables.audit, None, accounts.clock(), "restore", "", reason=said)
     marker.unlink()
 
@@ -93,12 +104,13 @@ def _fresh_folder(parent: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _require_empty(url: str, place: Path) -> None:
+def _require_empty(url: str) -> None:
     made = make_url(url)
     if made.get_backend_name() == SQLITE:
-        path = Path(str(made.database))
-        if path.exists() and not path.is_relative_to(place):
-            raise AlreadyExistsError(f"{path} exists; a restore replaces nothing")
+        path = Path(str(made.database)).absolute()
+        for taken in (path, *(path.with_name(path.name + end) for end in SQLITE_ENDS)):
+            if taken.exists():
+                raise AlreadyExistsError(f"{taken} exists; a restore replaces nothing")
         return
     engine = create_engine(made)
     try:

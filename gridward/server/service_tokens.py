@@ -16,6 +16,7 @@ from gridward.core.errors import (
     ObjectNotFoundError,
 )
 from gridward.core.schemas.accounts import (
+    PROGRAMS,
     RoleName,
     ServiceTokenIn,
     ServiceTokenMade,
@@ -27,14 +28,13 @@ from gridward.server.accounts import Accounts, ServiceTokenFields
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
 from gridward.server.sessions import check_password, lacks_second_factor
-from gridward.server.tokens import SERVICE_PREFIX
 
 _MOST: Final = 100
 
 
 def is_one(token: str) -> bool:
     """Say whether a Bearer token is of this kind, by its looks."""
-    return token.startswith(SERVICE_PREFIX)
+    return token.startswith(PROGRAMS)
 
 
 def create(accounts: Accounts, caller: Principal, body: ServiceTokenIn, address: str) -> ServiceTokenMade:
@@ -50,7 +50,7 @@ def create(accounts: Accounts, caller: Principal, body: ServiceTokenIn, address:
     now, table = accounts.clock(), accounts.tables.service_token
     secret = secrets.token_urlsafe(32)
     row = table(
-        id=new_id(SERVICE_PREFIX.rstrip("-")),
+        id=new_id(PROGRAMS.rstrip("-")),
         user_id=caller.user_id,
         name=body.name,
         scopes=sorted(set(body.scopes)),

@@ -54,9 +54,10 @@ def sign_in(
             _record_refusal(accounts, username, address)
             raise WrongCredentialsError("user name and password do not fit")
         if user.totp_active and code is not None and not spend_code(accounts, user.id, code):
-            _record_refusal(accounts, username, address)
+            _record_refusal(accounts, username, address, "the code is wrong")
             raise WrongCredentialsError("the code does not fit, or was used")
     if user.totp_active and code is None:
+        _record_refusal(accounts, username, address, "the code is missing")
         raise SecondFactorRequiredError("this account has a second factor: sign in with its code too")
     if user.password_hash is not None and accounts.passwords.is_outdated(user.password_hash):
         _rehash(accounts, user, password)
@@ -190,6 +191,7 @@ def check_password(accounts: Accounts, caller: Principal, password: str, address
         user = None if caller.user_id is None else db.get(accounts.tables.user, caller.user_id)
     with guess_limits(accounts, caller.name, address):
         if user is None or not accounts.passwords.verify(user.password_hash, password):
+            _record_refusal(accounts, caller.name, address, "the password is wrong")
             raise WrongCredentialsError("the password does not fit")
     return user
 
@@ -276,10 +278,10 @@ def _rehash(accounts: Accounts, user: UserFields, password: str) -> None:
             db.add(row)
 
 
-def _record_refusal(accounts: Accounts, username: str, address: str) -> None:
+def _record_refusal(accounts: Accounts, username: str, address: str, why: str = "") -> None:
     now = accounts.clock()
     with accounts.database.write() as db:
-        reason = f"from {address}"
+        reason = f"from {address}" + (f": {why}" if why else "")
         table = accounts.tables.audit
         audit.record(db, table, None, now, "sign_in", username, decision="refused", reason=reason)
 

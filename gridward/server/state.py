@@ -74,9 +74,16 @@ def caller_of(request: Request, token: BearerToken) -> Principal:
     Who lacks the second factor that the role needs gets as far as to set it up.
     """
     caller = server_of(request).authenticate(token)
-    if caller.limited_to == frozenset() and not request.url.path.startswith(_BEFORE_SECOND_FACTOR):
-        raise AuthorizationError(f"'{caller.name}' has to set up a second factor first; the role needs one")
+    require_second_factor(request, caller)
     return caller
+
+
+def require_second_factor(request: Request, caller: Principal) -> None:
+    """Raise `AuthorizationError` for who lacks the one that the role needs, but where it is set up."""
+    path = request.scope["path"]
+    may_go_on = any(path == place or path.startswith(f"{place}/") for place in _BEFORE_SECOND_FACTOR)
+    if caller.limited_to == frozenset() and not may_go_on:
+        raise AuthorizationError(f"'{caller.name}' has to set up a second factor first; the role needs one")
 
 
 def read_transaction(request: Request) -> Iterator[Session]:

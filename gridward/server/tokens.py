@@ -15,13 +15,13 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from gridward.core.errors import NotSignedInError
+from gridward.core.schemas.accounts import PROGRAMS
 
 PrivateKey: TypeAlias = Ed25519PrivateKey | bytes
 PublicKey: TypeAlias = Ed25519PublicKey | bytes
 Claims: TypeAlias = Mapping[str, Any]
 
 SERVICE: Final = "gridward-service"
-SERVICE_PREFIX: Final = "svc-"
 LEEWAY_S: Final = 10.0
 _REQUIRED: Final = ("iss", "sub", "aud", "iat", "exp", "jti")
 
@@ -105,7 +105,7 @@ def peek(token: str) -> tuple[str, str]:
 
     Tokens of programs are no JWT: they have the type `SERVICE` and no issuer.
     """
-    if token.startswith(SERVICE_PREFIX):
+    if token.startswith(PROGRAMS):
         return SERVICE, ""
     try:
         header = jwt.get_unverified_header(token)

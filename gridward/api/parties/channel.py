@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Hashable
+from contextlib import ExitStack
 from typing import Final
 
 from starlette.concurrency import run_in_threadpool
@@ -79,16 +80,18 @@ async def _asked(node: Node, socket: WebSocket, deployment_id: str, first: bytes
     """Join the messages of one frame; they are read, but not kept, unless it is of an open query."""
     length = announced(first, node.settings.body_max_bytes + OVERHEAD_BYTES)
     begun = memoryview(first)[LENGTH.size :]
-    try:
-        ask = read_ask(begun[:OVERHEAD_BYTES])
-        parties.check_announced(node, deployment_id, ask.query_id, ask.proof, length - OVERHEAD_BYTES)
-    except GridError:
-        async for _ in _rest(socket, length - len(begun)):
-            continue
-        raise
-    frame = Incoming(length, begun)
-    async for message in _rest(socket, frame.left):
-        frame.add(message)
+    with ExitStack() as held:
+        try:
+            ask = read_ask(begun[:OVERHEAD_BYTES])
+            masked_bytes = length - OVERHEAD_BYTES
+            held.enter_context(parties.receiving(node, deployment_id, ask.query_id, ask.proof, masked_bytes))
+        except GridError:
+            async for _ in _rest(socket, length - len(begun)):
+                continue
+            raise
+        frame = Incoming(length, begun)
+        async for message in _rest(socket, frame.left):
+            frame.add(message)
     return read_ask(frame.content)
 
 

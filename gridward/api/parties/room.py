@@ -136,6 +136,7 @@ class Room:
     _running: threading.Condition = field(default_factory=threading.Condition)
     _runs: int = 0
     _queries: dict[str, OpenQuery] = field(default_factory=dict)
+    _receiving: set[str] = field(default_factory=set)
     _fetching: dict[str, threading.Lock] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -186,6 +187,20 @@ class Room:
             fits(query)
             del self._queries[query_id]
         return query
+
+    @contextmanager
+    def receiving(self, query_id: str, proof: bytes, fits: Callable[[OpenQuery], None]) -> Iterator[None]:
+        """Take the one place for the input of an open query, which ``fits``; see ``_opened_under``."""
+        with self._lock:
+            fits(self._required(query_id, proof))
+            if query_id in self._receiving:
+                raise ConflictError(f"the input of query {query_id} is arriving on another channel")
+            self._receiving.add(query_id)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._receiving.discard(query_id)
 
     def require(self, query_id: str, proof: bytes) -> OpenQuery:
         """Give a query that is open under the proven grant and stays so, or raise a refusal."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
-from sqlmodel import Session, col, delete
+from sqlmodel import Session, col, delete, update
 
 from gridward.api import computing, queries, queries_requests, storage
 from gridward.api.node import Node
@@ -97,6 +97,16 @@ def revoke(node: Node, caller: Principal, request_id: str, reason: str) -> Reque
         _decide(db, caller, row, Outcome.REVOKED, now, reason)
         _record(db, caller, row, EventKind.REVOKED, reason, now)
         return detail(db, caller, row, now)
+
+
+def end_approvals(db: Session) -> None:
+    """Take every approval back after a restore: uses and revocations since the back-up are not known."""
+    db.exec(delete(StandingRule))
+    db.exec(
+        update(AccessRequest)
+        .where(col(AccessRequest.outcome) == Outcome.APPROVED.value)
+        .values(outcome=Outcome.REVOKED.value, note="the node was restored from a back-up; ask again")
+    )
 
 
 def preview(node: Node, caller: Principal, request_id: str) -> PreviewOut:

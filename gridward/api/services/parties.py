@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, closing
 from math import prod
 from pathlib import Path
 from typing import Final
@@ -173,9 +173,10 @@ def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: 
             query_id, proof, lambda query: _check_length(query, deployment_id, len(masked))
         )
         program, grant = query.program, query.grant
-        link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party).link
-        result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
-        link.complete()
+        with closing(query.session):  # also where the parties do not meet
+            link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party).link
+            result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
+            link.complete()
     records.find(node, deployment_id, Role.PARTY)  # else its bundle may have been wiped while it was read
     purpose = purposes.answer(query_id, record.position)
     return Answered(
@@ -191,9 +192,16 @@ def check_query_grant(node: Node, token: str, deployment_id: str) -> Grant:
     return _query_grant(node, records.find(node, deployment_id, Role.PARTY), token, None)
 
 
-def check_announced(node: Node, deployment_id: str, query_id: str, proof: bytes, masked_bytes: int) -> None:
-    """Raise what ``answer`` would of a masked input of so many bytes, before any is taken into memory."""
-    _check_length(node.room.require(query_id, proof), deployment_id, masked_bytes)
+def receiving(
+    node: Node, deployment_id: str, query_id: str, proof: bytes, masked_bytes: int
+) -> AbstractContextManager[None]:
+    """Be the only one who takes a masked input of so many bytes into memory for a query.
+
+    Raises what ``answer`` would of it, before; and ``ConflictError`` while another channel takes one.
+    """
+    return node.room.receiving(
+        query_id, proof, lambda query: _check_length(query, deployment_id, masked_bytes)
+    )
 
 
 def proof_of(token: str) -> bytes:

@@ -2,10 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from gridward.core.schemas.access import PRINCIPAL_PATTERN, USERNAME_PATTERN
+
+PROGRAMS: Final = "svc-"
+"""What tokens of programs begin with; others are JSON Web Tokens."""
 
 
 class RoleName(StrEnum):

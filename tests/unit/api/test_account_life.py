@@ -191,6 +191,11 @@ def test_with_a_second_factor_the_password_is_not_enough(node: NodeUnderTest, cl
     assert code(sign_in(node, "bob", code="000000")) == "wrong_credentials"
     assert sign_in(node, "bob", code=device.code()).status_code == 201
     assert call(node, "GET", "/users/me").json()["second_factor"] is True
+    with node.node.database.read() as db:
+        told = [
+            row.reason for row in db.exec(select(AuditEntry).where(AuditEntry.decision == "refused")).all()
+        ]
+    assert [reason.partition(": ")[2] for reason in told] == ["the code is missing", "the code is wrong"]
 
 
 def test_a_wrong_password_tells_nothing_of_the_second_factor(node: NodeUnderTest, clock: MovingClock) -> None:
@@ -290,9 +295,10 @@ def test_a_role_that_needs_one_may_do_nothing_without(node: NodeUnderTest, clock
     node.as_("adam", "admin")
     node.node.settings.second_factor_roles = frozenset({RoleName.OWNER, RoleName.ADMIN})
     for user in ("bob", "adam"):
-        answer = call(node, "GET", "/users", user)
-        assert answer.status_code == 403
-        assert "second factor" in answer.json()["detail"]
+        for path in ("/users", "/users/melissa/sessions", "/datasets", "/node/anything"):
+            answer = call(node, "GET", path, user)
+            assert answer.status_code == (404 if path == "/node/anything" else 403)
+            assert answer.status_code == 404 or "second factor" in answer.json()["detail"]
     enrolled(node, clock)
     assert call(node, "GET", "/users").status_code == 200
     assert call(node, "GET", "/users", "adam").status_code == 403

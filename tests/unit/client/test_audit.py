@@ -50,20 +50,21 @@ def exported(folder: Path, made: list[dict[str, Any]], head: AuditHead | None) -
 
 def test_a_whole_export_has_no_flaw_and_agrees_with_an_older_head(tmp_path: Path) -> None:
     made = entries("setup", "sign_in", "publish_dataset")
-    verdict = verify_export(exported(tmp_path, made, head_of(made)), [head_of(made[:2])])
+    own, verdict = verify_export(exported(tmp_path, made, head_of(made)), [head_of(made[:2])])
+    assert own == head_of(made)
     assert (verdict.count, verdict.flaws) == (3, ())
 
 
 def test_a_log_made_anew_by_the_server_itself_contradicts_an_older_head(tmp_path: Path) -> None:
     older, anew = entries("setup", "sign_in"), entries("setup", "nothing", "more")
     path = exported(tmp_path, anew, head_of(anew))
-    assert verify_export(path).flaws == ()
-    assert "entry 2 is not the one that was signed" in verify_export(path, [head_of(older)]).flaws[0]
+    assert verify_export(path)[1].flaws == ()
+    assert "entry 2 is not the one that was signed" in verify_export(path, [head_of(older)])[1].flaws[0]
 
 
 def test_entries_added_behind_what_was_signed_are_told(tmp_path: Path) -> None:
     made = entries("setup", "sign_in", "forged")
-    verdict = verify_export(exported(tmp_path, made, head_of(made[:2])))
+    _, verdict = verify_export(exported(tmp_path, made, head_of(made[:2])))
     assert verdict.flaws == ("1 entries stand behind the last one that the server signed",)
 
 

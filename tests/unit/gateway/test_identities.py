@@ -144,3 +144,5 @@ def test_who_lacks_a_needed_second_factor_gets_no_identity(
     grid.as_("dana")
     grid.gateway.settings.second_factor_roles = frozenset({RoleName.DATA_SCIENTIST})
     assert grid.post("/v1/tokens", {"audience": hospital.keys.id}).status_code == 403
+    assert grid.get("/v1/nodes").status_code == 403
+    assert grid.get("/v1/users/me").status_code == 200

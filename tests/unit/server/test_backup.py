@@ -102,6 +102,51 @@ def test_a_restored_node_has_its_identity_accounts_data_and_log(
             assert len(db.exec(select(AuditEntry).where(AuditEntry.action == "restore")).all()) == 1
 
 
+def test_sessions_and_tokens_of_the_time_of_the_back_up_are_worth_nothing_after_a_restore(
+    archive: Path, node: NodeUnderTest, elsewhere: NodeSettings
+) -> None:
+    before = node.as_("bob")
+    assert node.client.get("/v1/users/me", headers=before).status_code == 200
+    restore(elsewhere, ServerKind.NODE, archive)
+    with TestClient(create_app(elsewhere)) as client:
+        assert client.get("/v1/users/me", headers=before).status_code == 401
+
+
+def test_a_database_of_another_name_in_the_data_folder_is_packed_as_its_snapshot_alone(
+    tmp_path: Path,
+) -> None:
+    def placed(name: str) -> NodeSettings:
+        folder = tmp_path / name
+        return NodeSettings(data_dir=folder, database_url=f"sqlite:///{folder / 'own.sqlite'}", **QUICK)
+
+    settings, again = placed("node"), placed("again")
+    make(settings.data_dir)
+    with TestClient(create_app(settings)):
+        assert (settings.data_dir / "own.sqlite-wal").exists()
+        back_up(settings, ServerKind.NODE, AuditEntry, tmp_path / "node.backup")
+    assert not any("own.sqlite" in name for name, _ in members(tmp_path / "node.backup"))
+    restore(again, ServerKind.NODE, tmp_path / "node.backup")
+    assert sorted(path.name for path in again.data_dir.glob("own.sqlite*")) == ["own.sqlite"]
+    with TestClient(create_app(again)) as client:
+        assert audit_log.verify(client.app.state.server.accounts).flaws == []  # type: ignore[attr-defined]
+
+
+def test_a_journal_that_lies_where_a_database_is_to_be_is_left_alone(
+    archive: Path, elsewhere: NodeSettings, tmp_path: Path
+) -> None:
+    if elsewhere.database_url is not None:
+        pytest.skip("SQLite's journals")
+    apart = elsewhere.model_copy(update={"database_url": f"sqlite:///{tmp_path / 'apart.db'}"})
+    (tmp_path / "apart.db-wal").touch()
+    with pytest.raises(AlreadyExistsError, match="a restore replaces nothing"):
+        restore(apart, ServerKind.NODE, archive)
+
+
+def test_a_mount_point_is_refused_before_anything_is_done(archive: Path, elsewhere: NodeSettings) -> None:
+    with pytest.raises(InvalidInputError, match="is a mount point"):
+        restore(elsewhere.model_copy(update={"data_dir": Path("/proc")}), ServerKind.NODE, archive)
+
+
 def test_no_packet_of_a_bundle_comes_back_and_the_account_of_spent_ones_does(
     archive: Path, elsewhere: NodeSettings
 ) -> None:

@@ -6,6 +6,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from starlette.testclient import WebSocketTestSession
@@ -18,7 +19,15 @@ from gridward.api.main import create_app
 from gridward.api.parties import channel, grants, records
 from gridward.api.parties.channel import QUERYS_CHANNELS
 from gridward.api.parties.grants import Grant, Purpose
-from gridward.core.errors import AuthorizationError, GridError, InvalidInputError, ObjectNotFoundError
+from gridward.api.services import parties
+from gridward.core.errors import (
+    AuthorizationError,
+    ConflictError,
+    GridError,
+    InvalidInputError,
+    ObjectNotFoundError,
+    ProtocolError,
+)
 from gridward.core.framing import LENGTH, MESSAGE_BYTES
 from gridward.core.schemas.channel import OVERHEAD_BYTES, Ask, read_reply, write_ask
 from gridward.core.schemas.deployments import DeploymentState
@@ -103,6 +112,32 @@ def test_of_a_frame_that_no_open_query_takes_nothing_is_kept_and_the_channel_ser
         assert peak < 16 * MESSAGE_BYTES
         socket.send_bytes(LENGTH.pack(OVERHEAD_BYTES) + b"".join(write_ask(Ask(b"q" * 32, "0" * 32, b""))))
         assert isinstance(refusal(socket), ObjectNotFoundError)
+
+
+def test_one_input_of_a_query_is_taken_into_memory_at_a_time(party: PartyUnderTest) -> None:
+    ours = query(QUERY)
+    ours.grant = replace(ours.grant, deployment_id=party.deployment_id)
+    party.node.room.open(ours)
+    whole = LENGTH.pack(OVERHEAD_BYTES + INPUT_BYTES) + b"".join(
+        write_ask(Ask(b"p" * 32, QUERY, bytes(INPUT_BYTES)))
+    )
+    with party.connect(party.token) as first, party.connect(party.token) as second:
+        first.send_bytes(whole[:-1])
+        deadline = time.monotonic() + 10
+        while not party.node.room._receiving and time.monotonic() < deadline:
+            time.sleep(0.01)
+        second.send_bytes(whole)
+        assert isinstance(refusal(second), ConflictError)
+
+
+def test_a_query_whose_parties_do_not_meet_lets_go_of_its_packet(party: PartyUnderTest) -> None:
+    ours = query(QUERY)
+    ours.grant = replace(ours.grant, deployment_id=party.deployment_id)
+    ours.session.offline[0] = np.zeros(1, dtype=np.uint64)
+    party.node.room.open(ours)
+    with pytest.raises(ProtocolError):
+        parties.answer(party.node, party.deployment_id, QUERY, b"p" * 32, bytes(INPUT_BYTES))
+    assert ours.session.held_bytes == 0
 
 
 def test_a_frame_that_begins_with_less_than_its_head_is_refused(party: PartyUnderTest) -> None:

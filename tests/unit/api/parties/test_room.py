@@ -109,6 +109,25 @@ def test_forgotten_queries_let_go_of_their_packets() -> None:
     assert (ours.session.held_bytes, other.session.held_bytes) == (0, 8)
 
 
+def test_the_input_of_a_query_arrives_once_at_a_time_and_only_where_it_fits() -> None:
+    room = Room()
+    room.open(query())
+
+    def refuse(query: OpenQuery) -> None:
+        raise InvalidInputError("too long")
+
+    with pytest.raises(InvalidInputError), room.receiving(GRANT.query_id, PROOF, refuse):
+        pass
+    with pytest.raises(AuthorizationError), room.receiving(GRANT.query_id, b"q" * 32, any_input):
+        pass
+    with room.receiving(GRANT.query_id, PROOF, any_input):
+        for _ in range(2):
+            with pytest.raises(ConflictError), room.receiving(GRANT.query_id, PROOF, any_input):
+                pass
+    with room.receiving(GRANT.query_id, PROOF, any_input):
+        pass
+
+
 def test_nobody_waits_for_a_place_without_the_grant_of_an_open_query() -> None:
     room, ours = Room(), query()
     room.open(ours)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sqlmodel import select, update
 
-from gridward.api.services.decisions import forget_answers
+from gridward.api.services.decisions import end_approvals, forget_answers
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.requests import AccessRequest, RequestUse
@@ -64,6 +64,25 @@ def test_an_approval_gives_the_right_number_once(
     rows = audits(ward, "release", request)
     assert [(row.decision, row.reason) for row in rows] == [("pending", "waiting"), ("value", "approved")]
     assert {row.plan_digest for row in rows} == {request["plan_digest"]}
+
+
+def test_a_restore_leaves_no_approval_behind(
+    ward: NodeUnderTest, few: Said, ana: Headers, bob: Headers
+) -> None:
+    mean, total = column(few, "weight").mean(), column(few, "weight").sum()
+    once, standing = asked(ward, ana, mean), asked(ward, ana, total)
+    approve(ward, bob, once)
+    approve(ward, bob, standing, standing=True)
+    with ward.node.database.write() as db:
+        end_approvals(db)
+    assert code(ask(ward, ana, mean)) == "result_suppressed"
+    assert code(ask(ward, ana, total)) == "result_suppressed"
+    for request in (once, standing):
+        told = shown(ward, ana, request)
+        assert (told["status"], told["note"]) == (
+            "revoked",
+            "the node was restored from a back-up; ask again",
+        )
 
 
 def test_raw_values_are_asked_for_as_such(ward: NodeUnderTest, few: Said, ana: Headers, bob: Headers) -> None:
