@@ -11,6 +11,7 @@ from gridward.api.services import releases
 from gridward.api.services.releases import Wish
 from gridward.core import tensors
 from gridward.core.errors import AuthorizationError, GetNotPermittedError
+from gridward.core.privacy.disclosure import Evidence
 from gridward.core.privacy.policy import Answer, Asked, Counted, Decision, Grant, decide, decide_keeping
 from gridward.core.schemas.computations import Answer as AnswerName
 from gridward.core.schemas.computations import ComputationIn, ComputationOut
@@ -54,12 +55,14 @@ def released(
     if outputs is None:
         job = computing.load(node, found, body, release=True)
         _refuse_early(wish, job)
-        outputs, counted = computing.compute(node, job)
+        outputs, counted, evidence = computing.compute(node, job)
         finite = computing.finite(outputs)
 
         def judge(granted: Sequence[Grant], asked: Asked | None) -> Decision:
             # a right that was taken back while the plan ran is gone
-            return decide(job.analysis.findings, granted, counted, finite=finite, asked=asked)
+            return decide(
+                job.analysis.findings, granted, counted, finite=finite, asked=asked, evidence=evidence
+            )
 
         releases.give(wish, judge, outputs)
     return {output.name: outputs[output.name] for output in found.plan.outputs}
@@ -76,7 +79,8 @@ def _refuse_early(wish: Wish, job: Prepared) -> None:
     """What is refused whatever the values are does not run."""
     with wish.node.database.read() as db:
         asked = wish.asked(db)
-    decision = decide(job.analysis.findings, wish.found.grants, [], finite=True, asked=asked)
+    known = computing.evidence(job)
+    decision = decide(job.analysis.findings, wish.found.grants, [], finite=True, asked=asked, evidence=known)
     if decision.answer is not Answer.VALUE:
         _settle(wish.node, wish.caller, decision, wish.found, wish.action)
 
@@ -102,9 +106,10 @@ def _keep(
     job: Prepared,
     outputs: Mapping[str, torch.Tensor],
     counted: Sequence[Counted],
+    evidence: Evidence,
 ) -> ComputationOut:
     found = job.found
-    _settle(node, caller, decide_keeping(found.grants, counted), found, "materialize")
+    _settle(node, caller, decide_keeping(found.grants, counted, evidence), found, "materialize")
     kept = [
         object_store.keep(
             node,

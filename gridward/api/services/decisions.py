@@ -128,10 +128,10 @@ def preview(node: Node, caller: Principal, request_id: str) -> PreviewOut:
         ruled = Decision(Answer.REFUSED, Reason.NO_ACCESS, "a preview is for those who may read all the data")
     subjects = [row.id, *found.subjects]
     releases.settle(node, caller, ruled, action="preview", subjects=subjects, plan_digest=found.digest)
-    outputs, counted = computing.compute(node, job)
+    outputs, counted, evidence = computing.compute(node, job)
     checks = (
         *before_run(job.analysis.findings, asker),
-        *after_run(asker, counted, finite=computing.finite(outputs)),
+        *after_run(asker, counted, evidence, finite=computing.finite(outputs)),
     )
     return PreviewOut(
         values=[tensors.encode(output.name, outputs[output.name]) for output in found.plan.outputs],

@@ -238,7 +238,9 @@ def _export(db: Session, model: Model) -> Decision:
     name = user.username if user is not None else ""
     user_id = user.id if user is not None and not user.disabled else None
     role = RoleName(user.role) if user is not None else RoleName.GUEST
-    return decide_export(grants(Principal(name, role, user_id, ""), db, behind_models(db, [model.id])))
+    behind = behind_models(db, [model.id])
+    learnt = parameters.count(codec.from_dict(model.plan)) if behind else 0
+    return decide_export(grants(Principal(name, role, user_id, ""), db, behind), learnt)
 
 
 def _visible(caller: Principal, db: Session, model_id: str) -> Model:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
+from gridward.core.schemas.examples_disclosure import DISCLOSURE
 
 Example: TypeAlias = Mapping[str, Any]
 
@@ -71,6 +72,8 @@ _DATASET: Final = {
         {"name": "height", "dtype": "float64", "shape": [5]},
     ],
     "entity": None,
+    "rows_are_entities": True,
+    "disclosure": DISCLOSURE,
     "bounds": {"weight": {"low": 0.5, "high": 6.0}},
     "min_rows": 5,
     "reviewers": 1,
@@ -262,6 +265,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "upload_id": "upl-0123456789abcdef01234567",
         "columns": ["weight", "height"],
         "access": {"discover": ["@signed-in"], "compute": ["@signed-in"], "raw": ["bob"]},
+        "rows_are_entities": True,
         "bounds": {"weight": {"low": 0.5, "high": 6.0}},
         "min_rows": 10,
     },
@@ -386,6 +390,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "history": [{"epoch": 1, "values": {"loss": 0.41}}],
         "seconds": 3.2,
         "parameters": [_TENSOR],
+        "withheld": "",
         "created_at": _TIME,
     },
     "UploadIn": {"size_bytes": 4096, "sha256": _DIGEST, "media_type": "application/vnd.apache.parquet"},

@@ -96,7 +96,19 @@ class EventOut(BaseModel):
 class VerdictOut(BaseModel):
     """One disclosure check."""
 
-    check: Literal["access", "aggregate", "rows", "groups", "finite"]
+    check: Literal[
+        "access",
+        "aggregate",
+        "rows",
+        "entities",
+        "groups",
+        "finite",
+        "contributors",
+        "dominance",
+        "p_ratio",
+        "followed",
+        "degrees",
+    ]
     subject: str
     passed: bool
     figures: str

@@ -378,7 +378,12 @@ def test_the_asker_sees_neither_verdicts_nor_overlap(
     request = asked(ward, ana, column(few, "weight").mean())
     mine, theirs = shown(ward, ana, request), shown(ward, bob, request)
     assert (mine["verdicts"], mine["overlap"]) == (None, None)
-    assert {one["check"] for one in theirs["verdicts"]} == {"access", "aggregate", "rows"}
+    assert {one["check"] for one in theirs["verdicts"]} == {
+        "access",
+        "aggregate",
+        "rows",
+        "entities",
+    }
     assert mine["operations"][0] == f"x0: float64[5] = 'weight' of dataset '{few['name']}'"
 
 
