@@ -18,7 +18,8 @@ from gridward.core.plans.plan import Plan
 from gridward.core.plans.tallies import expose
 from gridward.core.privacy.analysis import Analysis, Guard
 from gridward.core.privacy.disclosure import Contributed, Evidence
-from gridward.core.privacy.policy import Counted, Grant
+from gridward.core.privacy.policy import RAW, Counted, Grant
+from gridward.core.privacy.rounding import rounded
 from gridward.core.schemas.computations import QuestionIn, Source
 from gridward.server.principals import Principal
 
@@ -34,6 +35,21 @@ class Found:
     grants: Sequence[Grant]
     question: Question | None
     entity_files: Sequence[tuple[str, Path]] = ()
+
+    @property
+    def bases(self) -> dict[str, int]:
+        """To multiples of what counts of each table are rounded; for those who may read it they are exact."""
+        limited = [one for one in self.grants if RAW not in one.verbs]
+        return {one.table: one.thresholds.round_counts for one in limited}
+
+    @property
+    def notes(self) -> list[str]:
+        """What whoever gets the answer should know of it."""
+        return [
+            f"counts of rows of '{one.name}' are rounded to multiples of {self.bases[one.table]}"
+            for one in self.grants
+            if self.bases.get(one.table, 1) > 1
+        ]
 
     @property
     def subjects(self) -> list[str]:
@@ -95,7 +111,9 @@ def compute(node: Node, job: Prepared) -> tuple[dict[str, torch.Tensor], list[Co
     """
     analysis, groups = job.analysis, entities.numbers(job.found.entity_files)
     masks = [one.mask for one in analysis.guards if one.mask is not None and one.table in groups]
-    plan, tallies = expose(analysis.guarded, [*analysis.tallies, *masks])
+    guards = [one.output for one in analysis.guards]
+    counting = rounded(analysis.guarded, analysis.counts, job.found.bases, guards)
+    plan, tallies = expose(counting, [*analysis.tallies, *masks])
     outputs = node.workers.run(plan, job.inputs, tallies, groups)
     counted = [_counted(guard, outputs, job.found.grants) for guard in analysis.guards]
     contributed = [

@@ -1,6 +1,7 @@
 """Send expressions to a node as one plan: to have the values, or to keep them there."""
 
 import secrets
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -96,8 +97,13 @@ def compute(location: Place, outputs: Mapping[str, Expression]) -> ComputationOu
 
 
 def fetch(location: Place, outputs: Mapping[str, Expression]) -> dict[str, torch.Tensor]:
-    """Compute and have the values, if the node's policy releases them; its refusal is raised."""
+    """Compute and have the values, if the node's policy releases them; its refusal is raised.
+
+    What the node says of the values, such as that counts are rounded, is a ``UserWarning``.
+    """
     out = send(location, question(outputs), release=True, attempt=secrets.token_hex(16))
     if out.answer is not Answer.VALUE:
         raise GetNotPermittedError(f"{location.name!r} answered {out.answer.value!r} instead of a value")
+    for note in out.notes:
+        warnings.warn(f"{location.name}: {note}", stacklevel=3)
     return {value.name: wire.decode(value) for value in out.values}

@@ -1,6 +1,7 @@
 """Run a plan over datasets and objects of this node; release the outputs or keep them here."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
@@ -18,6 +19,14 @@ from gridward.core.schemas.computations import ComputationIn, ComputationOut
 from gridward.server.principals import Capability, Principal
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Released outputs by name, in order, and what to know of them."""
+
+    values: dict[str, torch.Tensor]
+    notes: list[str]
+
+
 def run(node: Node, caller: Principal, body: ComputationIn) -> ComputationOut:
     """Compute and release, or compute and keep.
 
@@ -31,9 +40,9 @@ def run(node: Node, caller: Principal, body: ComputationIn) -> ComputationOut:
         BusyError: too many plans wait.
     """
     if body.release:
-        outputs = released(node, caller, body, action="release", approvals=True)
-        values = [tensors.encode(name, value) for name, value in outputs.items()]
-        return ComputationOut(answer=AnswerName.VALUE, values=values, objects=[])
+        given = released(node, caller, body, action="release", approvals=True)
+        values = [tensors.encode(name, value) for name, value in given.values.items()]
+        return ComputationOut(answer=AnswerName.VALUE, values=values, objects=[], notes=given.notes)
     _require(caller, release=False)
     found = computing.find(node, caller, body)
     _refuse_keeping(node, caller, found)
@@ -43,7 +52,7 @@ def run(node: Node, caller: Principal, body: ComputationIn) -> ComputationOut:
 
 def released(
     node: Node, caller: Principal, body: ComputationIn, *, action: str, approvals: bool = False
-) -> dict[str, torch.Tensor]:
+) -> Given:
     """Compute what may leave the node, in output order; ``action`` names in the audit log how it leaves.
 
     ``body.release`` is true. ``approvals``: what people approved counts, beside the rules. Raises as ``run``.
@@ -65,7 +74,7 @@ def released(
             )
 
         releases.give(wish, judge, outputs)
-    return {output.name: outputs[output.name] for output in found.plan.outputs}
+    return Given({output.name: outputs[output.name] for output in found.plan.outputs}, found.notes)
 
 
 def _require(caller: Principal, *, release: bool) -> None:
@@ -121,7 +130,7 @@ def _keep(
         )
         for output in found.plan.outputs
     ]
-    return ComputationOut(answer=AnswerName.VALUE, values=[], objects=kept)
+    return ComputationOut(answer=AnswerName.VALUE, values=[], objects=kept, notes=found.notes)
 
 
 def _settle(node: Node, caller: Principal, decision: Decision, found: Found, action: str) -> None:

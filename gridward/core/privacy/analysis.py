@@ -44,6 +44,7 @@ from gridward.core.privacy.flow import (
     rows_of,
     uneven,
 )
+from gridward.core.privacy.rounding import Count
 from gridward.core.privacy.rules import RULES
 
 
@@ -98,7 +99,7 @@ class Analysis:
     """Findings for each output of the plan; ``guarded`` is the plan to run, ``guards`` its extra outputs.
 
     ``tallies`` count who is behind each sum over rows, ``fits`` are products that fit a model,
-    ``unfollowed`` the sums of which nobody can tell who is behind them.
+    ``unfollowed`` the sums of which nobody can tell who is behind them, ``counts`` values that count rows.
     """
 
     findings: Mapping[str, Finding]
@@ -107,6 +108,7 @@ class Analysis:
     tallies: tuple[Tally, ...] = ()
     fits: tuple[Fit, ...] = ()
     unfollowed: tuple[Unfollowed, ...] = ()
+    counts: tuple[Count, ...] = ()
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -137,6 +139,8 @@ class _Tracking:
     tallies: list[Tally] = field(default_factory=list)
     fits: list[Fit] = field(default_factory=list)
     unfollowed: list[Unfollowed] = field(default_factory=list)
+    counts: list[Count] = field(default_factory=list)
+    truths: set[str] = field(default_factory=set)
 
     def step(self, number: int, step: Step) -> None:
         names = tuple(references(step))
@@ -155,6 +159,8 @@ class _Tracking:
         self.flows.update(
             {name: self._own_mask(step, name, flow) for name, flow in zip(step.out, results, strict=True)}
         )
+        if step.op is Op.TO_COPY and self.dtypes.get(names[0]) is DType.BOOL:
+            self.truths.update(step.out)
         if self.counted:
             self._guard(step, names)
             self._tally(number, call, results)
@@ -167,7 +173,12 @@ class _Tracking:
         """Where rows end, note how to count who is behind the result."""
         rows = rows_of(call.operands())
         ends = any(isinstance(flow, Free) and flow.private for flow in results)
-        if not rows or not ends or call.step.op is Op.HISTC:
+        if not rows or not ends:
+            return
+        if call.step.op is Op.HISTC or self._counts(call):
+            name = call.step.out[0]
+            self.counts.append(Count(rows[0].table, name, self.dtypes[name]))
+        if call.step.op is Op.HISTC:
             return
         found = contributions(call, f"tally.{len(self.tallies)}")
         if found is None:
@@ -175,6 +186,13 @@ class _Tracking:
         else:
             self.tallies.append(found)
         self.fits += fit_of(call, rows)
+
+    def _counts(self, call: Call) -> bool:
+        """Say whether a sum over rows adds up a mask, if only after it was made into numbers."""
+        operand = call.argument("self") if call.step.op is Op.SUM_DIM_INTLIST else None
+        return isinstance(operand, Ref) and (
+            operand.name in self.truths or self.dtypes.get(operand.name) is DType.BOOL
+        )
 
     def _own_mask(self, step: Step, name: str, flow: Known) -> Known:
         """A comparison makes a mask of its own; moving a mask does not."""
@@ -233,6 +251,7 @@ def analyse(
         tuple(tracking.tallies),
         tuple(tracking.fits),
         tuple(tracking.unfollowed),
+        tuple(tracking.counts),
     )
 
 

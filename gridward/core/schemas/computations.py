@@ -59,3 +59,6 @@ class ComputationOut(BaseModel):
     answer: Answer
     values: list[Tensor] = Field(description="Outputs, by name; empty unless released.")
     objects: list[ObjectOut] = Field(description="Stored outputs, in output order; empty if released.")
+    notes: list[str] = Field(
+        default=[], description="What to know of the values, such as that counts are rounded."
+    )

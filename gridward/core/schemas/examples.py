@@ -257,6 +257,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "answer": "value",
         "values": [{"name": "output", "dtype": "float64", "shape": [], "data": "4XoUrkfhDkA="}],
         "objects": [],
+        "notes": [],
     },
     "DatasetIn": {
         "name": "birth-records",

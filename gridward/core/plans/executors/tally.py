@@ -1,6 +1,6 @@
 """Count who is behind a sum over rows: the largest contributors of each element, and how few there are.
 
-Everything is a bounded number of passes over the contributions, a slice of columns at a time.
+Everything is a bounded number of passes over the contributions, a slice of elements at a time.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,58 +39,56 @@ def tally(
 
 
 def _contributions(one: Tally, operands: Sequence[Tensor]) -> Iterator[Tensor]:
-    """Slices (rows, some elements) of what each row contributes to each element of the sum."""
+    """Slices (some elements, rows) of what each row contributes to each element of the sum."""
     match one.kind:
         case TallyKind.PRODUCT:
             yield from _products(*operands)
         case TallyKind.SQUARES:
             value = operands[0].double()
             centred = value - value.mean(one.over, keepdim=True)
-            yield from _columns(_added(centred * centred, one))
+            yield from _slices(_added(centred * centred, one))
         case _:
-            yield from _columns(_added(operands[0], one))
+            yield from _slices(_added(operands[0], one))
 
 
 def _added(value: Tensor, one: Tally) -> Tensor:
-    """Rows first, then the elements of the result; axes that are added up within a row are gone."""
-    inner = [axis for axis in one.over if axis != one.axis]
-    axes = [axis for axis in range(-value.ndim, 0) if axis != one.axis]
-    order = value.permute([one.axis, *axes])
+    """Elements of the result, then rows; axes that are added up within a row are gone."""
+    inner = [value.ndim + axis for axis in one.over if axis != one.axis]
+    rows_last = value.unsqueeze(-1).transpose(value.ndim + one.axis, -1)
     if inner:
-        order = order.sum([1 + axes.index(axis) for axis in inner], dtype=torch.float64)
-    return order.reshape(len(order), -1)
+        rows_last = rows_last.sum(inner, dtype=torch.float64)
+    return rows_last.reshape(-1, value.shape[one.axis])
 
 
-def _columns(matrix: Tensor) -> Iterator[Tensor]:
-    step = max(1, _AT_ONCE // max(1, len(matrix)))
-    for first in range(0, matrix.shape[1], step):
-        yield matrix[:, first : first + step].double()
+def _slices(matrix: Tensor) -> Iterator[Tensor]:
+    step = max(1, _AT_ONCE // max(1, matrix.shape[1]))
+    for first in range(0, len(matrix), step):
+        yield matrix[first : first + step].double()
 
 
 def _products(left: Tensor, right: Tensor) -> Iterator[Tensor]:
     rows = left.shape[-1]
-    lefts = left.movedim(-1, 0).reshape(rows, -1, left.shape[-2])
-    rights = right.movedim(-2, 0).reshape(rows, -1, right.shape[-1])
-    for at in range(lefts.shape[1]):
-        for column in range(lefts.shape[2]):
-            factor = lefts[:, at, column].double().unsqueeze(1)
-            for part in _columns(rights[:, at]):
-                yield factor * part
+    lefts = left.reshape(-1, left.shape[-2], rows)
+    rights = right.transpose(-1, -2).reshape(-1, right.shape[-1], rows)
+    for some, others in zip(lefts, rights, strict=True):
+        for factor in some:
+            for part in _slices(others):
+                yield part * factor.double()
 
 
 def _worst(slices: Iterator[Tensor], number: Tensor | None) -> Tensor:
     share, rest, fewest = 0.0, inf, inf
     for part in slices:
         each = _grouped(part, number).abs()
-        total = each.sum(0)
+        total = each.sum(1)
         if not bool(torch.isfinite(total).all()):
             return torch.tensor([inf, 0.0, 0.0], dtype=torch.float64)
-        counts = (each != 0).sum(0)
-        largest, place = each.max(0)
-        second = each.scatter_(0, place.unsqueeze(0), 0.0).max(0).values
         some = total > 0
         if not bool(some.any()):
             continue
+        counts = torch.count_nonzero(each, 1)
+        largest, place = each.max(1)
+        second = each.scatter_(1, place.unsqueeze(1), 0.0).max(1).values
         total, largest, second = total[some], largest[some], second[some]
         share = max(share, float(((largest + second) / total).max()))
         rest = min(rest, float(((total - largest - second).clamp(min=0) / largest).min()))
@@ -102,19 +100,14 @@ def _grouped(part: Tensor, number: Tensor | None) -> Tensor:
     if number is None:
         return part
     entities = int(number.max()) + 1
-    return part.new_zeros((entities, part.shape[1])).index_add_(0, number, part)
+    return part.new_zeros((len(part), entities)).index_add_(1, number, part)
 
 
 def _sides(mask: Tensor, axis: int, number: Tensor | None) -> Tensor:
     """Entities with a row that the mask lets through, and with one that it leaves out, for each column."""
-    flat = mask.movedim(axis, 0).reshape(mask.shape[axis], -1)
+    flat = mask.movedim(axis, -1).reshape(-1, mask.shape[axis])
     return torch.stack([_held(flat, number), _held(~flat, number)])
 
 
 def _held(mask: Tensor, number: Tensor | None) -> Tensor:
-    step = max(1, _AT_ONCE // max(1, len(mask)))
-    parts = [
-        (_grouped(mask[:, first : first + step].double(), number) > 0).sum(0)
-        for first in range(0, mask.shape[1], step)
-    ]
-    return torch.cat(parts)
+    return torch.cat([(_grouped(part, number) > 0).sum(1) for part in _slices(mask)])

@@ -149,3 +149,16 @@ def test_whoever_decides_sees_the_figures_and_the_asker_does_not(ward: NodeUnder
     assert failed.keys() == {"dominance", "p_ratio"}
     assert failed["dominance"].startswith("largest two: 98.2%")
     assert "20 entities" in {v["check"]: v["figures"] for v in preview["verdicts"]}["entities"]
+
+
+def test_counts_are_rounded_where_the_owner_says_so_and_the_answer_tells(
+    ward: NodeUnderTest, dana: Headers
+) -> None:
+    arrays = {"x": np.arange(43.0)}
+    data = publish(ward, ward.as_("bob"), arrays, name="counts", access=OPEN, disclosure={"round_counts": 5})
+    above = (column(data, "x") > 20.5).sum()
+    given = ask(ward, dana, above)
+    assert values(given)[0].item() == 20
+    assert given.json()["notes"] == ["counts of rows of 'counts' are rounded to multiples of 5"]
+    exact = ask(ward, ward.as_("ana"), above)
+    assert (values(exact)[0].item(), exact.json()["notes"]) == (22, [])
