@@ -20,7 +20,9 @@ TO_ASKER: Final = tuple(
         EventKind.REVOKED,
     )
 )
-TO_OFFICERS: Final = (EventKind.ASKED.value, EventKind.COMMENTED.value, EventKind.AGREED.value)
+TO_OFFICERS: Final = tuple(
+    kind.value for kind in (EventKind.ASKED, EventKind.COMMENTED, EventKind.AGREED, EventKind.WITHDRAWN)
+)
 
 
 def note(db: Session, caller: Principal, request_id: str, kind: EventKind, text: str, now: datetime) -> None:

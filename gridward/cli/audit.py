@@ -26,11 +26,22 @@ def list_entries(
     action: Filter = None,
     subject: Filter = None,
     decision: Filter = None,
+    plan: Filter = None,
+    request: Filter = None,
+    result: Filter = None,
     limit: Annotated[int, typer.Option(min=1, help="Most entries.")] = 50,
 ) -> None:
     """Show entries that fit, newest first."""
     with calls(url, username, password) as home:
-        found = AuditLog(home).search(actor=actor, action=action, subject=subject, decision=decision)
+        found = AuditLog(home).search(
+            actor=actor,
+            action=action,
+            subject=subject,
+            decision=decision,
+            plan_digest=plan,
+            request_id=request,
+            result_digest=result,
+        )
         rows = [
             (
                 str(entry.id),

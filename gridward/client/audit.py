@@ -30,6 +30,9 @@ class AuditLog:
         action: str | None = None,
         subject: str | None = None,
         decision: str | None = None,
+        plan_digest: str | None = None,
+        request_id: str | None = None,
+        result_digest: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Iterator[AuditEntryOut]:
@@ -39,6 +42,9 @@ class AuditLog:
             "action": action,
             "subject": subject,
             "decision": decision,
+            "plan_digest": plan_digest,
+            "request_id": request_id,
+            "result_digest": result_digest,
             "since": None if since is None else since.isoformat(),
             "until": None if until is None else until.isoformat(),
         }

@@ -91,6 +91,12 @@ def send(location: Place, asked: QuestionIn, *, release: bool, attempt: str | No
     )
 
 
+def warn_of(location: Place, out: ComputationOut) -> None:
+    """Tell the user what the node said of its answer."""
+    for note in out.notes:
+        warnings.warn(f"{location.name}: {note}", stacklevel=4)
+
+
 def compute(location: Place, outputs: Mapping[str, Expression]) -> ComputationOut:
     """Run on the node and keep the values there."""
     return send(location, question(outputs), release=False)
@@ -104,6 +110,5 @@ def fetch(location: Place, outputs: Mapping[str, Expression]) -> dict[str, torch
     out = send(location, question(outputs), release=True, attempt=secrets.token_hex(16))
     if out.answer is not Answer.VALUE:
         raise GetNotPermittedError(f"{location.name!r} answered {out.answer.value!r} instead of a value")
-    for note in out.notes:
-        warnings.warn(f"{location.name}: {note}", stacklevel=3)
+    warn_of(location, out)
     return {value.name: wire.decode(value) for value in out.values}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from gridward.api import computing, object_store
+from gridward.api import computing, object_store, result_digests
 from gridward.api.computing import Found, Prepared
 from gridward.api.node import Node
 from gridward.api.services import releases
@@ -21,10 +21,11 @@ from gridward.server.principals import Capability, Principal
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """Released outputs by name, in order, and what to know of them."""
+    """Released outputs by name, in order, what to know of them, and what the audit log calls them."""
 
     values: dict[str, torch.Tensor]
     notes: list[str]
+    digest: str
 
 
 def run(node: Node, caller: Principal, body: ComputationIn) -> ComputationOut:
@@ -42,7 +43,9 @@ def run(node: Node, caller: Principal, body: ComputationIn) -> ComputationOut:
     if body.release:
         given = released(node, caller, body, action="release", approvals=True)
         values = [tensors.encode(name, value) for name, value in given.values.items()]
-        return ComputationOut(answer=AnswerName.VALUE, values=values, objects=[], notes=given.notes)
+        return ComputationOut(
+            answer=AnswerName.VALUE, values=values, objects=[], notes=given.notes, result_digest=given.digest
+        )
     _require(caller, release=False)
     found = computing.find(node, caller, body)
     _refuse_keeping(node, caller, found)
@@ -74,7 +77,8 @@ def released(
             )
 
         releases.give(wish, judge, outputs)
-    return Given({output.name: outputs[output.name] for output in found.plan.outputs}, found.notes)
+    values = {output.name: outputs[output.name] for output in found.plan.outputs}
+    return Given(values, found.notes, result_digests.digest(node.keys, values))
 
 
 def _require(caller: Principal, *, release: bool) -> None:

@@ -335,5 +335,6 @@ def _parameters(node: Node, caller: Principal, training: Training, export: Expor
         action="parameters",
         subjects=[training.id, *(item.table for item in export.behind)],
         plan_digest=training.plan_digest,
+        values=values,
     )
     return [tensors.encode(name, value) for name, value in sorted(values.items())]
