@@ -27,6 +27,9 @@ router = APIRouter(prefix="/requests", include_in_schema=False)
 RequestId: TypeAlias = Annotated[str, Path(max_length=64)]
 SHOWN: Final = 60
 """So many values of each tensor are shown in a preview."""
+LINES: Final = 150
+EVENTS: Final = 25
+"""So much of a long plan or history is on one page; the rest is on others."""
 
 
 class Filter(StrEnum):
@@ -103,6 +106,38 @@ def show_request(
     return _whole(request, node, caller, db, request_id)
 
 
+@router.get("/{request_id}/plan")
+def show_plan(
+    request: Request,
+    caller: PageCaller,
+    node: NodeOf,
+    db: ReadDb,
+    request_id: RequestId,
+    number: PageNumber = 1,
+) -> Response:
+    """Show a long plan, page by page."""
+    found = requests.get(node, caller, db, request_id)
+    paging = Paging(number, len(found.operations), LINES)
+    return page(request, "request_plan.html", caller, it=found, paging=paging, before=offset(number, LINES))
+
+
+@router.get("/{request_id}/history")
+def show_history(
+    request: Request,
+    caller: PageCaller,
+    node: NodeOf,
+    db: ReadDb,
+    request_id: RequestId,
+    number: PageNumber = 1,
+) -> Response:
+    """Show a long history, page by page."""
+    found = requests.get(node, caller, db, request_id)
+    paging = Paging(number, len(found.events), EVENTS)
+    return page(
+        request, "request_history.html", caller, it=found, paging=paging, before=offset(number, EVENTS)
+    )
+
+
 @router.post("/{request_id}/comments")
 def comment(
     request: Request,
@@ -176,7 +211,17 @@ def _whole(request: Request, node: Node, caller: Principal, db: Session, request
     found = requests.get(node, caller, db, request_id)
     may = decisions.acts(caller, db, found)
     names = {source.dataset_id: source.name for source in found.sources}
-    return page(request, "request.html", caller, it=found, acts=may, names=names, today=node.clock().date())
+    return page(
+        request,
+        "request.html",
+        caller,
+        it=found,
+        acts=may,
+        names=names,
+        today=node.clock().date(),
+        lines=LINES,
+        events=EVENTS,
+    )
 
 
 def _midnight_after(day: date | None) -> datetime | None:
