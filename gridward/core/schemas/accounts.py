@@ -10,6 +10,8 @@ from gridward.core.schemas.access import PRINCIPAL_PATTERN, USERNAME_PATTERN
 
 PROGRAMS: Final = "svc-"
 """What tokens of programs begin with; others are JSON Web Tokens."""
+SHORTEST_PASSWORD: Final = 10
+"""Characters."""
 
 
 class RoleName(StrEnum):
@@ -30,7 +32,7 @@ class SetupIn(BaseModel):
 
     token: SecretStr = Field(max_length=200)
     username: str = Field(pattern=USERNAME_PATTERN)
-    password: SecretStr = Field(min_length=10, max_length=200)
+    password: SecretStr = Field(min_length=SHORTEST_PASSWORD, max_length=200)
 
 
 class SessionIn(BaseModel):
@@ -127,7 +129,7 @@ class InvitationAcceptance(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     token: SecretStr = Field(max_length=200)
-    password: SecretStr = Field(min_length=10, max_length=200)
+    password: SecretStr = Field(min_length=SHORTEST_PASSWORD, max_length=200)
 
 
 class ServiceTokenIn(BaseModel):
@@ -198,7 +200,7 @@ class PasswordIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     old_password: SecretStr = Field(max_length=200)
-    new_password: SecretStr = Field(min_length=10, max_length=200)
+    new_password: SecretStr = Field(min_length=SHORTEST_PASSWORD, max_length=200)
 
 
 class UserOut(BaseModel):
