@@ -76,7 +76,9 @@ def _fill(owner: NodeClient, password: str, requests: int) -> None:
         owner.users.add(name, password)
     with gw.connect(owner.url, username=OFFICER, password=password) as officer:
         rows = torch.arange(5, dtype=torch.float64)
-        officer.publish("records", {"weight": rows}, access=gw.Access(compute=gw.SIGNED_IN))
+        officer.publish(
+            "records", {"weight": rows}, access=gw.Access(compute=gw.SIGNED_IN), rows_are_entities=True
+        )
     parts = [range(at, requests, ASKERS) for at in range(ASKERS)]
     with ThreadPoolExecutor(ASKERS) as pool:
         list(pool.map(lambda name, part: _ask(owner, name, password, part), names, parts))

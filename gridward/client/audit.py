@@ -12,7 +12,9 @@ from gridward.client.transport import Transport
 from gridward.core.audit import Verdict, check_head, examine
 from gridward.core.errors import InvalidInputError
 from gridward.core.plans.canonical import loads
+from gridward.core.reports import markdown
 from gridward.core.schemas.audit import AuditEntryOut, AuditHead, AuditOut, AuditVerdictOut
+from gridward.core.schemas.reports import FiveSafesOut
 
 _PATH = "/v1/audit"
 
@@ -65,6 +67,21 @@ class AuditLog:
     def verify(self) -> AuditVerdictOut:
         """Let the server check its whole log, against the heads that it kept too."""
         return self._server.fetch(AuditVerdictOut, "GET", f"{_PATH}/verdict")
+
+    def report(self, *, since: datetime | None = None, until: datetime | None = None) -> FiveSafesOut:
+        """The Five-Safes report of a node: projects, people, settings, data, outputs, and the log's head.
+
+        The server checks its whole log for it. ``report_text`` gives it as Markdown.
+        """
+        given = {"since": since, "until": until}
+        params = {name: moment.isoformat() for name, moment in given.items() if moment is not None}
+        found = self._server.fetch(FiveSafesOut, "GET", "/v1/reports/five-safes", params=params)
+        check_head(found.head)
+        return found
+
+    def report_text(self, *, since: datetime | None = None, until: datetime | None = None) -> str:
+        """The Five-Safes report as Markdown, for people."""
+        return markdown(self.report(since=since, until=until))
 
     def export(self, path: str | Path) -> None:
         """Write the whole log to a file of JSON lines; the last line is its signed head."""

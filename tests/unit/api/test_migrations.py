@@ -33,7 +33,8 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     with database.write() as db:
         db.connection().execute(
             text(
-                "INSERT INTO audit_entries (id, at, actor, session_id, action, subject, decision, reason, digest)"
+                "INSERT INTO audit_entries"
+                " (id, at, actor, session_id, action, subject, decision, reason, digest)"
                 " VALUES (1, '2026-03-01', 'a', '', 'b', '', 'c', '', 'd')"
             )
         )
