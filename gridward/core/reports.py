@@ -23,7 +23,7 @@ def markdown(report: FiveSafesOut) -> str:
         ["## Safe people", *_people(report)],
         [
             "## Safe settings",
-            _table(("setting", "value"), ((one.name, one.value) for one in report.settings)),
+            _table(("setting", "value"), settings),
         ],
         ["## Safe data", *_data(report)],
         ["## Safe outputs", *_outputs(report)],
