@@ -238,7 +238,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
     )
     op.create_index("ix_requests_created_at_id", "requests", ["created_at", "id"], unique=False)
-    op.create_index(op.f("ix_requests_outcome"), "requests", ["outcome"], unique=False)
+    op.create_index(
+        "ix_requests_listed",
+        "requests",
+        ["outcome", "created_at", "id", "user_id", "expires_at", "times", "used", "until"],
+        unique=False,
+    )
     op.create_index("ix_requests_user_id_digest", "requests", ["user_id", "digest"], unique=False)
     op.create_table(
         "service_tokens",
