@@ -47,7 +47,7 @@ from gridward.api.workers import Workers
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.paces import read_paces
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.server import account_routes, audit_heads, audit_routes, restore
+from gridward.server import account_routes, audit_heads, audit_routes, mail, restore
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
@@ -99,12 +99,15 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
         hearts = Hearts(node)
         expiry = Repeated("expiry", _EXPIRY_PAUSE_S, partial(_expire, node))
         heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, node.accounts))
+        post = Repeated("mail", mail.PAUSE_S, partial(mail.deliver, node.accounts))
         app.state.server, app.state.hearts = node, hearts
         try:
             await run_in_threadpool(_begin, node, hearts)
             expiry.start()
             heads.start()
+            post.start()
             yield
+            await run_in_threadpool(post.stop)
             await run_in_threadpool(expiry.stop)
             await run_in_threadpool(heads.stop)
         finally:

@@ -6,7 +6,7 @@ import typer
 
 from gridward.cli.output import say, table
 from gridward.cli.session import Password, Url, Username, calls
-from gridward.client.accounts import OwnAccount
+from gridward.client.accounts import OwnAccount, ask_reset
 from gridward.client.accounts import accept as accept_token
 from gridward.client.transport import Transport
 
@@ -28,6 +28,31 @@ def accept(
     finally:
         server.close()
     say(f"{user.username} may sign in at {url}")
+
+
+def forgot(url: Url, username: Username) -> None:
+    """Ask for a one-time token by e-mail, for `gridward accept`."""
+    server = Transport(url)
+    try:
+        ask_reset(server, username)
+    finally:
+        server.close()
+    say(f"If {username} has an e-mail address there, a one-time token is on its way; then:")
+    say(f"  gridward accept --url {url}")
+
+
+@app.command("mail")
+def set_mail(
+    url: Url,
+    username: Username,
+    password: Password,
+    address: Annotated[str, typer.Option(help="E-mail address; empty for none.")],
+    notices: Annotated[str, typer.Option(help="What comes there: all or none.")] = "all",
+) -> None:
+    """Set one's e-mail address."""
+    with calls(url, username, password) as home:
+        changed = OwnAccount(home).set_mail(address or None, password, mails=notices)
+    say(f"{changed.username} has {changed.email or 'no e-mail address'}; notices: {changed.mails.value}")
 
 
 @app.command("second-factor")

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import httpx2
 
-from gridward.client.accounts import accept, set_up
+from gridward.client.accounts import accept, ask_reset, set_up
 from gridward.client.credentials import PasswordSession, ServiceToken
 from gridward.client.gateway import GatewayClient
 from gridward.client.node import NodeClient
@@ -90,6 +90,18 @@ def accept_invitation(url: str, token: str, password: str, *, http: httpx2.Clien
     server = Transport(url, http=http)
     try:
         return accept(server, token, password)
+    finally:
+        server.close()
+
+
+def request_password_reset(url: str, username: str, *, http: httpx2.Client | None = None) -> None:
+    """Ask a node or gateway to mail a one-time token to one's address, for ``accept_invitation``.
+
+    Nothing tells whether there is such an account. Raises ``ConflictError`` where no resets are mailed.
+    """
+    server = Transport(url, http=http)
+    try:
+        ask_reset(server, username)
     finally:
         server.close()
 

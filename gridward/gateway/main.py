@@ -14,7 +14,7 @@ from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
 from gridward.gateway.state import Gateway
 from gridward.gateway.tables import ACCOUNT_TABLES
-from gridward.server import account_routes, audit_heads, audit_routes, keys, restore
+from gridward.server import account_routes, audit_heads, audit_routes, keys, mail, restore
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.db import Database
@@ -42,11 +42,14 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
         gateway = await run_in_threadpool(open_gateway, chosen, clock)
         app.state.server = gateway
         heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, gateway.accounts))
+        post = Repeated("mail", mail.PAUSE_S, partial(mail.deliver, gateway.accounts))
         try:
             await run_in_threadpool(restore.note, gateway.accounts)
             await run_in_threadpool(audit_heads.compare, gateway.accounts)
             heads.start()
+            post.start()
             yield
+            await run_in_threadpool(post.stop)
             await run_in_threadpool(heads.stop)
         finally:
             await run_in_threadpool(close_gateway, gateway)

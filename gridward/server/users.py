@@ -12,9 +12,18 @@ from gridward.core.errors import (
     SetupRefusedError,
     WrongCredentialsError,
 )
-from gridward.core.schemas.accounts import RoleName, SessionsOut, UserIn, UserOut, UserPatch, UsersOut
+from gridward.core.schemas.accounts import (
+    MailChoice,
+    RoleName,
+    SessionsOut,
+    UserIn,
+    UserOut,
+    UserPatch,
+    UsersOut,
+)
 from gridward.server import audit
 from gridward.server.accounts import OWNERSHIP_ID, Accounts, UserFields
+from gridward.server.addresses import change_address
 from gridward.server.ids import new_id
 from gridward.server.keys import is_setup_token, spend_setup_token
 from gridward.server.principals import CAPABILITIES, Capability, Principal
@@ -59,6 +68,7 @@ def create(accounts: Accounts, caller: Principal, body: UserIn) -> UserOut:
     hashed = None if body.password is None else accounts.passwords.hash(body.password.get_secret_value())
     now = accounts.clock()
     user = _account(accounts, body.username, body.role, hashed, now)
+    user.email = body.email
     with accounts.database.write() as db:
         if user_named(db, accounts, body.username) is not None:
             raise AlreadyExistsError(f"the user name '{body.username}' is taken")
@@ -110,8 +120,10 @@ def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatc
         if user.disabled:
             revoke_all(db, accounts, user.id)
         forget(db, accounts, user.id, tokens=user.disabled)
+        if patch.email is not None:
+            change_address(db, accounts, user, patch.email or None)
         db.add(user)
-        said = patch.model_dump_json(exclude_none=True)
+        said = _said(patch)
         audit.record(db, accounts.tables.audit, caller, now, "change_user", username, reason=said)
     return describe(user)
 
@@ -163,8 +175,16 @@ def describe(user: UserFields) -> UserOut:
         capabilities=sorted(CAPABILITIES[role]),
         disabled=user.disabled,
         second_factor=user.totp_active,
+        email=user.email,
+        mails=MailChoice(user.mails),
         created_at=user.created_at,
     )
+
+
+def _said(patch: UserPatch) -> str:
+    """What the log keeps of a change: never the address."""
+    without = patch.model_copy(update={"email": None if patch.email is None else "changed"})
+    return without.model_dump_json(exclude_none=True)
 
 
 def _account(

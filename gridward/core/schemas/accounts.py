@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -10,6 +10,12 @@ from gridward.core.schemas.access import PRINCIPAL_PATTERN, USERNAME_PATTERN
 
 PROGRAMS: Final = "svc-"
 """What tokens of programs begin with; others are JSON Web Tokens."""
+EMAIL_PATTERN: Final = (
+    r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}"
+    r"@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
+)
+"""An address as HTML's `<input type=email>` takes it: no name beside it, no quotes, no line break."""
+EmailAddress: TypeAlias = Annotated[str, Field(pattern=EMAIL_PATTERN, max_length=254)]
 
 
 class RoleName(StrEnum):
@@ -21,6 +27,13 @@ class RoleName(StrEnum):
     COMPLIANCE_OFFICER = "compliance_officer"
     DATA_SCIENTIST = "data_scientist"
     GUEST = "guest"
+
+
+class MailChoice(StrEnum):
+    """Which notices an account gets by e-mail. What it asked for itself comes in any case."""
+
+    ALL = "all"
+    NONE = "none"
 
 
 class SetupIn(BaseModel):
@@ -119,6 +132,7 @@ class InvitationOut(BaseModel):
 
     token: str
     expires_at: datetime
+    mailed: bool = Field(description="It goes to the account's e-mail address too.")
 
 
 class InvitationAcceptance(BaseModel):
@@ -128,6 +142,26 @@ class InvitationAcceptance(BaseModel):
 
     token: SecretStr = Field(max_length=200)
     password: SecretStr = Field(min_length=10, max_length=200)
+
+
+class ResetIn(BaseModel):
+    """Ask for a one-time token at the account's e-mail address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: str = Field(max_length=64)
+
+
+class MailIn(BaseModel):
+    """One's own e-mail address and what comes there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: EmailAddress | None = Field(default=None, description="Null: no address.")
+    mails: MailChoice = MailChoice.ALL
+    password: SecretStr | None = Field(
+        default=None, max_length=200, description="The account's; needed where the address changes."
+    )
 
 
 class ServiceTokenIn(BaseModel):
@@ -181,6 +215,7 @@ class UserIn(BaseModel):
     role: RoleName = RoleName.DATA_SCIENTIST
     password: SecretStr | None = Field(default=None, min_length=10, max_length=200)
     invited: bool = Field(default=False, description="The person sets the password: see `invitation`.")
+    email: EmailAddress | None = None
 
 
 class UserPatch(BaseModel):
@@ -190,6 +225,7 @@ class UserPatch(BaseModel):
 
     role: RoleName | None = None
     disabled: bool | None = None
+    email: EmailAddress | Literal[""] | None = Field(default=None, description="Empty: no address.")
 
 
 class PasswordIn(BaseModel):
@@ -209,6 +245,8 @@ class UserOut(BaseModel):
     capabilities: list[str]
     disabled: bool
     second_factor: bool
+    email: str | None
+    mails: MailChoice
     created_at: datetime
 
 

@@ -36,6 +36,8 @@ _USER: Final = {
     "capabilities": ["compute", "infer", "send", "train"],
     "disabled": False,
     "second_factor": False,
+    "email": None,
+    "mails": "all",
     "created_at": _TIME,
 }
 _SERVICE_TOKEN: Final = {
@@ -59,10 +61,12 @@ ACCOUNT_EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "AuditVerdictOut": {"count": 42, "flaws": [], "heads": 1},
     "CodeIn": {"code": "287082"},
     "InvitationAcceptance": {"token": "printed-once", "password": "correct horse battery"},
-    "InvitationOut": {"token": "printed-once", "expires_at": _TIME},
+    "InvitationOut": {"token": "printed-once", "expires_at": _TIME, "mailed": False},
+    "MailIn": {"email": "bob@example.org", "mails": "all", "password": "correct horse battery"},
     "PasswordIn": {"old_password": "correct horse battery", "new_password": "staple battery horse"},
     "RecoveryOut": {"codes": ["abcd-efgh-ijkl-mnop"]},
     "RefreshIn": {"refresh_token": "9mP0pZyVQ2uY0d8u3vFzjQ"},
+    "ResetIn": {"username": "bob"},
     "SecondFactorIn": {"password": "correct horse battery"},
     "SecondFactorOut": {"address": "otpauth://totp/Gridward:bob?secret=GEZDGNBVGY3TQOJQ"},
     "SecondFactorRemoval": {"password": "correct horse battery", "code": "287082"},
