@@ -17,6 +17,8 @@ from gridward.api.lanes.accept import authenticate
 from gridward.api.lanes.listener import LaneListener
 from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
+from gridward.api.pages import home
+from gridward.api.pages.menu import LINKS
 from gridward.api.parties.budget import Budget
 from gridward.api.parties.calls import Calls
 from gridward.api.parties.offline import Offline
@@ -56,6 +58,8 @@ from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Bell, Repeated
 from gridward.server.keys import load
+from gridward.server.pages import entry
+from gridward.server.pages.shell import Shell
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
 
@@ -81,6 +85,9 @@ ROUTERS: Final = (
     provider.router,
     bundles.router,
     secure_sums.router,
+    entry.router,
+    entry.strangers,
+    home.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")
@@ -120,6 +127,7 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
         routers=ROUTERS,
         lifespan=lifespan,
         body_max_bytes=wanted.body_max_bytes,
+        shell=Shell.make("node", wanted.name, LINKS, "gridward.api.pages"),
     )
 
 

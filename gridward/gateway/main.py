@@ -10,6 +10,8 @@ from typing import Final
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
+from gridward.gateway.pages import home
+from gridward.gateway.pages.menu import LINKS
 from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
 from gridward.gateway.state import Gateway
@@ -21,6 +23,8 @@ from gridward.server.db import Database
 from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Repeated
+from gridward.server.pages import entry
+from gridward.server.pages.shell import Shell
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import GatewaySettings
 from gridward.server.signing import ReplayGuard
@@ -65,9 +69,13 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
             search.router,
             tokens.router,
             matchmaking.router,
+            entry.router,
+            entry.strangers,
+            home.router,
         ),
         lifespan=lifespan,
         body_max_bytes=min(chosen.body_max_bytes, chosen.catalogue_max_bytes),
+        shell=Shell.make("gateway", chosen.name, LINKS, "gridward.gateway.pages"),
     )
 
 

@@ -81,11 +81,12 @@ class ServiceTokenFields(SQLModel):
 
 
 class SessionFields(SQLModel):
-    """Columns of a session. The refresh token is kept as its SHA-256 only."""
+    """Columns of a session. Its refresh token, or its browser's cookie, is kept as its SHA-256 only."""
 
     id: str = Field(primary_key=True, max_length=64)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE", index=True, max_length=64)
     refresh_hash: str = Field(max_length=64)
+    browser: bool = False
     created_at: datetime = Field(sa_type=UtcDateTime)
     last_seen_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)

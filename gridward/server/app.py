@@ -14,12 +14,16 @@ from pydantic import BaseModel
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from gridward.core.errors import BusyError, GridError
 from gridward.core.schemas.examples import EXAMPLES
 from gridward.core.schemas.problem import Problem
 from gridward.server import problems
+from gridward.server.browser import cookie_of
+from gridward.server.pages import assets, refusals
+from gridward.server.pages.shell import Shell
 from gridward.server.state import server_of
 
 _log: Final = logging.getLogger("gridward.access")
@@ -90,10 +94,14 @@ class _Frame:
 
     async def _room(self, scope: Scope) -> int:
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
-        if scheme.lower() != "bearer":
-            return 0
+        server = scope["app"].state.server
+        cookie = cookie_of(HTTPConnection(scope), server.keys)
         try:
-            return await run_in_threadpool(scope["app"].state.server.vouch, token, self._body_max_bytes)
+            if scheme.lower() == "bearer":
+                return await run_in_threadpool(server.vouch, token, self._body_max_bytes)
+            if cookie is not None:
+                return await run_in_threadpool(server.vouch_browser, cookie, self._body_max_bytes)
+            return 0
         except GridError as why:
             raise HTTPException(401, why.detail) from why
 
@@ -112,6 +120,7 @@ def build(
     routers: Sequence[APIRouter],
     lifespan: Lifespan,
     body_max_bytes: int,
+    shell: Shell,
 ) -> FastAPI:
     """Return the app. `lifespan` makes the `Server`, puts it into `app.state.server` and closes it."""
     app = FastAPI(
@@ -125,8 +134,10 @@ def build(
         separate_input_output_schemas=False,
     )
     problems.install(app)
+    refusals.install(app, shell)
     app.add_middleware(_Frame, body_max_bytes=body_max_bytes)
     app.include_router(_health)
+    app.include_router(assets.router)
     for router in routers:
         app.include_router(router)
     app.openapi = _documented(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it

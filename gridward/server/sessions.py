@@ -41,7 +41,16 @@ def guess_limits(accounts: Accounts, name: str, address: str) -> Iterator[None]:
 def sign_in(
     accounts: Accounts, username: str, password: str, address: str, code: str | None = None
 ) -> SessionOut:
-    """Open a session, or raise `WrongCredentialsError`: one message, one hash of work for every failure.
+    """Open a session for whom `prove` finds."""
+    user = prove(accounts, username, password, address, code)
+    session, secret = start(accounts, user, accounts.settings.refresh_token_s)
+    return _tokens(accounts, session, user, secret)
+
+
+def prove(
+    accounts: Accounts, username: str, password: str, address: str, code: str | None = None
+) -> UserFields:
+    """Return whose password this is, or raise `WrongCredentialsError`: one message, one hash of work.
 
     Raises `SecondFactorRequiredError` where the password fits and the account's code was left out.
     """
@@ -61,7 +70,7 @@ def sign_in(
         raise SecondFactorRequiredError("this account has a second factor: sign in with its code too")
     if user.password_hash is not None and accounts.passwords.is_outdated(user.password_hash):
         _rehash(accounts, user, password)
-    return _open(accounts, user)
+    return user
 
 
 def refresh(accounts: Accounts, refresh_token: str) -> SessionOut:
@@ -70,12 +79,12 @@ def refresh(accounts: Accounts, refresh_token: str) -> SessionOut:
     now = accounts.clock()
     fresh = secrets.token_urlsafe(32)
     with accounts.database.write() as db:
-        found = _alive(db, accounts, session_id)
-        genuine = found is not None and hmac.compare_digest(found[0].refresh_hash, _hash(secret))
+        found = alive(db, accounts, session_id)
+        genuine = found is not None and hmac.compare_digest(found[0].refresh_hash, hash_secret(secret))
         if found is not None:
             session, user = found
             if genuine:
-                session.refresh_hash = _hash(fresh)
+                session.refresh_hash = hash_secret(fresh)
                 session.last_seen_at = now
                 session.expires_at = now + timedelta(seconds=accounts.settings.refresh_token_s)
             else:
@@ -98,11 +107,11 @@ def authenticate(accounts: Accounts, access_token: str) -> Principal:
         now=accounts.clock(),
     )
     with accounts.database.read() as db:
-        found = _alive(db, accounts, str(claims.get("sid", "")))
+        found = alive(db, accounts, str(claims.get("sid", "")))
     if found is None or found[1].username != claims["sub"]:
         raise NotSignedInError("this session has ended; sign in again")
     session, user = found
-    return _principal(accounts, user, session.id)
+    return principal_of(accounts, user, session.id)
 
 
 def list_own(accounts: Accounts, caller: Principal) -> SessionsOut:
@@ -209,28 +218,33 @@ def user_named(db: Session, accounts: Accounts, username: str) -> UserFields | N
     return db.exec(select(table).where(col(table.username) == username)).one_or_none()
 
 
-def _open(accounts: Accounts, user: UserFields) -> SessionOut:
+def start(
+    accounts: Accounts, user: UserFields, lifetime_s: float, *, browser: bool = False
+) -> tuple[SessionFields, str]:
+    """Open a session for a user who was proven to be there, and return it with its secret."""
     now = accounts.clock()
     secret = secrets.token_urlsafe(32)
     session = accounts.tables.session(
         id=new_id("ses"),
         user_id=user.id,
-        refresh_hash=_hash(secret),
+        refresh_hash=hash_secret(secret),
+        browser=browser,
         created_at=now,
         last_seen_at=now,
-        expires_at=now + timedelta(seconds=accounts.settings.refresh_token_s),
+        expires_at=now + timedelta(seconds=lifetime_s),
     )
-    principal = _principal(accounts, user, session.id)
+    principal = principal_of(accounts, user, session.id)
     with accounts.database.write() as db:
         now_is = db.get(accounts.tables.user, user.id, with_for_update=True)
         if now_is is None or now_is.disabled or _proof(now_is) != _proof(user):
             raise WrongCredentialsError("the account was changed meanwhile; sign in again")
         db.add(session)
         audit.record(db, accounts.tables.audit, principal, now, "sign_in", session.id)
-    return _tokens(accounts, session, user, secret)
+    return session, secret
 
 
-def _principal(accounts: Accounts, user: UserFields, session_id: str) -> Principal:
+def principal_of(accounts: Accounts, user: UserFields, session_id: str) -> Principal:
+    """Return who an account is within a session; one that lacks a needed second factor may do nothing."""
     limited = frozenset[Capability]() if lacks_second_factor(accounts, user) else None
     return Principal(user.username, RoleName(user.role), user.id, session_id, limited)
 
@@ -260,9 +274,14 @@ def _tokens(accounts: Accounts, session: SessionFields, user: UserFields, secret
     )
 
 
-def _alive(db: Session, accounts: Accounts, session_id: str) -> tuple[SessionFields, UserFields] | None:
+def alive(
+    db: Session, accounts: Accounts, session_id: str, *, browser: bool = False
+) -> tuple[SessionFields, UserFields] | None:
+    """Return a session of a browser, or of a program, that has not ended, with its account."""
     session = db.get(accounts.tables.session, session_id)
-    if session is None or session.revoked_at is not None or session.expires_at <= accounts.clock():
+    if session is None or session.browser is not browser:
+        return None
+    if session.revoked_at is not None or session.expires_at <= accounts.clock():
         return None
     user = db.get(accounts.tables.user, session.user_id)
     return None if user is None or user.disabled else (session, user)
@@ -286,5 +305,6 @@ def _record_refusal(accounts: Accounts, username: str, address: str, why: str = 
         audit.record(db, table, None, now, "sign_in", username, decision="refused", reason=reason)
 
 
-def _hash(secret: str) -> str:
+def hash_secret(secret: str) -> str:
+    """Return what is kept of a session's secret."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -53,6 +53,11 @@ class ServerSettings(BaseSettings):
     refresh_token_s: float = Field(
         default=30 * 86_400, gt=0, description="A session that is not refreshed for so long ends, seconds."
     )
+    page_session_s: float = Field(
+        default=8 * 3600,
+        gt=0,
+        description="A browser that is signed in and asks for nothing for so long is signed out, seconds.",
+    )
     sign_in_attempts: int = Field(
         default=10,
         ge=1,

@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from sqlmodel import Session
 
 from gridward.core.errors import AuthorizationError, NotSignedInError
-from gridward.server import service_tokens, sessions
+from gridward.server import browser, service_tokens, sessions
 from gridward.server.accounts import Accounts
 from gridward.server.db import Database
 from gridward.server.ids import Clock
@@ -35,6 +35,10 @@ class Server:
         if service_tokens.is_one(token):
             return service_tokens.authenticate(self.accounts, token)
         return sessions.authenticate(self.accounts, token)
+
+    def vouch_browser(self, cookie: str, most_bytes: int) -> int:
+        """Say the same of a browser's cookie."""
+        return most_bytes if browser.authenticate(self.accounts, cookie).user_id is not None else 0
 
     def vouch(self, token: str, most_bytes: int) -> int:
         """Say how large a body may be that comes with this token; asked before more than a little is read.

@@ -16,6 +16,8 @@ EMAIL_PATTERN: Final = (
 )
 """An address as HTML's `<input type=email>` takes it: no name beside it, no quotes, no line break."""
 EmailAddress: TypeAlias = Annotated[str, Field(pattern=EMAIL_PATTERN, max_length=254)]
+SHORTEST_PASSWORD: Final = 10
+"""Characters."""
 
 
 class RoleName(StrEnum):
@@ -43,7 +45,7 @@ class SetupIn(BaseModel):
 
     token: SecretStr = Field(max_length=200)
     username: str = Field(pattern=USERNAME_PATTERN)
-    password: SecretStr = Field(min_length=10, max_length=200)
+    password: SecretStr = Field(min_length=SHORTEST_PASSWORD, max_length=200)
 
 
 class SessionIn(BaseModel):
@@ -141,7 +143,7 @@ class InvitationAcceptance(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     token: SecretStr = Field(max_length=200)
-    password: SecretStr = Field(min_length=10, max_length=200)
+    password: SecretStr = Field(min_length=SHORTEST_PASSWORD, max_length=200)
 
 
 class ResetIn(BaseModel):
@@ -234,7 +236,7 @@ class PasswordIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     old_password: SecretStr = Field(max_length=200)
-    new_password: SecretStr = Field(min_length=10, max_length=200)
+    new_password: SecretStr = Field(min_length=SHORTEST_PASSWORD, max_length=200)
 
 
 class UserOut(BaseModel):

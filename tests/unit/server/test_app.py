@@ -18,6 +18,7 @@ from gridward.server.db import Database
 from gridward.server.ids import utc_now
 from gridward.server.keys import Keys
 from gridward.server.logs import JsonFormatter
+from gridward.server.pages.shell import Shell
 from gridward.server.signing import ReplayGuard
 from gridward.server.state import RawBody, Server, WriteDb
 
@@ -61,7 +62,14 @@ def app(keys: Keys, tmp_path: Path) -> FastAPI:
         yield
         database.close()
 
-    return build(title="Test", description="", routers=[router], lifespan=lifespan, body_max_bytes=100_000)
+    return build(
+        title="Test",
+        description="",
+        routers=[router],
+        lifespan=lifespan,
+        body_max_bytes=100_000,
+        shell=Shell.make("node", "test", [], "gridward.api.pages"),
+    )
 
 
 @pytest.fixture

@@ -1,0 +1,7 @@
+"""The menu of a node's pages."""
+
+from typing import Final
+
+from gridward.server.pages.shell import Link
+
+LINKS: Final = (Link("Home", "/"),)
