@@ -49,7 +49,7 @@ from gridward.api.workers import Workers
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.paces import read_paces
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.server import account_routes, audit_heads, audit_routes, mail, restore
+from gridward.server import account_routes, audit_heads, audit_routes, mail, oidc_routes, restore
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
@@ -58,7 +58,7 @@ from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Bell, Repeated
 from gridward.server.keys import load
-from gridward.server.pages import entry
+from gridward.server.pages import entry, oidc
 from gridward.server.pages.shell import Shell
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
@@ -68,6 +68,7 @@ PACES: Final = "paces.json"
 MIGRATIONS: Final = "gridward.api:migrations"
 ROUTERS: Final = (
     account_routes.router,
+    oidc_routes.router,
     audit_routes.router,
     node_routes.router,
     memberships.router,
@@ -87,6 +88,8 @@ ROUTERS: Final = (
     secure_sums.router,
     entry.router,
     entry.strangers,
+    oidc.router,
+    oidc.strangers,
     home.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0

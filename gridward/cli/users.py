@@ -144,6 +144,23 @@ def set_email(
     say(f"{changed.username} has {changed.email or 'no e-mail address'}")
 
 
+@app.command("link")
+def link_sign_in(
+    who: Who,
+    subject: Annotated[str, typer.Argument(help="The provider's `sub` of the person; empty for nobody.")],
+    url: Url,
+    username: Username,
+    password: Password,
+) -> None:
+    """Let a person at the sign-in provider into an account."""
+    with calls(url, username, password) as home:
+        if subject:
+            Accounts(home).link_sign_in(who, subject)
+        else:
+            Accounts(home).unlink_sign_in(who)
+    say(f"{who} signs in {'through the provider' if subject else 'with the password alone'}")
+
+
 @app.command()
 def disable(who: Who, url: Url, username: Username, password: Password) -> None:
     """Lock an account; its sessions end at once."""

@@ -2,8 +2,9 @@
 
 import builtins
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from gridward.client.browser_sign_in import fetch_ticket, open_browser
 from gridward.client.paging import collected
 from gridward.client.transport import Transport
 from gridward.core.errors import InvalidInputError
@@ -81,6 +82,14 @@ class Accounts:
         """Change somebody's e-mail address, or take it away; one's own: ``account.set_mail``."""
         return self._server.fetch(UserOut, "PATCH", f"/v1/users/{username}", body={"email": email or ""})
 
+    def link_sign_in(self, username: str, subject: str) -> None:
+        """Let a person at the server's sign-in provider, named by ``sub``, into an account."""
+        self._server.send("PUT", f"/v1/users/{username}/sign-in", body={"subject": subject})
+
+    def unlink_sign_in(self, username: str) -> None:
+        """Undo that; the account's sessions end."""
+        self._server.send("DELETE", f"/v1/users/{username}/sign-in")
+
     def disable(self, username: str) -> UserOut:
         """Lock an account; its sessions end at once."""
         return self._server.fetch(UserOut, "PATCH", f"/v1/users/{username}", body={"disabled": True})
@@ -110,6 +119,12 @@ class OwnAccount:
             content=sent.encode(),
             headers={"content-type": "application/json"},
         )
+
+    def link_sign_in(self, password: str, show: Callable[[str], object] = open_browser) -> None:
+        """Link the account to a person at the server's sign-in provider, in a browser."""
+        brought = fetch_ticket(self._server, show)
+        body = {"ticket": brought.ticket, "verifier": brought.verifier, "password": password}
+        self._server.send("PUT", "/v1/users/me/sign-in", body=body)
 
     def begin_second_factor(self, password: str) -> str:
         """Give the ``otpauth://`` address for an authenticator app; then ``confirm_second_factor``."""

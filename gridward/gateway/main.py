@@ -16,14 +16,14 @@ from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
 from gridward.gateway.state import Gateway
 from gridward.gateway.tables import ACCOUNT_TABLES
-from gridward.server import account_routes, audit_heads, audit_routes, keys, mail, restore
+from gridward.server import account_routes, audit_heads, audit_routes, keys, mail, oidc_routes, restore
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.db import Database
 from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Repeated
-from gridward.server.pages import entry
+from gridward.server.pages import entry, oidc
 from gridward.server.pages.shell import Shell
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import GatewaySettings
@@ -64,6 +64,7 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
         routers=(
             gateway_routes.router,
             account_routes.router,
+            oidc_routes.router,
             audit_routes.router,
             nodes.router,
             search.router,
@@ -71,6 +72,8 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
             matchmaking.router,
             entry.router,
             entry.strangers,
+            oidc.router,
+            oidc.strangers,
             home.router,
         ),
         lifespan=lifespan,

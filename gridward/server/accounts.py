@@ -13,9 +13,11 @@ from gridward.server.audit import AuditFields
 from gridward.server.db import Database, UtcDateTime
 from gridward.server.ids import Clock
 from gridward.server.keys import Keys
+from gridward.server.oidc.provider import Provider
 from gridward.server.passwords import Passwords
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import ServerSettings
+from gridward.server.signing import ReplayGuard
 
 OWNERSHIP_ID: Final = 1
 CODE_ATTEMPTS: Final = 10
@@ -41,6 +43,7 @@ class UserFields(SQLModel):
     recovery_hashes: list[str] = Field(default_factory=list, sa_type=JSON)
     email: str | None = Field(default=None, max_length=254)
     mails: str = Field(default=MailChoice.ALL.value, max_length=8)
+    oidc_key: str | None = Field(default=None, unique=True, max_length=600)
 
 
 class InvitationFields(SQLModel):
@@ -76,17 +79,22 @@ class ServiceTokenFields(SQLModel):
     name: str = Field(max_length=64)
     scopes: list[str] = Field(sa_type=JSON)
     token_hash: str = Field(max_length=64)
+    vouched: bool = False
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class SessionFields(SQLModel):
-    """Columns of a session. Its refresh token, or its browser's cookie, is kept as its SHA-256 only."""
+    """Columns of a session. Its refresh token, or its browser's cookie, is kept as its SHA-256 only.
+
+    ``vouched``: it was opened through a provider that saw a second factor.
+    """
 
     id: str = Field(primary_key=True, max_length=64)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE", index=True, max_length=64)
     refresh_hash: str = Field(max_length=64)
     browser: bool = False
+    vouched: bool = False
     created_at: datetime = Field(sa_type=UtcDateTime)
     last_seen_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
@@ -128,6 +136,9 @@ class Accounts:
     global_: RateLimit
     codes: RateLimit
     resets: RateLimit
+    provider: Provider | None
+    spent_flows: ReplayGuard = field(default_factory=ReplayGuard)
+    """Sign-ins through the provider that came back, and their tickets."""
     heads: threading.Lock = field(default_factory=threading.Lock)
     """Held by whoever changes the file of the audit log's heads."""
 
@@ -151,4 +162,5 @@ class Accounts:
             global_=RateLimit(settings.sign_in_attempts_global, settings.sign_in_window_s, now_s),
             codes=RateLimit(CODE_ATTEMPTS, CODE_WINDOW_S, now_s),
             resets=RateLimit(RESETS, RESETS_WINDOW_S, now_s),
+            provider=None if settings.oidc_issuer is None else Provider(settings),
         )

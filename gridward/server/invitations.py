@@ -3,6 +3,8 @@
 import hashlib
 import hmac
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
@@ -15,7 +17,7 @@ from gridward.core.errors import (
 )
 from gridward.core.schemas.accounts import InvitationOut, RoleName, UserOut
 from gridward.server import audit, letters, outbox
-from gridward.server.accounts import Accounts, UserFields
+from gridward.server.accounts import Accounts, InvitationFields, UserFields
 from gridward.server.principals import CAPABILITIES, Capability, Principal
 from gridward.server.sessions import forget, guess_limits, revoke_all, user_named
 from gridward.server.users import describe
@@ -72,13 +74,28 @@ def accept(accounts: Accounts, token: str, password: str, address: str) -> UserO
 
     A second factor stays. Raises `NotSignedInError` for a token that is unknown, used or expired.
     """
-    table, now = accounts.tables.invitation, accounts.clock()
+    row = known(accounts, token, address)
+    hashed = accounts.passwords.hash(password)
+    with redeemed(accounts, row) as (_, user):
+        user.password_hash = hashed
+    return describe(user)
+
+
+def known(accounts: Accounts, token: str, address: str) -> InvitationFields:
+    """Return the row of a token, or raise `NotSignedInError`; guesses count as at a sign-in."""
+    table = accounts.tables.invitation
     with guess_limits(accounts, "/invitations", address):
         with accounts.database.read() as db:
             row = db.exec(select(table).where(col(table.token_hash) == _hash(token))).first()
-        if row is None or row.expires_at <= now:
+        if row is None or row.expires_at <= accounts.clock():
             raise NotSignedInError("the token is unknown, was used, or has expired; ask for another")
-    hashed = accounts.passwords.hash(password)
+    return row
+
+
+@contextmanager
+def redeemed(accounts: Accounts, row: InvitationFields) -> Iterator[tuple[Session, UserFields]]:
+    """Spend a token in the transaction of the block, which may change the account that it is for."""
+    table = accounts.tables.invitation
     with accounts.database.write() as db:
         current = db.get(table, row.user_id, with_for_update=True)
         user = db.get(accounts.tables.user, row.user_id)
@@ -88,12 +105,11 @@ def accept(accounts: Accounts, token: str, password: str, address: str) -> UserO
             raise NotSignedInError("this account is locked")
         if current.invited_by != user.id:  # else a reset that the holder asked for
             _require_inviter(db, accounts, current.invited_by, RoleName(user.role))
-        user.password_hash = hashed
+        yield db, user
         db.add(user)
         revoke_all(db, accounts, user.id)
         forget(db, accounts, user.id)
-        audit.record(db, accounts.tables.audit, None, now, "accept_invitation", user.username)
-    return describe(user)
+        audit.record(db, accounts.tables.audit, None, accounts.clock(), "accept_invitation", user.username)
 
 
 def _draw(db: Session, accounts: Accounts, user: UserFields, expires_at: datetime, *, by: str) -> str:

@@ -5,20 +5,21 @@ The only module that reads the environment. `docs/settings.md` is rendered from 
 """
 
 from pathlib import Path
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
-from pydantic import Field, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
 
-from gridward.core.schemas.accounts import EMAIL_PATTERN, RoleName
+from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.node import NODE_NAME_PATTERN, URL_PATTERN
+from gridward.server.settings_mail import MailSettings
+from gridward.server.settings_oidc import OidcSettings
 
 MEBIBYTE: Final = 2**20
 GIBIBYTE: Final = 2**30
-LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 
 
-class ServerSettings(BaseSettings):
+class ServerSettings(OidcSettings, MailSettings):
     """What a node and a gateway have in common."""
 
     model_config = SettingsConfigDict(env_prefix="GRIDWARD_", extra="ignore", validate_default=True)
@@ -81,62 +82,10 @@ class ServerSettings(BaseSettings):
     invitation_s: float = Field(
         default=7 * 86_400, gt=0, description="Lifetime of a one-time token that sets a password, seconds."
     )
-    mail_host: str | None = Field(
-        default=None,
-        max_length=253,
-        description="SMTP server that takes this server's mail. Unset: none is sent.",
-    )
-    mail_port: int = Field(default=587, ge=1, le=65_535, description="Its TCP port.")
-    mail_security: Literal["starttls", "tls", "none"] = Field(
-        default="starttls",
-        description="How the way there is protected; `none` is for a server on this machine only.",
-    )
-    mail_ca_file: Path | None = Field(
-        default=None,
-        description="PEM file of the authority that signed the SMTP server's certificate. "
-        "Unset: the system's.",
-    )
-    mail_user: str | None = Field(
-        default=None, pattern=r"^[\x21-\x7e]{1,200}$", description="User name there. Unset: no sign-in."
-    )
-    mail_password_file: Path | None = Field(
-        default=None, description="File that holds the password of `mail_user`, read at each connection."
-    )
-    mail_from: str | None = Field(
-        default=None, pattern=EMAIL_PATTERN, max_length=254, description="Address that mail comes from."
-    )
-    mail_timeout_s: float = Field(
-        default=15, gt=0, le=300, description="Longest wait for an answer of the SMTP server, seconds."
-    )
-    mail_retry_s: float = Field(
-        default=15, gt=0, description="First pause after mail did not leave, seconds; doubles up to an hour."
-    )
-    mail_expiry_s: float = Field(
-        default=3 * 86_400, gt=0, description="Mail that could not leave for so long is given up, seconds."
-    )
-    mail_resets: bool = Field(
-        default=True,
-        description="Who lost the password may get a one-time token at the account's e-mail address.",
-    )
-    reset_s: float = Field(
-        default=3600, gt=0, description="Lifetime of a one-time token that was asked for so, seconds."
-    )
     database_connections: int = Field(default=20, ge=2, description="Most open database connections.")
     database_wait_s: float = Field(
         default=15, gt=0, description="Longest wait for the database's write lock or a connection, seconds."
     )
-
-    @model_validator(mode="after")
-    def _mail_is_whole(self) -> Self:
-        if self.mail_host is None:
-            return self
-        if self.mail_from is None:
-            raise ValueError("mail_from: mail needs an address that it comes from")
-        if self.mail_security == "none" and self.mail_host not in LOOPBACK:
-            raise ValueError("mail_security: only a server on this machine may get mail unprotected")
-        if (self.mail_user is None) != (self.mail_password_file is None):
-            raise ValueError("mail_user: it goes with mail_password_file")
-        return self
 
     def url(self) -> str:
         """Return the URL under which others reach this server."""

@@ -131,14 +131,14 @@ def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatc
 def list_sessions(accounts: Accounts, caller: Principal, username: str) -> SessionsOut:
     """List the living sessions of an account, for those who manage it."""
     with accounts.database.read() as db:
-        user = _managed(db, accounts, caller, username)
+        user = managed(db, accounts, caller, username)
     return list_of(accounts, user.id, caller.session_id)
 
 
 def end_sessions(accounts: Accounts, caller: Principal, username: str) -> None:
     """End every session and token of an account at once, for those who manage it."""
     with accounts.database.write() as db:
-        user = _managed(db, accounts, caller, username)
+        user = managed(db, accounts, caller, username)
         revoke_all(db, accounts, user.id)
         forget(db, accounts, user.id)
         audit.record(db, accounts.tables.audit, caller, accounts.clock(), "end_sessions", username)
@@ -175,6 +175,8 @@ def describe(user: UserFields) -> UserOut:
         capabilities=sorted(CAPABILITIES[role]),
         disabled=user.disabled,
         second_factor=user.totp_active,
+        password=user.password_hash is not None,
+        oidc=user.oidc_key is not None,
         email=user.email,
         mails=MailChoice(user.mails),
         created_at=user.created_at,
@@ -195,7 +197,8 @@ def _account(
     )
 
 
-def _managed(db: Session, accounts: Accounts, caller: Principal, username: str) -> UserFields:
+def managed(db: Session, accounts: Accounts, caller: Principal, username: str) -> UserFields:
+    """Return an account that the caller may manage, or raise a refusal."""
     caller.require(Capability.MANAGE_USERS)
     user = user_named(db, accounts, username)
     if user is None:

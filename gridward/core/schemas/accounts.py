@@ -60,6 +60,47 @@ class SessionIn(BaseModel):
     )
 
 
+class OidcIn(BaseModel):
+    """What a program that waited for a browser has to show."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ticket: SecretStr = Field(max_length=8000, description="From the address that the browser came to.")
+    verifier: SecretStr = Field(
+        min_length=43, max_length=128, description="Whose S256 challenge began the sign-in (RFC 7636)."
+    )
+
+
+class OidcSessionIn(OidcIn):
+    """Sign in with it."""
+
+    code: SecretStr | None = Field(default=None, max_length=40, description="Of the account's second factor.")
+    invitation: SecretStr | None = Field(
+        default=None, max_length=200, description="One-time token that links the account it is for."
+    )
+
+
+class OidcLinkIn(OidcIn):
+    """Link one's own account to the person who was at the provider."""
+
+    password: SecretStr = Field(max_length=200, description="The account's.")
+
+
+class SubjectIn(BaseModel):
+    """Whom an account is linked to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subject: str = Field(pattern=r"^[!-~]{1,255}$", description="The provider's `sub` of the person.")
+
+
+class SignInWays(BaseModel):
+    """How people may sign in here."""
+
+    password: bool
+    oidc: str | None = Field(description="What the provider is called; null: none.")
+
+
 class RefreshIn(BaseModel):
     """Exchange a refresh token for a new pair; the old one is dead afterwards."""
 
@@ -247,6 +288,8 @@ class UserOut(BaseModel):
     capabilities: list[str]
     disabled: bool
     second_factor: bool
+    password: bool = Field(description="It has one.")
+    oidc: bool = Field(description="It signs in through the provider.")
     email: str | None
     mails: MailChoice
     created_at: datetime

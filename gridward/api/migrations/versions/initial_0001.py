@@ -70,7 +70,9 @@ def upgrade() -> None:
         sa.Column("recovery_hashes", sa.JSON(), nullable=False),
         sa.Column("email", sa.String(length=254), nullable=True),
         sa.Column("mails", sa.String(length=8), nullable=False),
+        sa.Column("oidc_key", sa.String(length=600), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
+        sa.UniqueConstraint("oidc_key", name=op.f("uq_users_oidc_key")),
     )
     op.create_index(op.f("ix_users_username"), "users", ["username"], unique=True)
     op.create_table(
@@ -261,6 +263,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("scopes", sa.JSON(), nullable=False),
         sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("vouched", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -275,6 +278,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("refresh_hash", sa.String(length=64), nullable=False),
         sa.Column("browser", sa.Boolean(), nullable=False),
+        sa.Column("vouched", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
