@@ -3,8 +3,9 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from gridward.core.errors import BusyError, GridError
 from gridward.core.schemas.examples import EXAMPLES
@@ -53,10 +55,14 @@ class _Frame:
         self._body_max_bytes = body_max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["request_id"] = f"req-{secrets.token_hex(6)}"
+        with bound_contextvars(request_id=scope["request_id"]):
+            await self._framed(scope, receive, send)
+
+    async def _framed(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["request_id"] = f"req-{secrets.token_hex(6)}"
         started = time.perf_counter()
         status = 500
 
@@ -127,7 +133,7 @@ def build(
         title=title,
         description=description,
         version=version("gridward"),
-        lifespan=lifespan,
+        lifespan=partial(_told, lifespan),
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
@@ -142,6 +148,20 @@ def build(
         app.include_router(router)
     app.openapi = _documented(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
+
+
+@asynccontextmanager
+async def _told(lifespan: Lifespan, app: FastAPI) -> AsyncIterator[None]:
+    """Say in words why a server cannot start; what fails later says only where."""
+    entered = False
+    try:
+        async with lifespan(app):
+            entered = True
+            yield
+    except GridError as why:
+        if not entered:
+            _log.critical("cannot start: %s", why.detail)
+        raise
 
 
 _health = APIRouter(tags=["health"])
@@ -207,7 +227,6 @@ def _write_line(scope: Scope, status: int, seconds: float) -> None:
         path,
         status,
         extra={
-            "request_id": scope["request_id"],
             "method": scope["method"],
             "route": path,
             "status": status,
