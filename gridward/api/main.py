@@ -11,7 +11,7 @@ import httpx2
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from gridward.api import queries, storage
+from gridward.api import gauges, queries, storage
 from gridward.api.hearts import Hearts
 from gridward.api.lanes.accept import authenticate
 from gridward.api.lanes.listener import LaneListener
@@ -111,6 +111,7 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
         heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, node.accounts))
         post = Repeated("mail", mail.PAUSE_S, partial(mail.deliver, node.accounts))
         app.state.server, app.state.hearts = node, hearts
+        app.state.metrics.show(gauges.of_node(node))
         try:
             await run_in_threadpool(_begin, node, hearts)
             expiry.start()

@@ -16,7 +16,16 @@ from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
 from gridward.gateway.state import Gateway
 from gridward.gateway.tables import ACCOUNT_TABLES
-from gridward.server import account_routes, audit_heads, audit_routes, keys, mail, oidc_routes, restore
+from gridward.server import (
+    account_routes,
+    audit_heads,
+    audit_routes,
+    keys,
+    mail,
+    metrics,
+    oidc_routes,
+    restore,
+)
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.db import Database
@@ -45,6 +54,7 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gateway = await run_in_threadpool(open_gateway, chosen, clock)
         app.state.server = gateway
+        app.state.metrics.show(metrics.of_accounts(gateway.accounts))
         heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, gateway.accounts))
         post = Repeated("mail", mail.PAUSE_S, partial(mail.deliver, gateway.accounts))
         try:

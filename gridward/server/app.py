@@ -22,7 +22,7 @@ from structlog.contextvars import bound_contextvars
 from gridward.core.errors import BusyError, GridError
 from gridward.core.schemas.examples import EXAMPLES
 from gridward.core.schemas.problem import Problem
-from gridward.server import problems
+from gridward.server import metrics, problems
 from gridward.server.browser import cookie_of
 from gridward.server.pages import assets, refusals
 from gridward.server.pages.shell import Shell
@@ -76,7 +76,9 @@ class _Frame:
         try:
             await self._app(scope, self._bounded(scope, receive), framed_send)
         finally:
-            _write_line(scope, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            scope["app"].state.metrics.count(scope, status, seconds)
+            _write_line(scope, status, seconds)
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """Let little of a body through until its token has proven genuine: handlers run after the body."""
@@ -141,8 +143,10 @@ def build(
     )
     problems.install(app)
     refusals.install(app, shell)
+    app.state.metrics = metrics.Metrics()
     app.add_middleware(_Frame, body_max_bytes=body_max_bytes)
     app.include_router(_health)
+    app.include_router(metrics.router)
     app.include_router(assets.router)
     for router in routers:
         app.include_router(router)
@@ -175,9 +179,10 @@ async def health() -> Health:
 
 @_health.get("/ready")
 async def ready(request: Request) -> Health:
-    """Say that the database answers, so that requests can be served."""
-    if not await run_in_threadpool(server_of(request).database.is_ready):
-        raise BusyError("the database does not answer", retry_after_s=1)
+    """Say that every part answers, so that requests can be served; else which one does not."""
+    unready = await run_in_threadpool(server_of(request).unready)
+    if unready:
+        raise BusyError(f"not ready: {', '.join(unready)}", retry_after_s=1)
     return Health(status="ready")
 
 

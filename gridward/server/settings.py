@@ -43,6 +43,10 @@ class ServerSettings(OidcSettings, MailSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe log line that is written."
     )
+    metrics_token_file: Path | None = Field(
+        default=None,
+        description="File that holds the token with which `/metrics` is read. Unset: there are no metrics.",
+    )
     body_max_bytes: int = Field(
         default=256 * MEBIBYTE,
         ge=1024,

@@ -49,7 +49,7 @@ class OidcSettings(BaseSettings):
     )
     oidc_groups_claim: str = Field(default="groups", description="Claim that lists groups.")
     oidc_roles: dict[str, RoleName] = Field(
-        default_factory=dict,
+        default={},
         description="Roles of new accounts by group, as JSON; the first group counts that a person is in.",
     )
     oidc_second_factor: frozenset[str] = Field(

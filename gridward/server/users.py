@@ -175,7 +175,6 @@ def describe(user: UserFields) -> UserOut:
         capabilities=sorted(CAPABILITIES[role]),
         disabled=user.disabled,
         second_factor=user.totp_active,
-        password=user.password_hash is not None,
         oidc=user.oidc_key is not None,
         email=user.email,
         mails=MailChoice(user.mails),

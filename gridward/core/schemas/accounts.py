@@ -288,7 +288,6 @@ class UserOut(BaseModel):
     capabilities: list[str]
     disabled: bool
     second_factor: bool
-    password: bool = Field(description="It has one.")
     oidc: bool = Field(description="It signs in through the provider.")
     email: str | None
     mails: MailChoice

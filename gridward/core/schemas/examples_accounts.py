@@ -36,7 +36,6 @@ _USER: Final = {
     "capabilities": ["compute", "infer", "send", "train"],
     "disabled": False,
     "second_factor": False,
-    "password": False,
     "oidc": False,
     "email": None,
     "mails": "all",
