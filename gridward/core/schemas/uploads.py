@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from gridward.core.schemas.tensor import DTypeName, Extent
+
 
 class MediaType(StrEnum):
     """Formats that a node reads. Pickle is not one and never will be."""
@@ -35,3 +37,21 @@ class UploadOut(BaseModel):
         description="Largest chunk that the node accepts.", json_schema_extra={"format": "int32"}
     )
     complete: bool
+
+
+class ColumnFound(BaseModel):
+    """A column or tensor as an uploaded file has it. Never values."""
+
+    name: str
+    kind: str = Field(description="What the file says, such as `int64` or `string`.")
+    dtype: DTypeName | None = Field(
+        description="What it would be stored as. Null: it cannot be; skip it, or let it name the entities."
+    )
+    shape: list[Extent] = Field(description="Sizes, outermost first.")
+    missing: bool = Field(description="Some rows have no value.")
+
+
+class UploadContent(BaseModel):
+    """What a complete upload holds."""
+
+    columns: list[ColumnFound]
