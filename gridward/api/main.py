@@ -17,6 +17,7 @@ from gridward.api.lanes.accept import authenticate
 from gridward.api.lanes.listener import LaneListener
 from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
+from gridward.api.pages import datasets as dataset_pages
 from gridward.api.pages import home
 from gridward.api.pages.menu import LINKS
 from gridward.api.parties.budget import Budget
@@ -88,6 +89,7 @@ ROUTERS: Final = (
     entry.router,
     entry.strangers,
     home.router,
+    dataset_pages.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")

@@ -126,6 +126,14 @@ def with_tags(rows: SelectOfScalar[Dataset], tags: Sequence[str]) -> SelectOfSca
     return rows
 
 
+def with_words(rows: SelectOfScalar[Dataset], text: str) -> SelectOfScalar[Dataset]:
+    """Keep the datasets whose name or description has each word of a text, however it is written."""
+    for word in text.lower().split():
+        places = (func.lower(col(Dataset.name)), func.lower(col(Dataset.description)))
+        rows = rows.where(or_(*(place.contains(word, autoescape=True) for place in places)))
+    return rows
+
+
 def discover_grants(db: Session) -> Sequence[DatasetGrant]:
     """Return all entries of discover lists; for the node itself, which tells its gateways."""
     return db.exec(select(DatasetGrant).where(col(DatasetGrant.verb) == DISCOVER)).all()

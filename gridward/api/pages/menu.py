@@ -4,4 +4,7 @@ from typing import Final
 
 from gridward.server.pages.shell import Link
 
-LINKS: Final = (Link("Home", "/"),)
+LINKS: Final = (
+    Link("Home", "/"),
+    Link("Datasets", "/datasets"),
+)

@@ -34,11 +34,12 @@ def list_datasets(
     db: ReadDb,
     tag: Annotated[list[Tag], Query(default_factory=list, max_length=16, description="Tags that it has.")],
     name: Annotated[str | None, Query(max_length=64, description="Exact name.")] = None,
+    q: Annotated[str, Query(max_length=200, description="Words of name and description, all of them.")] = "",
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> DatasetsOut:
     """List the datasets that one may discover."""
-    return datasets.list_visible(caller, db, tag, name, offset, limit)
+    return datasets.list_visible(caller, db, tag, name, offset, limit, q)
 
 
 @router.get("/{dataset_id}")

@@ -58,10 +58,16 @@ def publish(node: Node, caller: Principal, body: DatasetIn) -> DatasetOut:
 
 
 def list_visible(
-    caller: Principal, db: Session, tags: Sequence[str], name: str | None, offset: int, limit: int
+    caller: Principal,
+    db: Session,
+    tags: Sequence[str],
+    name: str | None,
+    offset: int,
+    limit: int,
+    text: str = "",
 ) -> DatasetsOut:
-    """List the datasets that the caller may discover, by name; `tags` must all be there."""
-    wanted = queries.with_tags(queries.visible_datasets(caller), tags)
+    """List the datasets that the caller may discover, by name; `tags` and words must all be there."""
+    wanted = queries.with_words(queries.with_tags(queries.visible_datasets(caller), tags), text)
     if name is not None:
         wanted = wanted.where(col(Dataset.name) == name)
     total = db.exec(select(func.count()).select_from(wanted.subquery())).one()

@@ -1,6 +1,8 @@
 """Resumable uploads: announce size and hash, send chunks, finished when the hash fits."""
 
+from collections.abc import Mapping
 from enum import StrEnum
+from typing import Final
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -15,6 +17,16 @@ class MediaType(StrEnum):
     NUMPY_ZIP = "application/x-npz"
     PARQUET = "application/vnd.apache.parquet"
     CSV = "text/csv"
+
+
+SUFFIXES: Final[Mapping[str, MediaType]] = {
+    ".safetensors": MediaType.SAFETENSORS,
+    ".npy": MediaType.NUMPY,
+    ".npz": MediaType.NUMPY_ZIP,
+    ".parquet": MediaType.PARQUET,
+    ".pq": MediaType.PARQUET,
+    ".csv": MediaType.CSV,
+}
 
 
 class UploadIn(BaseModel):
