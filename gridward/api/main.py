@@ -19,6 +19,7 @@ from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
 from gridward.api.pages import datasets as dataset_pages
 from gridward.api.pages import home
+from gridward.api.pages import trainings as training_pages
 from gridward.api.pages.menu import LINKS
 from gridward.api.parties.budget import Budget
 from gridward.api.parties.calls import Calls
@@ -90,6 +91,7 @@ ROUTERS: Final = (
     entry.strangers,
     home.router,
     dataset_pages.router,
+    training_pages.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")

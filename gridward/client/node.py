@@ -39,6 +39,7 @@ from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.models import ModelOut
 from gridward.core.schemas.node import MembershipOut, NodeOut
 from gridward.core.schemas.tensor import StoredAs
+from gridward.core.schemas.trainings import TrainingRecord, TrainingsOut
 from gridward.core.schemas.uploads import ColumnFound, UploadContent
 
 
@@ -207,6 +208,13 @@ class NodeClient:
         """The contents that a dataset had, the newest first; for its publisher and the node's owner."""
         path = f"/v1/datasets/{self._find(name).id}/versions"
         return self._transport.fetch(DatasetVersionsOut, "GET", path).items
+
+    def trainings(self, name: str | None = None) -> list[TrainingRecord]:
+        """What was trained here by the user, or on data that the user answers for; the newest first."""
+        only = {} if name is None else {"dataset_id": self._find(name).id}
+        return collected(
+            lambda page: self._transport.fetch(TrainingsOut, "GET", "/v1/trainings", params={**only, **page})
+        )
 
     def withdraw(self, name: str) -> None:
         """Delete a dataset from the node, for good."""

@@ -7,4 +7,5 @@ from gridward.server.pages.shell import Link
 LINKS: Final = (
     Link("Home", "/"),
     Link("Datasets", "/datasets"),
+    Link("Trainings", "/trainings"),
 )

@@ -7,11 +7,31 @@ _TIME: Final = "2026-02-03T10:15:00Z"
 _UPLOAD: Final = "upl-0123456789abcdef01234567"
 _VERSION: Final = {"version": 2, "rows": 6, "put_by": "bob", "put_at": _TIME}
 _COLUMN: Final = {"name": "weight", "kind": "double", "dtype": "float64", "shape": [5], "missing": False}
+_RECORD: Final = {
+    "id": "trn-0123456789abcdef01234567",
+    "started_by": "dana@grid",
+    "dataset_id": "ds-0123456789abcdef01234567",
+    "dataset_name": "mnist",
+    "dataset_version": 1,
+    "rows": 2000,
+    "model_id": None,
+    "plan_digest": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+    "state": "done",
+    "detail": "",
+    "epochs": 1,
+    "epochs_done": 1,
+    "history": [{"epoch": 0, "values": {"loss": 0.41}}],
+    "seconds": 3.2,
+    "forgotten": True,
+    "created_at": _TIME,
+}
 
 NODE_EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
     "ColumnFound": _COLUMN,
     "ContentIn": {"upload_id": _UPLOAD},
     "DatasetVersion": _VERSION,
     "DatasetVersionsOut": {"items": [_VERSION]},
+    "TrainingRecord": _RECORD,
+    "TrainingsOut": {"items": [_RECORD], "total": 1, "offset": 0, "limit": 50},
     "UploadContent": {"columns": [_COLUMN]},
 }
