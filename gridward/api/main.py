@@ -19,6 +19,7 @@ from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
 from gridward.api.pages import datasets as dataset_pages
 from gridward.api.pages import home
+from gridward.api.pages import requests as request_pages
 from gridward.api.pages import trainings as training_pages
 from gridward.api.pages.menu import LINKS
 from gridward.api.parties.budget import Budget
@@ -60,7 +61,7 @@ from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Bell, Repeated
 from gridward.server.keys import load
-from gridward.server.pages import entry
+from gridward.server.pages import account, audit, entry, second_factor, users
 from gridward.server.pages.shell import Shell
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
@@ -89,7 +90,12 @@ ROUTERS: Final = (
     secure_sums.router,
     entry.router,
     entry.strangers,
+    account.router,
+    second_factor.router,
+    users.router,
+    audit.router,
     home.router,
+    request_pages.router,
     dataset_pages.router,
     training_pages.router,
 )

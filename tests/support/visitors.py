@@ -34,7 +34,7 @@ class Visitor:
 
     def token(self) -> str:
         """The form token of this session, as any page's sign-out has it."""
-        found = re.search(r'name="form_token" value="([^"]+)"', self.get("/").text)
+        found = re.search(r'name="form_token" value="([^"]+)"', self.get("/account/second-factor").text)
         assert found
         return found[1]
 

@@ -15,13 +15,14 @@ class Paging:
 
     number: int
     total: int
+    size: int = SIZE
 
     @property
     def last(self) -> int:
         """The last page's number."""
-        return max(1, -(-self.total // SIZE))
+        return max(1, -(-self.total // self.size))
 
 
-def offset(number: int) -> int:
+def offset(number: int, size: int = SIZE) -> int:
     """How many entries come before a page."""
-    return (number - 1) * SIZE
+    return (number - 1) * size
