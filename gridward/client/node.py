@@ -38,6 +38,7 @@ from gridward.core.schemas.deployments import Maxima
 from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.models import ModelOut
 from gridward.core.schemas.node import MembershipOut, NodeOut
+from gridward.core.schemas.status import NodeStatusOut
 from gridward.core.schemas.tensor import StoredAs
 from gridward.core.schemas.trainings import TrainingRecord, TrainingsOut
 from gridward.core.schemas.uploads import ColumnFound, UploadContent
@@ -94,6 +95,10 @@ class NodeClient:
     def describe(self) -> NodeOut:
         """Ask the node for its public facts."""
         return self._transport.fetch(NodeOut, "GET", "/v1/node")
+
+    def status(self) -> NodeStatusOut:
+        """How the node is doing: storage, queues, gateways, roles, the audit log; for its owner."""
+        return self._transport.fetch(NodeStatusOut, "GET", "/v1/node/status")
 
     def publish(
         self,
