@@ -17,8 +17,11 @@ from gridward.api.lanes.accept import authenticate
 from gridward.api.lanes.listener import LaneListener
 from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
+from gridward.api.pages import datasets as dataset_pages
 from gridward.api.pages import home
 from gridward.api.pages import requests as request_pages
+from gridward.api.pages import status as status_pages
+from gridward.api.pages import trainings as training_pages
 from gridward.api.pages.menu import LINKS
 from gridward.api.parties.budget import Budget
 from gridward.api.parties.calls import Calls
@@ -94,6 +97,9 @@ ROUTERS: Final = (
     audit.router,
     home.router,
     request_pages.router,
+    dataset_pages.router,
+    training_pages.router,
+    status_pages.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")
@@ -160,6 +166,7 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         room=Room(kernels=_kernels(settings)),
         offline=Offline(Budget(settings.bundles_bytes)),
         clock=clock,
+        started_at=clock(),
     )
     if settings.lane_port is not None:
         node.room.listener = _listener(node, settings.lane_port)

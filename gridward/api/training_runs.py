@@ -83,6 +83,11 @@ class TrainingRuns:
         with self._lock:
             return self._progress.get(training_id)
 
+    def running(self) -> dict[str, Progress]:
+        """Say how far every run is that is accepted and has not ended."""
+        with self._lock:
+            return dict(self._progress)
+
     def elapsed_s(self, progress: Progress) -> float:
         """Seconds since a run was accepted."""
         return self._clock() - progress.started
