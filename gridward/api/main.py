@@ -17,7 +17,11 @@ from gridward.api.lanes.accept import authenticate
 from gridward.api.lanes.listener import LaneListener
 from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
+from gridward.api.pages import datasets as dataset_pages
 from gridward.api.pages import home
+from gridward.api.pages import requests as request_pages
+from gridward.api.pages import status as status_pages
+from gridward.api.pages import trainings as training_pages
 from gridward.api.pages.menu import LINKS
 from gridward.api.parties.budget import Budget
 from gridward.api.parties.calls import Calls
@@ -58,7 +62,7 @@ from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Bell, Repeated
 from gridward.server.keys import load
-from gridward.server.pages import entry, oidc
+from gridward.server.pages import account, audit, entry, oidc, second_factor, users
 from gridward.server.pages.shell import Shell
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
@@ -90,7 +94,15 @@ ROUTERS: Final = (
     entry.strangers,
     oidc.router,
     oidc.strangers,
+    account.router,
+    second_factor.router,
+    users.router,
+    audit.router,
     home.router,
+    request_pages.router,
+    dataset_pages.router,
+    training_pages.router,
+    status_pages.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")
@@ -161,6 +173,7 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         room=Room(kernels=_kernels(settings)),
         offline=Offline(Budget(settings.bundles_bytes)),
         clock=clock,
+        started_at=clock(),
     )
     if settings.lane_port is not None:
         node.room.listener = _listener(node, settings.lane_port)

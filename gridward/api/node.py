@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Annotated, Final, TypeAlias
 
 from fastapi import Depends, Request
@@ -39,6 +40,7 @@ class Node(Server):
     calls: Calls
     room: Room
     offline: Offline
+    started_at: datetime
 
     def parts(self) -> dict[str, bool]:
         """A node computes too."""

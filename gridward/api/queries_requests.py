@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, exists, false, true
+from sqlalchemy import ColumnElement, case, exists, false, true
+from sqlalchemy import select as sql_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, and_, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
@@ -60,6 +61,14 @@ def visible_requests(caller: Principal, status: Status | None, now: datetime) ->
     """Ids of the caller's own requests and of those that they may decide on."""
     rows = select(AccessRequest.id).where(or_(own_requests(caller), decidable(caller)))
     return rows if status is None else rows.where(_stands(status, now))
+
+
+def standings(caller: Principal, db: Session, now: datetime) -> dict[Status, int]:
+    """How many of the visible requests stand where: one pass for all."""
+    sums = [func.sum(case((_stands(status, now), 1), else_=0)) for status in Status]
+    wanted = sql_select(*sums).select_from(AccessRequest).where(or_(own_requests(caller), decidable(caller)))
+    (found,) = db.execute(wanted).all()
+    return {status: number or 0 for status, number in zip(Status, found, strict=True)}
 
 
 def outlined(db: Session, request_ids: Sequence[str]) -> Sequence[AccessRequest]:

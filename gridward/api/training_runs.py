@@ -84,6 +84,11 @@ class TrainingRuns:
         with self._lock:
             return self._progress.get(training_id)
 
+    def running(self) -> dict[str, Progress]:
+        """Say how far every run is that is accepted and has not ended."""
+        with self._lock:
+            return dict(self._progress)
+
     def elapsed_s(self, progress: Progress) -> float:
         """Seconds since a run was accepted."""
         return self._clock() - progress.started
@@ -129,7 +134,7 @@ def metrics_of(epoch: Epoch) -> EpochMetrics:
             f"the training diverged in epoch {epoch.epoch + 1}: its loss or a metric is not finite; "
             "use a smaller learning rate"
         )
-    return EpochMetrics(epoch=epoch.epoch, values=values)
+    return EpochMetrics(epoch=epoch.epoch, steps=epoch.steps, values=values)
 
 
 def require_finite(training: Training) -> None:

@@ -23,14 +23,14 @@ class Admission:
     """At most so many at once, running or waiting; the next one is told to come back."""
 
     def __init__(self, places: int, what: str) -> None:
-        self._places = places
-        self._what = what
-        self._lock = threading.Lock()
+        self.places = places
         self._taken = 0
+        self._lock = threading.Lock()
+        self._what = what
 
     @property
     def taken(self) -> int:
-        """How many run or wait."""
+        """How many places are taken."""
         return self._taken
 
     def take(self) -> None:
@@ -43,15 +43,15 @@ class Admission:
     def take_if_free(self) -> bool:
         """Take a place; says whether there was one."""
         with self._lock:
-            free = self._taken < self._places
+            free = self._taken < self.places
             self._taken += free
-            return free
+        return free
 
     def give_back(self) -> None:
         """Leave the place to the next one."""
         with self._lock:
             if self._taken == 0:
-                raise ValueError("nobody has a place to leave")
+                raise ValueError("a place was given back twice")
             self._taken -= 1
 
     @contextmanager

@@ -35,6 +35,10 @@ class Accounts:
         """All accounts."""
         return collected(lambda page: self._server.fetch(UsersOut, "GET", "/v1/users", params=page))
 
+    def get(self, username: str) -> UserOut:
+        """One account."""
+        return self._server.fetch(UserOut, "GET", f"/v1/users/{username}")
+
     def add(self, username: str, password: str, role: str = "data_scientist") -> UserOut:
         """Make an account with a password of at least 10 characters."""
         body = {"username": username, "password": password, "role": _role(role)}

@@ -32,7 +32,7 @@ from gridward.server.db import Database
 from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Repeated
-from gridward.server.pages import entry, oidc
+from gridward.server.pages import account, audit, entry, oidc, second_factor, users
 from gridward.server.pages.shell import Shell
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import GatewaySettings
@@ -84,6 +84,10 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
             entry.strangers,
             oidc.router,
             oidc.strangers,
+            account.router,
+            second_factor.router,
+            users.router,
+            audit.router,
             home.router,
         ),
         lifespan=lifespan,

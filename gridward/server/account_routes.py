@@ -172,6 +172,12 @@ def create_user(body: UserIn, caller: Caller, accounts: AccountsOf) -> UserOut:
     return users.create(accounts, caller, body)
 
 
+@router.get("/users/{username}", tags=["users"])
+def get_user(username: Username, caller: Caller, accounts: AccountsOf) -> UserOut:
+    """Describe an account; for those who manage it."""
+    return users.get(accounts, caller, username)
+
+
 @router.patch("/users/{username}", tags=["users"])
 def change_user(
     username: Username,

@@ -100,6 +100,12 @@ def get_own(accounts: Accounts, caller: Principal) -> UserOut:
     return describe(user)
 
 
+def get(accounts: Accounts, caller: Principal, username: str) -> UserOut:
+    """Describe an account, for those who manage it."""
+    with accounts.database.read() as db:
+        return describe(_managed(db, accounts, caller, username))
+
+
 def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatch) -> UserOut:
     """Change role or disable. Nobody changes themselves, or someone who may do what they may not."""
     caller.require(Capability.MANAGE_USERS)

@@ -3,5 +3,18 @@
 from typing import Final
 
 from gridward.server.pages.shell import Link
+from gridward.server.principals import Capability
 
-LINKS: Final = (Link("Home", "/"),)
+_ASK_OR_DECIDE: Final = frozenset(
+    {Capability.COMPUTE, Capability.DECIDE_REQUESTS, Capability.TRIAGE_REQUESTS}
+)
+LINKS: Final = (
+    Link("Home", "/"),
+    Link("Requests", "/requests", _ASK_OR_DECIDE),
+    Link("Datasets", "/datasets"),
+    Link("Models", "/models"),
+    Link("Trainings", "/trainings"),
+    Link("Users", "/users", frozenset({Capability.MANAGE_USERS})),
+    Link("Audit", "/audit", frozenset({Capability.READ_AUDIT})),
+    Link("Health", "/status", frozenset({Capability.MANAGE_SERVER})),
+)

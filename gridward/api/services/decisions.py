@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from sqlmodel import Session, col, delete, update
@@ -22,7 +23,7 @@ from gridward.core.errors import (
     ObjectNotFoundError,
 )
 from gridward.core.privacy.approvals import Need, Outcome, Status, Terms, Vote, agree
-from gridward.core.privacy.policy import Answer, Decision, Reason, decide
+from gridward.core.privacy.policy import RAW, Answer, Decision, Reason, decide
 from gridward.core.privacy.verdicts import after_run, before_run
 from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.requests import ApproveIn, EventKind, PreviewOut, RequestDetail
@@ -31,6 +32,16 @@ from gridward.server.db import lock
 from gridward.server.principals import Capability, Principal
 
 _LONGEST: Final = timedelta(days=3653)
+
+
+class Act(StrEnum):
+    """What people do to a request."""
+
+    COMMENT = "comment"
+    PREVIEW = "preview"
+    APPROVE = "approve"
+    DENY = "deny"
+    REVOKE = "revoke"
 
 
 def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> RequestDetail:
@@ -151,6 +162,25 @@ def forget_answers(node: Node) -> None:
     storage.collect(node, unused)
 
 
+def acts(caller: Principal, db: Session, request: RequestDetail) -> frozenset[Act]:
+    """Say what the caller may do to a request that they read; each act is checked again when it is done."""
+    if request.asked_by == caller.name or not caller.may(Capability.DECIDE_REQUESTS):
+        return frozenset({Act.COMMENT})
+    found = {Act.COMMENT}
+    datasets = [one for one in (db.get(Dataset, of.dataset_id) for of in request.sources) if one is not None]
+    versions = {of.dataset_id: of.version for of in request.sources}
+    current = {one.id: one.version for one in datasets} == versions
+    if request.status == Status.PENDING.value:
+        found.add(Act.DENY)
+        if current and caller.name not in request.agreed and not _closed(caller, db, datasets):
+            found.add(Act.APPROVE)
+    if request.status in (Status.APPROVED.value, Status.USED_UP.value):
+        found.add(Act.REVOKE)
+    if current and all(RAW in queries.dataset_verbs(caller, db, one) for one in datasets):
+        found.add(Act.PREVIEW)
+    return frozenset(found)
+
+
 def _decidable(caller: Principal, db: Session, request_id: str) -> AccessRequest:
     """Return a request that the caller may decide on, for this transaction alone."""
     row = queries_requests.visible_request(caller, db, request_id)
@@ -182,15 +212,17 @@ def _current(db: Session, sources: Sequence[RequestSource]) -> list[Dataset]:
 
 def _require_useful(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> None:
     """A yes opens data, or is a second reviewer's; who can do neither for one of them has no say."""
-    opens = _opens(caller, db, datasets)
-    alone = caller.limited_to is not None  # the account behind a token may open more than the token
-    closed = sorted(
-        f"'{one.name}'" for one in datasets if one.id not in opens and (alone or one.reviewers < 2)
-    )
+    closed = _closed(caller, db, datasets)
     if closed:
         raise AuthorizationError(
             f"you may not open {', '.join(closed)}; its owner may put you on the approve list"
         )
+
+
+def _closed(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> list[str]:
+    opens = _opens(caller, db, datasets)
+    alone = caller.limited_to is not None  # the account behind a token may open more than the token
+    return sorted(f"'{one.name}'" for one in datasets if one.id not in opens and (alone or one.reviewers < 2))
 
 
 def _opens(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> frozenset[str]:

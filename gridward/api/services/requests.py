@@ -33,6 +33,7 @@ from gridward.core.schemas.requests import (
     NotificationOut,
     NotificationsOut,
     ReleaseKind,
+    RequestCounts,
     RequestDetail,
     RequestIn,
     RequestsOut,
@@ -101,6 +102,12 @@ def list_visible(
     sources = queries_requests.sources(db, [row.id for row in rows])
     items = [outline(row, sources, now) for row in rows]
     return RequestsOut(items=items, total=total, offset=offset, limit=limit)
+
+
+def count(node: Node, caller: Principal, db: Session) -> RequestCounts:
+    """Say how many of the requests that the caller sees stand where."""
+    found = queries_requests.standings(caller, db, node.clock())
+    return RequestCounts.model_validate({status.value: number for status, number in found.items()})
 
 
 def get(node: Node, caller: Principal, db: Session, request_id: str) -> RequestDetail:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
 from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
+from gridward.core.schemas.examples_node import NODE_EXAMPLES
 
 Example: TypeAlias = Mapping[str, Any]
 
@@ -214,6 +215,7 @@ _COSTS: Final = {
 
 EXAMPLES: Final[Mapping[str, Example]] = {
     **ACCOUNT_EXAMPLES,
+    **NODE_EXAMPLES,
     "Access": {
         "discover": ["@signed-in"],
         "compute": ["@signed-in"],

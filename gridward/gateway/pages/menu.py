@@ -3,5 +3,10 @@
 from typing import Final
 
 from gridward.server.pages.shell import Link
+from gridward.server.principals import Capability
 
-LINKS: Final = (Link("Home", "/"),)
+LINKS: Final = (
+    Link("Home", "/"),
+    Link("Users", "/users", frozenset({Capability.MANAGE_USERS})),
+    Link("Audit", "/audit", frozenset({Capability.READ_AUDIT})),
+)

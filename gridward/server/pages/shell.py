@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
+from urllib.parse import urlencode
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -14,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from gridward.core.schemas.accounts import SHORTEST_PASSWORD
 from gridward.server.browser import FORM_TOKEN, form_token
 from gridward.server.pages.assets import ASSETS
+from gridward.server.pages.charts import curve
 from gridward.server.principals import Capability, Principal
 from gridward.server.state import server_of
 
@@ -62,6 +64,8 @@ class Shell:
         templates.globals |= {
             "assets": {name: asset.address for name, asset in ASSETS.items()},
             "shortest": SHORTEST_PASSWORD,
+            "link": link,
+            "curve": curve,
         }
         return cls(kind, name, tuple(links), templates)
 
@@ -87,6 +91,7 @@ def page(
         "path": request.url.path,
         "form_field": _form_field(request, caller) if caller else "",
         "said": _SAID.get(request.query_params.get("said", ""), ""),
+        "frame": "part.html" if is_fragment(request) else "base.html",
     }
     text = shell.templates.get_template(template).render(frame | values)
     return HTMLResponse(text, status, {"Content-Security-Policy": _POLICY})
@@ -113,6 +118,12 @@ def done(request: Request, path: str, said: str = "") -> Response:
 def own_path(wanted: str) -> str:
     """Return a path of this server, whatever a link asked for: nobody is led to another host."""
     return wanted if _OWN_PATH.fullmatch(wanted) else "/"
+
+
+def link(path: str, **query: object) -> str:
+    """Return a path with what is given of its query; None and empty words are left out."""
+    given = {name: value for name, value in query.items() if value is not None and value != ""}
+    return f"{path}?{urlencode(given)}" if given else path
 
 
 def moment(at: datetime | None) -> str:

@@ -304,6 +304,7 @@ def upgrade() -> None:
         sa.Column("epochs", sa.Integer(), nullable=False),
         sa.Column("history", sa.JSON(), nullable=False),
         sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("forgotten", sa.Boolean(), nullable=False),
         sa.Column("blob", sa.String(length=64), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -341,6 +342,18 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("dataset_id", "verb", "entry", name=op.f("pk_dataset_grants")),
     )
     op.create_index("ix_dataset_grants_entry_verb", "dataset_grants", ["entry", "verb"], unique=False)
+    op.create_table(
+        "dataset_versions",
+        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("put_by", sa.String(length=80), nullable=False),
+        sa.Column("put_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"], ["datasets.id"], name=op.f("fk_dataset_versions_dataset_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("dataset_id", "version", name=op.f("pk_dataset_versions")),
+    )
     op.create_table(
         "model_grants",
         sa.Column("model_id", sa.String(length=64), nullable=False),
@@ -479,6 +492,7 @@ def downgrade() -> None:
     op.drop_table("object_sources")
     op.drop_table("model_sources")
     op.drop_table("model_grants")
+    op.drop_table("dataset_versions")
     op.drop_table("dataset_grants")
     op.drop_table("uploads")
     op.drop_table("trainings")
