@@ -103,7 +103,7 @@ def get_own(accounts: Accounts, caller: Principal) -> UserOut:
 def get(accounts: Accounts, caller: Principal, username: str) -> UserOut:
     """Describe an account, for those who manage it."""
     with accounts.database.read() as db:
-        return describe(_managed(db, accounts, caller, username))
+        return describe(managed(db, accounts, caller, username))
 
 
 def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatch) -> UserOut:
