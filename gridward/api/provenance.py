@@ -41,7 +41,7 @@ def _grant(caller: Principal, db: Session, source: Behind) -> Grant:
         return Grant(source.table, hidden, frozenset(), source.rows, 1, reviewers=0)
     verbs = frozenset(queries.dataset_verbs(caller, db, dataset))
     standing = queries_requests.standing_questions(caller, db, dataset.id)
-    current = dataset.version == source.version
+    of_column = dataset.entities if dataset.version == source.version else None
     return Grant(
         source.table,
         dataset.name,
@@ -50,7 +50,7 @@ def _grant(caller: Principal, db: Session, source: Behind) -> Grant:
         dataset.min_rows,
         standing,
         dataset.reviewers,
-        (source.rows if dataset.rows_are_entities else dataset.entities) if current else None,
+        source.rows if dataset.rows_are_entities else of_column,
         dataset.most_rows,
         _thresholds(dataset),
     )

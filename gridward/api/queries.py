@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Text, cast, exists
 from sqlmodel import Session, and_, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from gridward.api.tables.datasets import BlobUse, Dataset, DatasetGrant, Upload
+from gridward.api.tables.datasets import BlobUse, Dataset, DatasetGrant, DatasetVersion, Upload
 from gridward.api.tables.memberships import Membership
 from gridward.core.schemas.node import MembershipState
 from gridward.server.principals import DISCOVER, Capability, Principal
@@ -53,6 +53,12 @@ def manages(caller: Principal, dataset: Dataset) -> bool:
 def grants_of(db: Session, dataset_ids: Sequence[str]) -> Sequence[DatasetGrant]:
     """Return the rules of datasets; for the node itself (catalogue) and for those who manage them."""
     return db.exec(select(DatasetGrant).where(col(DatasetGrant.dataset_id).in_(dataset_ids))).all()
+
+
+def versions_of(db: Session, dataset_id: str) -> Sequence[DatasetVersion]:
+    """Return what contents a dataset had, the newest first; for those who manage it."""
+    rows = select(DatasetVersion).where(col(DatasetVersion.dataset_id) == dataset_id)
+    return db.exec(rows.order_by(col(DatasetVersion.version).desc())).all()
 
 
 def all_datasets(db: Session) -> Sequence[Dataset]:
@@ -117,6 +123,14 @@ def with_tags(rows: SelectOfScalar[Dataset], tags: Sequence[str]) -> SelectOfSca
     for tag in tags:
         # Tags hold no quotes or backslashes: a quoted tag is found in the stored JSON iff it is there.
         rows = rows.where(cast(col(Dataset.tags), Text).contains(f'"{tag}"', autoescape=True))
+    return rows
+
+
+def with_words(rows: SelectOfScalar[Dataset], text: str) -> SelectOfScalar[Dataset]:
+    """Keep the datasets whose name or description has each word of a text, however it is written."""
+    for word in text.lower().split():
+        places = (func.lower(col(Dataset.name)), func.lower(col(Dataset.description)))
+        rows = rows.where(or_(*(place.contains(word, autoescape=True) for place in places)))
     return rows
 
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import defer
 from sqlmodel import Session, and_, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from gridward.api.tables.accounts import User
 from gridward.api.tables.datasets import Dataset, DatasetGrant
 from gridward.api.tables.requests import (
     AccessRequest,
@@ -22,6 +23,7 @@ from gridward.api.tables.requests import (
     StandingRule,
 )
 from gridward.core.privacy.approvals import Outcome, Request, Status, Terms
+from gridward.core.schemas.accounts import MailChoice
 from gridward.server.principals import Capability, Principal
 
 APPROVE: Final = "approve"
@@ -81,6 +83,18 @@ def visible_request(caller: Principal, db: Session, request_id: str) -> AccessRe
     """Return one request, unless it is hidden from the caller."""
     rows = select(AccessRequest).where(or_(own_requests(caller), decidable(caller)))
     return db.exec(rows.where(col(AccessRequest.id) == request_id)).one_or_none()
+
+
+def decides_on(caller: Principal, db: Session, request_id: str) -> bool:
+    """Say whether the caller may read this request to decide on it."""
+    wanted = select(AccessRequest.id).where(decidable(caller), col(AccessRequest.id) == request_id)
+    return db.exec(wanted).first() is not None
+
+
+def reached_by_mail(db: Session) -> Sequence[User]:
+    """Accounts that want notices by e-mail; each must be asked about before it is told anything."""
+    wanted = select(User).where(col(User.email).is_not(None), col(User.disabled).is_(False))
+    return db.exec(wanted.where(col(User.mails) == MailChoice.ALL.value).order_by(col(User.id))).all()
 
 
 def asks_at_all(caller: Principal, db: Session) -> bool:

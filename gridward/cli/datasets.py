@@ -1,7 +1,8 @@
 """`gridward dataset`: what a node's owner publishes."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +49,7 @@ def publish(
     train: Annotated[list[str] | None, typer.Option(help="Who may train models on it.")] = None,
     export_model: Annotated[list[str] | None, typer.Option(help="Who may take such models away.")] = None,
     entity: Annotated[str | None, typer.Option(help="Column that names the data subject.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Column to leave out; repeat it.")] = None,
     approve: Annotated[list[str] | None, typer.Option(help="Who may answer requests for it.")] = None,
     rows_are_entities: Annotated[
         bool, typer.Option("--rows-are-entities", help="Every row is an entity of its own.")
@@ -69,6 +71,7 @@ def publish(
             description=description,
             tags=tag or (),
             access=access,
+            types=dict.fromkeys(skip or (), "skip"),
             entity=entity,
             rows_are_entities=rows_are_entities,
             min_rows=min_rows,
@@ -111,7 +114,21 @@ def _disclosure(told: gw.Disclosure, changes: Sequence[str]) -> gw.Disclosure:
             raise InvalidInputError(f"'{change}' is not NAME=NUMBER or NAME=none") from why
     if unknown := sorted(read.keys() - known):
         raise InvalidInputError(f"no threshold {', '.join(unknown)}; there are {', '.join(sorted(known))}")
-    return replace(told, **read)
+    return changed(told, **read)
+
+
+@app.command()
+def replace(
+    name: Dataset,
+    path: Annotated[Path, typer.Argument(help="File with the same columns; others are left out.")],
+    url: Url,
+    username: Username,
+    password: Password,
+) -> None:
+    """Put a file in place of a dataset's values, as its next version; rules stay."""
+    with node(url, username, password) as home:
+        made = home.replace(name, path)
+    say(f"replaced {made.name}: {made.content}")
 
 
 @app.command()

@@ -11,6 +11,7 @@ from sqlmodel import Field, SQLModel
 from gridward.server.accounts import (
     AccountTables,
     InvitationFields,
+    OutboxFields,
     OwnershipFields,
     ServiceTokenFields,
     SessionFields,
@@ -74,7 +75,21 @@ class ServiceToken(GatewayTable, ServiceTokenFields, table=True):
     __tablename__ = "service_tokens"
 
 
-ACCOUNT_TABLES: Final = AccountTables(User, UserSession, Ownership, AuditEntry, Invitation, ServiceToken)
+class Outbox(GatewayTable, OutboxFields, table=True):
+    """A letter on its way."""
+
+    __tablename__ = "outbox"
+
+
+ACCOUNT_TABLES: Final = AccountTables(
+    user=User,
+    session=UserSession,
+    ownership=Ownership,
+    audit=AuditEntry,
+    invitation=Invitation,
+    service_token=ServiceToken,
+    outbox=Outbox,
+)
 
 
 class Standing(StrEnum):

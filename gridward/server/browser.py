@@ -24,9 +24,10 @@ _TOUCHES: Final = 20
 """A session in use is written again after so small a part of its lifetime, not at every request."""
 
 
-def open_session(accounts: Accounts, user: UserFields) -> str:
+def open_session(accounts: Accounts, user: UserFields, *, vouched: bool = False) -> str:
     """Open a session for a user who was proven to be there, and return the cookie."""
-    session, secret = start(accounts, user, accounts.settings.page_session_s, browser=True)
+    lifetime_s = accounts.settings.page_session_s
+    session, secret = start(accounts, user, lifetime_s, browser=True, vouched=vouched)
     return f"{session.id}.{secret}"
 
 
@@ -41,7 +42,7 @@ def authenticate(accounts: Accounts, cookie: str) -> Principal:
     lifetime = timedelta(seconds=accounts.settings.page_session_s)
     if accounts.clock() - session.last_seen_at > lifetime / _TOUCHES:
         _touch(accounts, session_id, lifetime)
-    return principal_of(accounts, user, session.id)
+    return principal_of(accounts, user, session)
 
 
 def cookie_of(request: HTTPConnection, keys: Keys) -> str | None:

@@ -11,6 +11,10 @@ _ASK_OR_DECIDE: Final = frozenset(
 LINKS: Final = (
     Link("Home", "/"),
     Link("Requests", "/requests", _ASK_OR_DECIDE),
+    Link("Datasets", "/datasets"),
+    Link("Models", "/models"),
+    Link("Trainings", "/trainings"),
     Link("Users", "/users", frozenset({Capability.MANAGE_USERS})),
     Link("Audit", "/audit", frozenset({Capability.READ_AUDIT})),
+    Link("Health", "/status", frozenset({Capability.MANAGE_SERVER})),
 )

@@ -1,22 +1,23 @@
 """Datasets: publish, find, describe, change the rules, delete. Values leave through releases only."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 from sqlmodel import Session, col, delete, func, select
 
 from gridward.api import queries, queries_requests, storage
+from gridward.api.content import convert_upload, usable_upload
 from gridward.api.entities import entities_of
-from gridward.api.formats.read import Limits, convert
+from gridward.api.formats.columns import Choice
 from gridward.api.formats.tensor_file import Spec
 from gridward.api.node import Node
 from gridward.api.tables.accounts import AuditEntry
-from gridward.api.tables.datasets import Dataset, DatasetGrant, Upload
+from gridward.api.tables.datasets import Dataset, DatasetGrant, DatasetVersion, Upload
 from gridward.api.tables.requests import StandingRule as StandingRuleRow
 from gridward.core.errors import (
     AlreadyExistsError,
     AuthorizationError,
-    ConflictError,
     InvalidInputError,
     ObjectNotFoundError,
     SendNotPermittedError,
@@ -32,7 +33,6 @@ from gridward.core.schemas.datasets import (
     StandingRule,
 )
 from gridward.core.schemas.tensor import TensorInfo
-from gridward.core.schemas.uploads import MediaType
 from gridward.server import audit
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
@@ -48,14 +48,11 @@ def publish(node: Node, caller: Principal, body: DatasetIn) -> DatasetOut:
         raise SendNotPermittedError(f"'{caller.name}' may not publish datasets here; ask its owner")
     with node.blobs.lock(body.upload_id), node.blobs.scratch() as values, node.blobs.scratch() as entities:
         with node.database.read() as db:
-            upload = queries.own_upload(caller, db, body.upload_id)
+            upload = usable_upload(caller, db, body.upload_id)
             _require_free_name(db, caller.user_id, body.name)
-        if upload is None:
-            raise ObjectNotFoundError(f"no upload '{body.upload_id}' of yours")
-        if not upload.complete:
-            raise ConflictError(f"the upload stands at {upload.received_bytes} of {upload.size_bytes} bytes")
         _require_one_unit(body.entity, body.rows_are_entities)
-        specs = _convert(node, body, upload, values, entities)
+        choice = Choice(body.entity, body.types)
+        specs = convert_upload(node, upload, body.columns, choice, values, entities)
         _check_bounds(body.bounds, specs)
         dataset = _store(node, caller, body, specs, (values, entities if body.entity else None))
         node.blobs.part(upload.id).unlink(missing_ok=True)
@@ -64,10 +61,16 @@ def publish(node: Node, caller: Principal, body: DatasetIn) -> DatasetOut:
 
 
 def list_visible(
-    caller: Principal, db: Session, tags: Sequence[str], name: str | None, offset: int, limit: int
+    caller: Principal,
+    db: Session,
+    tags: Sequence[str],
+    name: str | None,
+    offset: int,
+    limit: int,
+    text: str = "",
 ) -> DatasetsOut:
-    """List the datasets that the caller may discover, by name; `tags` must all be there."""
-    wanted = queries.with_tags(queries.visible_datasets(caller), tags)
+    """List the datasets that the caller may discover, by name; `tags` and words must all be there."""
+    wanted = queries.with_words(queries.with_tags(queries.visible_datasets(caller), tags), text)
     if name is not None:
         wanted = wanted.where(col(Dataset.name) == name)
     total = db.exec(select(func.count()).select_from(wanted.subquery())).one()
@@ -86,7 +89,7 @@ def get(caller: Principal, db: Session, dataset_id: str) -> DatasetOut:
 def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) -> DatasetOut:
     """Change description, tags, rules, bounds or threshold; for the publisher and the node's owner."""
     with node.database.write() as db:
-        dataset = _managed(caller, db, dataset_id)
+        dataset = managed(caller, db, dataset_id)
         if patch.description is not None:
             dataset.description = patch.description
         if patch.tags is not None:
@@ -101,7 +104,7 @@ def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) 
         if patch.disclosure is not None:
             dataset.disclosure = patch.disclosure.model_dump()
         if patch.bounds is not None:
-            _check_bounds(patch.bounds, _specs(dataset))
+            _check_bounds(patch.bounds, specs_of(dataset))
             dataset.bounds = {name: bounds.model_dump() for name, bounds in patch.bounds.items()}
         if patch.access is not None:
             db.exec(delete(DatasetGrant).where(col(DatasetGrant.dataset_id) == dataset_id))
@@ -118,25 +121,12 @@ def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) 
 def remove(node: Node, caller: Principal, dataset_id: str) -> None:
     """Delete a dataset and its values; for the publisher and the node's owner."""
     with node.database.write() as db:
-        dataset = _managed(caller, db, dataset_id)
+        dataset = managed(caller, db, dataset_id)
         unused = storage.drop(db, dataset_id)
         db.delete(dataset)
         audit.record(db, AuditEntry, caller, node.clock(), "delete_dataset", dataset_id, reason=dataset.name)
     storage.collect(node, unused)
     node.catalogue_changed.ring()
-
-
-def _convert(node: Node, body: DatasetIn, upload: Upload, values: Path, entities: Path) -> dict[str, Spec]:
-    return convert(
-        node.blobs.part(upload.id),
-        MediaType(upload.media_type),
-        values,
-        entities,
-        columns=body.columns,
-        entity=body.entity,
-        entity_secret=node.keys.entity_secret,
-        limits=Limits(node.settings.dataset_max_tensors, node.settings.upload_max_bytes),
-    )
 
 
 def _store(
@@ -177,6 +167,7 @@ def _store(
         db.add(dataset)
         db.flush()
         db.add_all(_grants(dataset.id, body.access))
+        db.add(version_of(dataset, caller, dataset.created_at))
         for seal in (values, entities):
             if seal is not None:
                 storage.keep(node, db, seal, used_by=dataset.id, user_id=user_id)
@@ -188,6 +179,13 @@ def _store(
 def _require_one_unit(entity: str | None, rows_are_entities: bool) -> None:
     if entity is not None and rows_are_entities:
         raise InvalidInputError(f"'{entity}' says whose each row is: rows_are_entities cannot say otherwise")
+
+
+def version_of(dataset: Dataset, caller: Principal, at: datetime) -> DatasetVersion:
+    """Return the entry of a dataset's present content in its history."""
+    return DatasetVersion(
+        dataset_id=dataset.id, version=dataset.version, rows=dataset.rows, put_by=caller.name, put_at=at
+    )
 
 
 def _require_free_name(db: Session, user_id: str, name: str) -> None:
@@ -204,7 +202,8 @@ def _check_bounds(bounds: dict[str, Bounds], specs: dict[str, Spec]) -> None:
             raise InvalidInputError(f"bounds.{name}: low must be below high")
 
 
-def _specs(dataset: Dataset) -> dict[str, Spec]:
+def specs_of(dataset: Dataset) -> dict[str, Spec]:
+    """Return what a dataset stores, by name."""
     infos = [TensorInfo.model_validate(tensor) for tensor in dataset.tensors]
     return {info.name: Spec(info.dtype, tuple(info.shape)) for info in infos}
 
@@ -222,7 +221,8 @@ def _visible(caller: Principal, db: Session, dataset_id: str) -> Dataset:
     return dataset
 
 
-def _managed(caller: Principal, db: Session, dataset_id: str) -> Dataset:
+def managed(caller: Principal, db: Session, dataset_id: str) -> Dataset:
+    """Return a dataset to who published it or owns the node, or refuse."""
     dataset = _visible(caller, db, dataset_id)
     if not queries.manages(caller, dataset):
         raise AuthorizationError(f"only its publisher and the node's owner change '{dataset.name}'")

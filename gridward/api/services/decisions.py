@@ -83,7 +83,7 @@ def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> 
         if agreed is not None:
             _open(db, caller, row, datasets, agreed, now, body.note)
         kind = EventKind.AGREED if agreed is None else EventKind.APPROVED
-        _record(db, caller, row, kind, body.note or _words(agreed or terms), now)
+        _record(node, db, caller, row, kind, body.note or _words(agreed or terms), now)
         return detail(db, caller, row, now)
 
 
@@ -94,7 +94,7 @@ def deny(node: Node, caller: Principal, request_id: str, reason: str) -> Request
         row = _decidable(caller, db, request_id)
         _require_status(row, now, Status.PENDING)
         _decide(db, caller, row, Outcome.DENIED, now, reason)
-        _record(db, caller, row, EventKind.DENIED, reason, now)
+        _record(node, db, caller, row, EventKind.DENIED, reason, now)
         return detail(db, caller, row, now)
 
 
@@ -107,7 +107,7 @@ def revoke(node: Node, caller: Principal, request_id: str, reason: str) -> Reque
             raise ConflictError(f"request {row.id} was not approved")
         db.exec(delete(StandingRule).where(col(StandingRule.request_id) == row.id))
         _decide(db, caller, row, Outcome.REVOKED, now, reason)
-        _record(db, caller, row, EventKind.REVOKED, reason, now)
+        _record(node, db, caller, row, EventKind.REVOKED, reason, now)
         return detail(db, caller, row, now)
 
 
@@ -303,9 +303,15 @@ def _decide(
 
 
 def _record(
-    db: Session, caller: Principal, row: AccessRequest, kind: EventKind, said: str, now: datetime
+    node: Node,
+    db: Session,
+    caller: Principal,
+    row: AccessRequest,
+    kind: EventKind,
+    said: str,
+    now: datetime,
 ) -> None:
-    note(db, caller, row.id, kind, said, now)
+    note(node, db, caller, row.id, kind, said, now)
     audit.record(
         db,
         AuditEntry,

@@ -6,6 +6,7 @@ from gridward.api.tables.base import NodeTable
 from gridward.server.accounts import (
     AccountTables,
     InvitationFields,
+    OutboxFields,
     OwnershipFields,
     ServiceTokenFields,
     SessionFields,
@@ -50,4 +51,18 @@ class ServiceToken(NodeTable, ServiceTokenFields, table=True):
     __tablename__ = "service_tokens"
 
 
-ACCOUNT_TABLES: Final = AccountTables(User, UserSession, Ownership, AuditEntry, Invitation, ServiceToken)
+class Outbox(NodeTable, OutboxFields, table=True):
+    """A letter on its way."""
+
+    __tablename__ = "outbox"
+
+
+ACCOUNT_TABLES: Final = AccountTables(
+    user=User,
+    session=UserSession,
+    ownership=Ownership,
+    audit=AuditEntry,
+    invitation=Invitation,
+    service_token=ServiceToken,
+    outbox=Outbox,
+)

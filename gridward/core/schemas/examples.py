@@ -5,6 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
 from gridward.core.schemas.examples_disclosure import DISCLOSURE
+from gridward.core.schemas.examples_node import NODE_EXAMPLES
 
 Example: TypeAlias = Mapping[str, Any]
 
@@ -217,6 +218,7 @@ _COSTS: Final = {
 
 EXAMPLES: Final[Mapping[str, Example]] = {
     **ACCOUNT_EXAMPLES,
+    **NODE_EXAMPLES,
     "Access": {
         "discover": ["@signed-in"],
         "compute": ["@signed-in"],

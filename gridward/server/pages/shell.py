@@ -15,6 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from gridward.core.schemas.accounts import SHORTEST_PASSWORD
 from gridward.server.browser import FORM_TOKEN, form_token
 from gridward.server.pages.assets import ASSETS
+from gridward.server.pages.charts import curve
 from gridward.server.principals import Capability, Principal
 from gridward.server.state import server_of
 
@@ -64,6 +65,7 @@ class Shell:
             "assets": {name: asset.address for name, asset in ASSETS.items()},
             "shortest": SHORTEST_PASSWORD,
             "link": link,
+            "curve": curve,
         }
         return cls(kind, name, tuple(links), templates)
 

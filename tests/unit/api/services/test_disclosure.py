@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gridward.core.schemas.uploads import MediaType
 from tests.support.asking import act, asked
-from tests.support.files import publish
+from tests.support.files import publish, safetensors, upload
 from tests.support.nodes import NodeUnderTest
 from tests.support.questions import Headers, ask, code, column, kept, values
 
@@ -162,3 +163,17 @@ def test_counts_are_rounded_where_the_owner_says_so_and_the_answer_tells(
     assert given.json()["notes"] == ["counts of rows of 'counts' are rounded to multiples of 5"]
     exact = ask(ward, ward.as_("ana"), above)
     assert (values(exact)[0].item(), exact.json()["notes"]) == (22, [])
+
+
+def test_another_version_has_people_of_its_own(ward: NodeUnderTest, dana: Headers) -> None:
+    bob = ward.as_("bob")
+    access = OPEN
+    many = {"person": np.arange(40), "x": np.arange(40.0)}
+    data = publish(ward, bob, many, name="versions", access=access, entity="person")
+    assert values(ask(ward, dana, column(data, "x").mean()))[0].item() == 19.5
+    few = {"person": np.arange(40) // 8, "x": np.arange(40.0)}
+    sent = {"upload_id": upload(ward, bob, safetensors(few), MediaType.SAFETENSORS)}
+    path = f"/v1/datasets/{data['id']}/content"
+    assert ward.client.put(path, json=sent, headers=bob).status_code == 200
+    assert code(ask(ward, dana, column(data, "x").mean())) == "result_suppressed"
+    assert reason(ward) == "too_few_entities"
