@@ -64,6 +64,7 @@ class PublishForm(AccessForm):
     description: str = ""
     tags: str = ""
     entity: str | None = None
+    rows_are_entities: bool = False
     min_rows: int = 10
     reviewers: int = 1
     column: list[str] = []
@@ -76,7 +77,15 @@ class PublishForm(AccessForm):
         pairs = zip(self.column, self.stored_as, strict=True)
         types = {name: kind for name, kind in pairs if kind != AS_FOUND and name != self.entity}
         given: dict[str, Any] = self.model_dump(
-            include={"upload_id", "name", "description", "entity", "min_rows", "reviewers"}
+            include={
+                "upload_id",
+                "name",
+                "description",
+                "entity",
+                "rows_are_entities",
+                "min_rows",
+                "reviewers",
+            }
         )
         return checked(
             DatasetIn, given | {"tags": tags_of(self.tags), "types": types, "access": self.access()}
@@ -88,13 +97,16 @@ class ChangeForm(AccessForm):
 
     description: str = ""
     tags: str = ""
+    rows_are_entities: bool = False
     min_rows: int = 10
     reviewers: int = 1
     bounds: str = ""
 
     def checked(self) -> DatasetPatch:
         """Return it as REST takes it."""
-        given: dict[str, Any] = self.model_dump(include={"description", "min_rows", "reviewers"})
+        given: dict[str, Any] = self.model_dump(
+            include={"description", "rows_are_entities", "min_rows", "reviewers"}
+        )
         given |= {"tags": tags_of(self.tags), "bounds": bounds_of(self.bounds), "access": self.access()}
         return checked(DatasetPatch, given)
 
