@@ -39,11 +39,13 @@ def replace(node: Node, caller: Principal, dataset_id: str, body: ContentIn) -> 
         choice = Choice(dataset.entity, {name: spec.dtype for name, spec in held.items()}, frozenset(held))
         found = convert_upload(node, upload, body.columns, choice, values, entities)
         _require_same_columns(held, found)
+        people = entities_of(entities) if dataset.entity else (None, 1)
         seals = [node.blobs.seal(values), *([node.blobs.seal(entities)] if dataset.entity else [])]
         with node.database.write() as db:
             current = managed(caller, db, dataset_id)
             if current.version != dataset.version:
                 raise ConflictError("another content was put in its place meanwhile; look at it first")
+            current.entities, current.most_rows = people
             unused = _put(node, db, caller, current, found, seals)
             db.delete(db.get_one(Upload, upload.id))
         node.blobs.part(upload.id).unlink(missing_ok=True)
@@ -88,8 +90,6 @@ def _put(
     dataset.rows = next(iter(found.values())).shape[0]
     dataset.blob = seals[0].sha256
     dataset.entity_blob = seals[1].sha256 if len(seals) > 1 else None
-    if dataset.entity_blob is not None:
-        dataset.entities, dataset.most_rows = entities_of(node.blobs.path(dataset.entity_blob))
     unused = storage.drop(db, dataset.id)
     db.add_all([dataset, version_of(dataset, caller, at)])
     db.flush()
