@@ -47,7 +47,7 @@ from gridward.api.workers import Workers
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.paces import read_paces
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.server import account_routes, audit_heads, audit_routes, restore
+from gridward.server import account_routes, audit_heads, audit_routes, restore, role_routes
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
@@ -64,6 +64,7 @@ PACES: Final = "paces.json"
 MIGRATIONS: Final = "gridward.api:migrations"
 ROUTERS: Final = (
     account_routes.router,
+    role_routes.router,
     audit_routes.router,
     node_routes.router,
     memberships.router,

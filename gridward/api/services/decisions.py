@@ -11,7 +11,7 @@ from gridward.api.node import Node
 from gridward.api.request_events import note
 from gridward.api.request_views import asker_grants, detail, stored_question, verdicts
 from gridward.api.services import releases
-from gridward.api.tables.accounts import AuditEntry, User
+from gridward.api.tables.accounts import AuditEntry, CustomRole, User
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.requests import AccessRequest, RequestSource, RequestVote, StandingRule
 from gridward.core import tensors
@@ -24,9 +24,8 @@ from gridward.core.errors import (
 from gridward.core.privacy.approvals import Need, Outcome, Status, Terms, Vote, agree
 from gridward.core.privacy.policy import Answer, Decision, Reason, decide
 from gridward.core.privacy.verdicts import after_run, before_run
-from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.requests import ApproveIn, EventKind, PreviewOut, RequestDetail
-from gridward.server import audit
+from gridward.server import audit, roles
 from gridward.server.db import lock
 from gridward.server.principals import Capability, Principal
 
@@ -205,7 +204,7 @@ def _votes(db: Session, request_id: str, datasets: Sequence[Dataset]) -> list[Vo
     found = []
     for vote in queries_requests.votes(db, request_id):
         user = db.get_one(User, vote.user_id)
-        voter = Principal(user.username, RoleName(user.role), user.id, "")
+        voter = roles.principal(db, CustomRole, user)
         if user.disabled or not voter.may(Capability.DECIDE_REQUESTS):
             continue
         terms = Terms(vote.times, vote.until, vote.standing)

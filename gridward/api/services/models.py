@@ -17,7 +17,7 @@ from gridward.api.node import Node
 from gridward.api.parties.dismissal import end_deployments
 from gridward.api.provenance import grants
 from gridward.api.services import releases
-from gridward.api.tables.accounts import AuditEntry
+from gridward.api.tables.accounts import AuditEntry, CustomRole
 from gridward.api.tables.datasets import Upload
 from gridward.api.tables.models import Model, ModelGrant
 from gridward.core import tensors
@@ -44,7 +44,7 @@ from gridward.core.schemas.models import (
 )
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.schemas.uploads import MediaType
-from gridward.server import audit
+from gridward.server import audit, roles
 from gridward.server.principals import Capability, Principal
 
 
@@ -235,10 +235,11 @@ def _uploaded(node: Node, caller: Principal, upload_id: str, plan: Plan) -> Path
 def _export(db: Session, model: Model) -> Decision:
     """Decide by the rights of whoever hosts the model; an account that is gone or disabled has none."""
     user = queries_results.model_host(db, model)
-    name = user.username if user is not None else ""
-    user_id = user.id if user is not None and not user.disabled else None
-    role = RoleName(user.role) if user is not None else RoleName.GUEST
-    return decide_export(grants(Principal(name, role, user_id, ""), db, behind_models(db, [model.id])))
+    if user is None or user.disabled:
+        host = Principal("", RoleName.GUEST, None, "")
+    else:
+        host = roles.principal(db, CustomRole, user)
+    return decide_export(grants(host, db, behind_models(db, [model.id])))
 
 
 def _visible(caller: Principal, db: Session, model_id: str) -> Model:

@@ -7,8 +7,16 @@ from pydantic import BaseModel, ConfigDict, Field
 SIGNED_IN: Final = "@signed-in"
 USERNAME_PATTERN: Final = r"^[a-z][a-z0-9_.-]{1,31}$"
 PRINCIPAL_PATTERN: Final = r"^[a-z][a-z0-9_.-]{1,31}(@[a-z0-9][a-z0-9_.-]{0,31})?$"
-ENTRY_PATTERN: Final = r"^(@signed-in|role:[a-z_]{1,32}|[a-z][a-z0-9_.-]{1,31}(@[a-z0-9][a-z0-9_.-]{0,31})?)$"
+ROLE_PATTERN: Final = r"^[a-z][a-z0-9_]{1,31}$"
+GROUP_PATTERN: Final = r"^[a-z][a-z0-9_.-]{1,31}$"
+ENTRY_PATTERN: Final = (
+    r"^(@signed-in|role:[a-z][a-z0-9_]{1,31}|group:[a-z][a-z0-9_.-]{1,31}"
+    r"|[a-z][a-z0-9_.-]{1,31}(@[a-z0-9][a-z0-9_.-]{0,31})?)$"
+)
+ROLE_ENTRY: Final = "role:"
+GROUP_ENTRY: Final = "group:"
 
+RoleId: TypeAlias = Annotated[str, Field(pattern=ROLE_PATTERN)]
 Entry: TypeAlias = Annotated[str, Field(pattern=ENTRY_PATTERN)]
 Entries: TypeAlias = Annotated[list[Entry], Field(max_length=1000)]
 

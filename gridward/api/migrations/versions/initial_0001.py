@@ -57,6 +57,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("gateway_name", name=op.f("uq_memberships_gateway_name")),
     )
     op.create_table(
+        "roles",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("description", sa.String(length=400), nullable=False),
+        sa.Column("capabilities", sa.JSON(), nullable=False),
+        sa.Column("second_factor", sa.Boolean(), nullable=False),
+        sa.Column("made_by", sa.String(length=80), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_roles")),
+    )
+    op.create_table(
         "users",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("username", sa.String(length=80), nullable=False),
@@ -468,6 +478,7 @@ def downgrade() -> None:
     op.drop_table("datasets")
     op.drop_table("blob_uses")
     op.drop_table("users")
+    op.drop_table("roles")
     op.drop_table("memberships")
     op.drop_table("deployments")
     op.drop_table("audit_entries")
