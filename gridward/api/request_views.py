@@ -74,7 +74,9 @@ def detail(db: Session, caller: Principal, row: AccessRequest, now: datetime) ->
             EventOut(at=event.at, actor=event.actor, kind=EventKind(event.kind), text=event.text)
             for event in queries_requests.events(db, row.id)
         ],
-        verdicts=verdicts(before_run(_findings(row), asker_grants(db, row, sources))) if decides else None,
+        verdicts=verdicts(before_run(_findings(row), asker_grants(db, row, sources, now)))
+        if decides
+        else None,
         overlap=_overlap(db, row, sources) if decides else None,
     )
 
@@ -90,12 +92,15 @@ def stored_question(row: AccessRequest, sources: Sequence[RequestSource]) -> Que
     return body
 
 
-def asker_grants(db: Session, row: AccessRequest, sources: Sequence[RequestSource]) -> Sequence[Grant]:
-    """What the asker may do now with the data that was asked about."""
+def asker_grants(
+    db: Session, row: AccessRequest, sources: Sequence[RequestSource], now: datetime
+) -> Sequence[Grant]:
+    """What the asker may do now with the data that was asked about, by whatever rule."""
     user = db.get_one(User, row.user_id)
     asker = roles.principal(db, CustomRole, user)
     behind = (Behind(source.dataset_id, source.version, source.rows) for source in sources)
-    return grants(asker, db, behind)
+    named = frozenset((row.digest, row.standing_digest, row.plan_digest))
+    return [grant.opened() for grant in grants(asker, db, behind, now, named)]
 
 
 def reviewers(db: Session, sources: Sequence[RequestSource]) -> int:

@@ -103,12 +103,17 @@ class Principal:
                 )
             raise AuthorizationError(f"'{self.name}' may not {wanted} here; ask the owner for such a role")
 
-    def entries(self, verb: str) -> frozenset[str]:
-        """Return the access-list entries that speak of this principal for `verb`.
+    @property
+    def admitted(self) -> bool:
+        """True for accounts of this server that may do anything at all with this sign-in."""
+        return self.user_id is not None and self.limited_to != frozenset()
 
-        A list permits the verb iff it shares an entry with this set: SQL can ask that with `IN`.
-        An identity that was not admitted is spoken of by discover lists only.
+    def entries(self, verb: str) -> frozenset[str]:
+        """Return the entries of rules that speak of this principal for `verb`; a node's groups come on top.
+
+        A rule permits the verb iff its entry is in this set: SQL can ask that with `IN`.
+        An identity that was not admitted is spoken of by rules to discover only.
         """
-        if self.user_id is None or self.limited_to == frozenset():
+        if not self.admitted:
             return frozenset({self.name, SIGNED_IN}) if verb == DISCOVER else frozenset()
         return frozenset({self.name, SIGNED_IN, f"{ROLE_ENTRY}{self.role}"})

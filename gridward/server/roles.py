@@ -23,7 +23,7 @@ from gridward.server.db import lock
 from gridward.server.principals import CAPABILITIES, GUARDED, Capability, Principal
 
 _MOST: Final = 100
-_LOCK: Final = "roles"
+LOCK: Final = "roles"
 
 
 def held_by(db: Session, table: type[RoleFields], role: str) -> frozenset[Capability]:
@@ -65,7 +65,7 @@ def require_grantable(db: Session, accounts: Accounts, caller: Principal, role: 
     In a transaction that writes, the role neither changes nor goes until that ends.
     """
     if role not in CAPABILITIES:
-        lock(db, _LOCK)
+        lock(db, LOCK)
         if db.get(accounts.tables.role, role) is None:
             known = ", ".join([*CAPABILITIES, *_names(db, accounts)])
             raise InvalidInputError(f"role: there is no role '{role}' here; there are {known}"[:400])
@@ -110,7 +110,7 @@ def create(accounts: Accounts, caller: Principal, body: RoleIn) -> RoleOut:
         made_at=accounts.clock(),
     )
     with accounts.database.write() as db:
-        lock(db, _LOCK)
+        lock(db, LOCK)
         if db.get(accounts.tables.role, body.name) is not None:
             raise AlreadyExistsError(f"there is a role '{body.name}' already")
         if len(_names(db, accounts)) >= _MOST:
@@ -152,7 +152,7 @@ def remove(accounts: Accounts, caller: Principal, name: str) -> None:
 
 def _managed(accounts: Accounts, db: Session, caller: Principal, name: str) -> RoleFields:
     caller.require(Capability.MANAGE_USERS)
-    lock(db, _LOCK)
+    lock(db, LOCK)
     if name in CAPABILITIES:
         raise AuthorizationError(f"'{name}' is built in and stays as it is; make a role of your own")
     row = db.get(accounts.tables.role, name)

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlmodel import Session, col, delete, update
 
-from gridward.api import computing, queries, queries_requests, storage
+from gridward.api import access, computing, queries, queries_requests, rule_uses, storage
 from gridward.api.node import Node
 from gridward.api.request_events import note
 from gridward.api.request_views import asker_grants, detail, stored_question, verdicts
@@ -45,14 +45,14 @@ def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> 
     now = node.clock()
     terms = _terms(body, now)
     with node.database.write() as db:
-        row = _decidable(caller, db, request_id)
+        row = _decidable(caller, db, request_id, now)
         _require_status(row, now, Status.PENDING)
         if body.digest != row.digest:
             raise ConflictError(f"request {row.id} is not what you read; read it again")
         sources = queries_requests.sources(db, [row.id])
         stored_question(row, sources)
         datasets = _current(db, sources)
-        _require_useful(caller, db, datasets)
+        _require_useful(caller, db, datasets, now)
         if db.get(RequestVote, (row.id, caller.user_id)) is not None:
             raise ConflictError(f"you agreed to {row.id} already; another person has to")
         db.add(
@@ -66,7 +66,7 @@ def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> 
             )
         )
         db.flush()
-        agreed = agree(_votes(db, row.id, datasets), [Need(one.id, one.reviewers) for one in datasets])
+        agreed = agree(_votes(db, row.id, datasets, now), [Need(one.id, one.reviewers) for one in datasets])
         if agreed is not None:
             _open(db, caller, row, datasets, agreed, now, body.note)
         kind = EventKind.AGREED if agreed is None else EventKind.APPROVED
@@ -78,7 +78,7 @@ def deny(node: Node, caller: Principal, request_id: str, reason: str) -> Request
     """Say no, with a reason that the asker reads."""
     now = node.clock()
     with node.database.write() as db:
-        row = _decidable(caller, db, request_id)
+        row = _decidable(caller, db, request_id, now)
         _require_status(row, now, Status.PENDING)
         _decide(db, caller, row, Outcome.DENIED, now, reason)
         _record(db, caller, row, EventKind.DENIED, reason, now)
@@ -89,7 +89,7 @@ def revoke(node: Node, caller: Principal, request_id: str, reason: str) -> Reque
     """Take an approval back, its standing rules and kept answers with it; what left has left."""
     now = node.clock()
     with node.database.write() as db:
-        row = _decidable(caller, db, request_id)
+        row = _decidable(caller, db, request_id, now)
         if row.outcome != Outcome.APPROVED.value:
             raise ConflictError(f"request {row.id} was not approved")
         db.exec(delete(StandingRule).where(col(StandingRule.request_id) == row.id))
@@ -99,8 +99,9 @@ def revoke(node: Node, caller: Principal, request_id: str, reason: str) -> Reque
 
 
 def end_approvals(db: Session) -> None:
-    """Take every approval back after a restore: uses and revocations since the back-up are not known."""
+    """Take approvals and counted rules back after a restore: uses since the back-up are not known."""
     db.exec(delete(StandingRule))
+    access.end_counted(db)
     db.exec(
         update(AccessRequest)
         .where(col(AccessRequest.outcome) == Outcome.APPROVED.value)
@@ -114,10 +115,10 @@ def preview(node: Node, caller: Principal, request_id: str) -> PreviewOut:
     Raises ``GetNotPermittedError`` to others, and what a computation raises. Every preview is written down.
     """
     with node.database.read() as db:
-        row = _decidable(caller, db, request_id)
+        row = _decidable(caller, db, request_id, node.clock())
         sources = queries_requests.sources(db, [row.id])
         question = stored_question(row, sources)
-        asker = asker_grants(db, row, sources)
+        asker = asker_grants(db, row, sources, node.clock())
     found = computing.find(node, caller, question)
     if found.question is None or found.question.digest != row.digest:
         raise ConflictError(f"the data of {row.id} changed since it was asked")
@@ -139,7 +140,7 @@ def preview(node: Node, caller: Principal, request_id: str) -> PreviewOut:
 
 
 def forget_answers(node: Node) -> None:
-    """Drop kept answers of counted approvals that nobody came back for."""
+    """Drop kept answers of counted approvals and rules that nobody came back for."""
     before = node.clock() - timedelta(seconds=node.settings.request_answer_s)
     unused: list[str] = []
     with node.database.write() as db:
@@ -147,12 +148,13 @@ def forget_answers(node: Node) -> None:
             unused += storage.drop(db, releases.used_by(use))
             use.blob = None
             db.add(use)
+        unused += rule_uses.forget(db, before)
     storage.collect(node, unused)
 
 
-def _decidable(caller: Principal, db: Session, request_id: str) -> AccessRequest:
+def _decidable(caller: Principal, db: Session, request_id: str, now: datetime) -> AccessRequest:
     """Return a request that the caller may decide on, for this transaction alone."""
-    row = queries_requests.visible_request(caller, db, request_id)
+    row = queries_requests.visible_request(caller, db, request_id, now)
     if row is None:
         raise ObjectNotFoundError(f"no request '{request_id}' for you on this node")
     if row.user_id == caller.user_id:
@@ -179,9 +181,9 @@ def _current(db: Session, sources: Sequence[RequestSource]) -> list[Dataset]:
     return found
 
 
-def _require_useful(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> None:
+def _require_useful(caller: Principal, db: Session, datasets: Sequence[Dataset], now: datetime) -> None:
     """A yes opens data, or is a second reviewer's; who can do neither for one of them has no say."""
-    opens = _opens(caller, db, datasets)
+    opens = _opens(caller, db, datasets, now)
     alone = caller.limited_to is not None  # the account behind a token may open more than the token
     closed = sorted(
         f"'{one.name}'" for one in datasets if one.id not in opens and (alone or one.reviewers < 2)
@@ -192,14 +194,14 @@ def _require_useful(caller: Principal, db: Session, datasets: Sequence[Dataset])
         )
 
 
-def _opens(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> frozenset[str]:
+def _opens(caller: Principal, db: Session, datasets: Sequence[Dataset], now: datetime) -> frozenset[str]:
     if not caller.may(Capability.DECIDE_REQUESTS):
         return frozenset()
     verb = queries_requests.APPROVE
-    return frozenset(one.id for one in datasets if verb in queries.dataset_verbs(caller, db, one))
+    return frozenset(one.id for one in datasets if verb in queries.dataset_verbs(caller, db, one, now))
 
 
-def _votes(db: Session, request_id: str, datasets: Sequence[Dataset]) -> list[Vote]:
+def _votes(db: Session, request_id: str, datasets: Sequence[Dataset], now: datetime) -> list[Vote]:
     """Every yes with what its voter may do now; one whose account was disabled or demoted does not count."""
     found = []
     for vote in queries_requests.votes(db, request_id):
@@ -208,7 +210,7 @@ def _votes(db: Session, request_id: str, datasets: Sequence[Dataset]) -> list[Vo
         if user.disabled or not voter.may(Capability.DECIDE_REQUESTS):
             continue
         terms = Terms(vote.times, vote.until, vote.standing)
-        found.append(Vote(user.id, _opens(voter, db, datasets), terms))
+        found.append(Vote(user.id, _opens(voter, db, datasets, now), terms))
     return found
 
 
