@@ -86,6 +86,13 @@ def rules_of_group(db: Session, name: str) -> Sequence[AccessRule]:
     return db.exec(select(AccessRule).where(col(AccessRule.group_name) == name)).all()
 
 
+def rules_by_group(db: Session, names: Sequence[str]) -> dict[str, int]:
+    """Return how many rules name each group; for those who manage users or publish."""
+    counted = select(AccessRule.group_name, func.count()).where(col(AccessRule.group_name).in_(names))
+    found = db.exec(counted.group_by(col(AccessRule.group_name)))
+    return {name: number for name, number in found if name is not None}
+
+
 def unknown_groups(db: Session, names: Sequence[str]) -> list[str]:
     """Say which of these groups are not there; for whoever writes a rule."""
     return sorted(set(names) - set(db.exec(select(Group.name).where(col(Group.name).in_(names))).all()))
