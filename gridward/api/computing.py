@@ -34,8 +34,8 @@ class Found:
 
     @property
     def named(self) -> frozenset[str]:
-        """Digests by which a rule may mean this plan or question."""
-        return questions.names_of(self.question, self.digest)
+        """Digests by which a rule may mean this question."""
+        return questions.names_of(self.question)
 
     @property
     def subjects(self) -> list[str]:
@@ -73,7 +73,7 @@ def find(node: Node, caller: Principal, body: QuestionIn) -> Found:
         versions = {item.dataset_id: item.version for item in behind}
         digest = codec.digest(plan)
         question = questions.name(body, digest, versions)
-        granted = grants(caller, db, behind, node.clock(), questions.names_of(question, digest))
+        granted = grants(caller, db, behind, node.clock(), questions.names_of(question))
     return Found(plan, digest, fed, behind, granted, question, questions.fingerprint(body, digest))
 
 

@@ -14,10 +14,12 @@ from gridward.core.schemas.computations import QuestionIn
 from gridward.core.schemas.tensor import Tensor
 
 
-def names_of(question: "Question | None", plan_digest: str) -> frozenset[str]:
-    """Every digest by which a rule may mean what is asked."""
-    own = () if question is None else (question.digest, question.standing)
-    return frozenset((plan_digest, *own))
+def names_of(question: "Question | None") -> frozenset[str]:
+    """Digests by which a rule may mean what is asked; none where a source is a kept result.
+
+    The plan's own is not among them: it says nothing of what feeds the plan.
+    """
+    return frozenset() if question is None else frozenset((question.digest, question.standing))
 
 
 def fingerprint(body: QuestionIn, plan_digest: str) -> str:

@@ -99,7 +99,7 @@ def asker_grants(
     user = db.get_one(User, row.user_id)
     asker = roles.principal(db, CustomRole, user)
     behind = (Behind(source.dataset_id, source.version, source.rows) for source in sources)
-    named = frozenset((row.digest, row.standing_digest, row.plan_digest))
+    named = frozenset((row.digest, row.standing_digest))
     return [grant.opened() for grant in grants(asker, db, behind, now, named)]
 
 
