@@ -132,6 +132,11 @@ BENCHES: Final = {
         "gridward.bench.search",
         {"repeat": 3, "nodes": 50, "datasets": 100},
     ),
+    "rules": Bench(
+        "decisions on access over 1,000 rules: by the engine alone, and with rules looked up in SQLite",
+        "gridward.bench.rules",
+        {"repeat": 3},
+    ),
     "federated": Bench(
         "a round of federated averaging over node processes: seconds, updates a second",
         "gridward.bench.federated",
