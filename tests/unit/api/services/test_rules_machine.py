@@ -38,8 +38,6 @@ WHO = st.sampled_from(["ana", "eve", "group:ward", "role:fellow", "role:data_sci
 CONDITIONS = st.sampled_from(
     ["none", "none", "until", "once", "twice", "question", "version", "wide", "over"]
 )
-    ["none", "none", "until", "once", "twice", "question", "version", "wide", "over"]
-)
 _numbers = itertools.count()
 
 
