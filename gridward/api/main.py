@@ -11,12 +11,18 @@ import httpx2
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from gridward.api import queries, storage
+from gridward.api import gauges, queries, storage
 from gridward.api.hearts import Hearts
 from gridward.api.lanes.accept import authenticate
 from gridward.api.lanes.listener import LaneListener
 from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
+from gridward.api.pages import datasets as dataset_pages
+from gridward.api.pages import home
+from gridward.api.pages import requests as request_pages
+from gridward.api.pages import status as status_pages
+from gridward.api.pages import trainings as training_pages
+from gridward.api.pages.menu import LINKS
 from gridward.api.parties.budget import Budget
 from gridward.api.parties.calls import Calls
 from gridward.api.parties.offline import Offline
@@ -49,7 +55,15 @@ from gridward.api.workers import Workers
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.paces import read_paces
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.server import account_routes, audit_heads, audit_routes, restore, role_routes
+from gridward.server import (
+    account_routes,
+    audit_heads,
+    audit_routes,
+    mail,
+    oidc_routes,
+    restore,
+    role_routes,
+)
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
@@ -58,6 +72,8 @@ from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Bell, Repeated
 from gridward.server.keys import load
+from gridward.server.pages import account, audit, entry, oidc, second_factor, users
+from gridward.server.pages.shell import Shell
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
 
@@ -68,6 +84,7 @@ ROUTERS: Final = (
     account_routes.router,
     role_routes.router,
     groups.router,
+    oidc_routes.router,
     audit_routes.router,
     node_routes.router,
     memberships.router,
@@ -87,6 +104,19 @@ ROUTERS: Final = (
     provider.router,
     bundles.router,
     secure_sums.router,
+    entry.router,
+    entry.strangers,
+    oidc.router,
+    oidc.strangers,
+    account.router,
+    second_factor.router,
+    users.router,
+    audit.router,
+    home.router,
+    request_pages.router,
+    dataset_pages.router,
+    training_pages.router,
+    status_pages.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")
@@ -105,12 +135,16 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
         hearts = Hearts(node)
         expiry = Repeated("expiry", _EXPIRY_PAUSE_S, partial(_expire, node))
         heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, node.accounts))
+        post = Repeated("mail", mail.PAUSE_S, partial(mail.deliver, node.accounts))
         app.state.server, app.state.hearts = node, hearts
+        app.state.metrics.show(gauges.of_node(node))
         try:
             await run_in_threadpool(_begin, node, hearts)
             expiry.start()
             heads.start()
+            post.start()
             yield
+            await run_in_threadpool(post.stop)
             await run_in_threadpool(expiry.stop)
             await run_in_threadpool(heads.stop)
         finally:
@@ -123,6 +157,7 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
         routers=ROUTERS,
         lifespan=lifespan,
         body_max_bytes=wanted.body_max_bytes,
+        shell=Shell.make("node", wanted.name, LINKS, "gridward.api.pages"),
     )
 
 
@@ -152,6 +187,7 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         room=Room(kernels=_kernels(settings)),
         offline=Offline(Budget(settings.bundles_bytes)),
         clock=clock,
+        started_at=clock(),
     )
     if settings.lane_port is not None:
         node.room.listener = _listener(node, settings.lane_port)

@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from datetime import datetime
 from typing import IO, Annotated, Final, TypeAlias
 
 from fastapi import Depends, Request
@@ -39,6 +40,11 @@ class Node(Server):
     calls: Calls
     room: Room
     offline: Offline
+    started_at: datetime
+
+    def parts(self) -> dict[str, bool]:
+        """A node computes too."""
+        return super().parts() | {"the plan workers": self.workers.is_open}
 
     def authenticate(self, token: str) -> Principal:
         """Accept the node's own access tokens and identity tokens of gateways that it joined."""

@@ -8,7 +8,7 @@ from sqlmodel import Session, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from gridward.api.queries_access import concerning, rights_by
-from gridward.api.tables.datasets import BlobUse, Dataset, Upload
+from gridward.api.tables.datasets import BlobUse, Dataset, DatasetVersion, Upload
 from gridward.api.tables.memberships import Membership
 from gridward.api.tables.rules import AccessRule
 from gridward.core.privacy.access import Rights
@@ -56,6 +56,12 @@ def manages(caller: Principal, dataset: Dataset) -> bool:
     return caller.acts_for(dataset.user_id, Capability.PUBLISH) or (
         caller.owner and (caller.limited_to is None or caller.may(Capability.PUBLISH))
     )
+
+
+def versions_of(db: Session, dataset_id: str) -> Sequence[DatasetVersion]:
+    """Return what contents a dataset had, the newest first; for those who manage it."""
+    rows = select(DatasetVersion).where(col(DatasetVersion.dataset_id) == dataset_id)
+    return db.exec(rows.order_by(col(DatasetVersion.version).desc())).all()
 
 
 def all_datasets(db: Session) -> Sequence[Dataset]:
@@ -120,6 +126,14 @@ def with_tags(rows: SelectOfScalar[Dataset], tags: Sequence[str]) -> SelectOfSca
     for tag in tags:
         # Tags hold no quotes or backslashes: a quoted tag is found in the stored JSON iff it is there.
         rows = rows.where(cast(col(Dataset.tags), Text).contains(f'"{tag}"', autoescape=True))
+    return rows
+
+
+def with_words(rows: SelectOfScalar[Dataset], text: str) -> SelectOfScalar[Dataset]:
+    """Keep the datasets whose name or description has each word of a text, however it is written."""
+    for word in text.lower().split():
+        places = (func.lower(col(Dataset.name)), func.lower(col(Dataset.description)))
+        rows = rows.where(or_(*(place.contains(word, autoescape=True) for place in places)))
     return rows
 
 

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import exists
-from sqlmodel import Session, col, func, or_, select, update
+from sqlmodel import Session, and_, col, func, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
 from gridward.api.queries_access import concerning, rights_by
 from gridward.api.tables.accounts import User
+from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.deployments import Deployment
 from gridward.api.tables.models import Model, ModelSource
 from gridward.api.tables.objects import ObjectSource, StoredObject
@@ -101,9 +102,24 @@ def host_key(db: Session, host_id: str) -> str | None:
 
 
 def own_training(caller: Principal, db: Session, training_id: str) -> Training | None:
-    """Return a run that the caller started."""
+    """Return a run that the caller started and did not forget."""
     training = db.get(Training, training_id)
-    return training if training is not None and training.user_id == caller.user_id else None
+    mine = training is not None and training.user_id == caller.user_id and not training.forgotten
+    return training if mine else None
+
+
+def visible_trainings(caller: Principal) -> SelectOfScalar[Training]:
+    """Runs that the caller started, and those on datasets that the caller published; the owner sees all."""
+    rows = select(Training)
+    if caller.owner:
+        return rows
+    user_id = caller.user_id or ""
+    mine = and_(col(Training.user_id) == user_id, col(Training.forgotten).is_(False))
+    published = select(Dataset.id).where(col(Dataset.user_id) == user_id)
+    behind = exists().where(
+        col(TrainingSource.training_id) == col(Training.id), col(TrainingSource.dataset_id).in_(published)
+    )
+    return rows.where(or_(mine, behind))
 
 
 def training_sources(db: Session, training_id: str) -> Sequence[TrainingSource]:

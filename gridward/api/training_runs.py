@@ -15,6 +15,7 @@ from gridward.core.errors import GridError, TrainingError
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
 from gridward.core.plans.plan import Plan
 from gridward.core.schemas.trainings import EpochMetrics
+from gridward.server.logs import carried
 from gridward.server.settings import NodeSettings
 
 _log: Final = logging.getLogger("gridward.trainings")
@@ -76,12 +77,17 @@ class TrainingRuns:
         """Run an order when a thread is free; ``end`` is called in that thread, once, whatever happens."""
         with self._lock:
             self._progress[order.id] = Progress(self._clock())
-        self._threads.submit(self._run, order, end)
+        self._threads.submit(carried(self._run, order, end))
 
     def progress(self, training_id: str) -> Progress | None:
         """Say how far a run is; None if it does not run here any more."""
         with self._lock:
             return self._progress.get(training_id)
+
+    def running(self) -> dict[str, Progress]:
+        """Say how far every run is that is accepted and has not ended."""
+        with self._lock:
+            return dict(self._progress)
 
     def elapsed_s(self, progress: Progress) -> float:
         """Seconds since a run was accepted."""
@@ -128,7 +134,7 @@ def metrics_of(epoch: Epoch) -> EpochMetrics:
             f"the training diverged in epoch {epoch.epoch + 1}: its loss or a metric is not finite; "
             "use a smaller learning rate"
         )
-    return EpochMetrics(epoch=epoch.epoch, values=values)
+    return EpochMetrics(epoch=epoch.epoch, steps=epoch.steps, values=values)
 
 
 def require_finite(training: Training) -> None:

@@ -23,8 +23,15 @@ class Admission:
     """At most so many at once, running or waiting; the next one is told to come back."""
 
     def __init__(self, places: int, what: str) -> None:
-        self._places = threading.BoundedSemaphore(places)
+        self.places = places
+        self._taken = 0
+        self._lock = threading.Lock()
         self._what = what
+
+    @property
+    def taken(self) -> int:
+        """How many places are taken."""
+        return self._taken
 
     def take(self) -> None:
         """Take a place; raises ``BusyError`` with a time to come back if there is none."""
@@ -35,11 +42,17 @@ class Admission:
 
     def take_if_free(self) -> bool:
         """Take a place; says whether there was one."""
-        return self._places.acquire(blocking=False)
+        with self._lock:
+            free = self._taken < self.places
+            self._taken += free
+        return free
 
     def give_back(self) -> None:
         """Leave the place to the next one."""
-        self._places.release()
+        with self._lock:
+            if self._taken == 0:
+                raise ValueError("a place was given back twice")
+            self._taken -= 1
 
     @contextmanager
     def place(self) -> Iterator[None]:
@@ -86,6 +99,11 @@ class Workers:
         )
         pool = self._pool("trainings", self._settings.trainings_at_once)
         return pool.train(plan, parameters, rows, schedule, hyper=hyper, limits=limits, on_epoch=on_epoch)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether plans are taken."""
+        return not self._closed
 
     def close(self) -> None:
         """End every process, with whatever it runs."""

@@ -43,6 +43,7 @@ def publish(
     train: Annotated[list[str] | None, typer.Option(help="Who may train models on it.")] = None,
     export_model: Annotated[list[str] | None, typer.Option(help="Who may take such models away.")] = None,
     entity: Annotated[str | None, typer.Option(help="Column that names the data subject.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Column to leave out; repeat it.")] = None,
     approve: Annotated[list[str] | None, typer.Option(help="Who may answer requests for it.")] = None,
     min_rows: Annotated[int, typer.Option(min=1, help="Fewest rows behind an aggregate.")] = 10,
     reviewers: Annotated[
@@ -60,11 +61,26 @@ def publish(
             description=description,
             tags=tag or (),
             access=access,
+            types=dict.fromkeys(skip or (), "skip"),
             entity=entity,
             min_rows=min_rows,
             reviewers=reviewers,
         )
     say(f"published {made.name}: {made.content}")
+
+
+@app.command()
+def replace(
+    name: Dataset,
+    path: Annotated[Path, typer.Argument(help="File with the same columns; others are left out.")],
+    url: Url,
+    username: Username,
+    password: Password,
+) -> None:
+    """Put a file in place of a dataset's values, as its next version; rules stay."""
+    with node(url, username, password) as home:
+        made = home.replace(name, path)
+    say(f"replaced {made.name}: {made.content}")
 
 
 @app.command()

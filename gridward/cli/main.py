@@ -20,6 +20,7 @@ from gridward.cli import (
     roles,
     serve,
     setup,
+    status,
     users,
 )
 from gridward.cli.output import fail
@@ -49,8 +50,11 @@ app = typer.Typer(
 app.command("init")(setup.init)
 app.command("claim")(setup.claim)
 app.command("accept")(account.accept)
+app.command("forgot")(account.forgot)
+app.command("login")(account.login)
 app.command("node")(serve.node)
 app.command("gateway")(serve.gateway)
+app.command("status")(status.status)
 app.command("backup")(backup.make)
 app.command("restore")(backup.restore)
 app.add_typer(account.app, name="account")

@@ -27,11 +27,24 @@ from gridward.client.uploads import upload
 from gridward.core.errors import AlreadyExistsError, InvalidInputError, ObjectNotFoundError
 from gridward.core.schemas.access import RuleOut
 from gridward.core.schemas.accounts import UserOut
-from gridward.core.schemas.datasets import Bounds, DatasetIn, DatasetOut, DatasetPatch, DatasetsOut
+from gridward.core.schemas.datasets import (
+    Bounds,
+    ContentIn,
+    DatasetIn,
+    DatasetOut,
+    DatasetPatch,
+    DatasetsOut,
+    DatasetVersion,
+    DatasetVersionsOut,
+)
 from gridward.core.schemas.deployments import Maxima
 from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.models import ModelOut
 from gridward.core.schemas.node import MembershipOut, NodeOut
+from gridward.core.schemas.status import NodeStatusOut
+from gridward.core.schemas.tensor import StoredAs
+from gridward.core.schemas.trainings import TrainingRecord, TrainingsOut
+from gridward.core.schemas.uploads import ColumnFound, UploadContent
 
 
 class NodeClient:
@@ -88,6 +101,10 @@ class NodeClient:
         """Ask the node for its public facts."""
         return self._transport.fetch(NodeOut, "GET", "/v1/node")
 
+    def status(self) -> NodeStatusOut:
+        """How the node is doing: storage, queues, gateways, roles, the audit log; for its owner."""
+        return self._transport.fetch(NodeStatusOut, "GET", "/v1/node/status")
+
     def publish(
         self,
         name: str,
@@ -98,6 +115,7 @@ class NodeClient:
         allowed_users: Names | None = None,
         access: Access | None = None,
         columns: Sequence[str] | None = None,
+        types: Mapping[str, StoredAs] | None = None,
         entity: str | None = None,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         min_rows: int = 10,
@@ -110,8 +128,9 @@ class NodeClient:
         .npy, .npz or .safetensors file. ``allowed_users`` may have the real values, and every signed-in user
         may find it and compute on it; ``access`` says it verb by verb. ``entity`` names the column of the
         data subject, which nobody can compute on. ``bounds`` are the ranges that the owner vouches for, in
-        the column's unit. No released aggregate stands on fewer than ``min_rows`` rows. ``reviewers`` people
-        have to agree to a request for what the rules do not give; with 0 it takes none.
+        the column's unit. ``types`` says per column as what it is stored, ``"skip"`` to leave it out. No
+        released aggregate stands on fewer than ``min_rows`` rows. ``reviewers`` people have to agree to a
+        request for what the rules do not give; with 0 it takes none.
 
         Raises ``AlreadyExistsError``, ``SendNotPermittedError``, ``UploadRefusedError``.
         """
@@ -123,6 +142,7 @@ class NodeClient:
                 tags=list(tags),
                 upload_id="",
                 columns=None if columns is None else list(columns),
+                types=dict(types or {}),
                 access=rules,
                 entity=entity,
                 bounds=_bounds(bounds or {}),
@@ -174,6 +194,37 @@ class NodeClient:
             )
         path = f"/v1/datasets/{self._find(name).id}"
         return DatasetPointer.of(self, self._transport.fetch(DatasetOut, "PATCH", path, body=patch))
+
+    def examine(self, data: Data) -> list[ColumnFound]:
+        """What the node would make of data, column by column; the node forgets what was sent for it."""
+        path = f"/v1/uploads/{upload(self._transport, pack(data), 'the data')}"
+        try:
+            return self._transport.fetch(UploadContent, "GET", f"{path}/content").columns
+        finally:
+            self._transport.send("DELETE", path)
+
+    def replace(self, name: str, data: Data, *, columns: Sequence[str] | None = None) -> DatasetPointer:
+        """Put data in place of a dataset's values, as its next version; rules and columns stay.
+
+        Columns that the dataset does not have are left out. Requests and approvals for the version before
+        end with it. Raises ``UploadRefusedError`` where a column is missing or of another type.
+        """
+        path = f"/v1/datasets/{self._find(name).id}/content"
+        sent = upload(self._transport, pack(data), repr(name))
+        body = ContentIn(upload_id=sent, columns=None if columns is None else list(columns))
+        return DatasetPointer.of(self, self._transport.fetch(DatasetOut, "PUT", path, body=body))
+
+    def versions(self, name: str) -> list[DatasetVersion]:
+        """The contents that a dataset had, the newest first; for its publisher and the node's owner."""
+        path = f"/v1/datasets/{self._find(name).id}/versions"
+        return self._transport.fetch(DatasetVersionsOut, "GET", path).items
+
+    def trainings(self, name: str | None = None) -> list[TrainingRecord]:
+        """What was trained here by the user, or on data that the user answers for; the newest first."""
+        only = {} if name is None else {"dataset_id": self._find(name).id}
+        return collected(
+            lambda page: self._transport.fetch(TrainingsOut, "GET", "/v1/trainings", params={**only, **page})
+        )
 
     def withdraw(self, name: str) -> None:
         """Delete a dataset from the node, for good."""

@@ -15,17 +15,9 @@ import torch
 
 from gridward.client import wire
 from gridward.core.errors import InvalidInputError
-from gridward.core.schemas.uploads import MediaType
+from gridward.core.schemas.uploads import SUFFIXES, MediaType
 
 _CHUNK: Final = 1 << 20
-_SUFFIXES: Final[dict[str, MediaType]] = {
-    ".safetensors": MediaType.SAFETENSORS,
-    ".npy": MediaType.NUMPY,
-    ".npz": MediaType.NUMPY_ZIP,
-    ".parquet": MediaType.PARQUET,
-    ".pq": MediaType.PARQUET,
-    ".csv": MediaType.CSV,
-}
 
 
 @runtime_checkable
@@ -120,10 +112,10 @@ def _from_arrow(table: pa.Table) -> Payload:
 
 
 def _from_file(path: Path) -> Payload:
-    media_type = _SUFFIXES.get(path.suffix.lower())
+    media_type = SUFFIXES.get(path.suffix.lower())
     if media_type is None:
         raise InvalidInputError(
-            f"{path.name}: not a format that nodes read; use {', '.join(_SUFFIXES)} (pickle is never read)"
+            f"{path.name}: not a format that nodes read; use {', '.join(SUFFIXES)} (pickle is never read)"
         )
     if not path.is_file():
         raise InvalidInputError(f"there is no file {path}")

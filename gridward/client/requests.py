@@ -29,6 +29,7 @@ from gridward.core.schemas.requests import (
     NotificationsOut,
     PreviewOut,
     RemarkIn,
+    RequestCounts,
     RequestDetail,
     RequestIn,
     RequestOut,
@@ -202,6 +203,10 @@ class Requests:
         return collected(
             lambda page: self._location.transport.fetch(RequestsOut, "GET", _PATH, params={**wanted, **page})
         )
+
+    def counts(self) -> RequestCounts:
+        """How many of them stand where."""
+        return self._location.transport.fetch(RequestCounts, "GET", f"{_PATH}/counts")
 
 
 class Notifications:

@@ -9,9 +9,11 @@ from gridward.core.schemas.accounts import (
     CodeIn,
     InvitationAcceptance,
     InvitationOut,
+    MailIn,
     PasswordIn,
     RecoveryOut,
     RefreshIn,
+    ResetIn,
     SecondFactorIn,
     SecondFactorOut,
     SecondFactorRemoval,
@@ -27,7 +29,7 @@ from gridward.core.schemas.accounts import (
     UserPatch,
     UsersOut,
 )
-from gridward.server import invitations, second_factor, service_tokens, sessions, users
+from gridward.server import invitations, own_mail, second_factor, service_tokens, sessions, users
 from gridward.server.state import AccountsOf, Address, Caller
 
 router = APIRouter(prefix="/v1")
@@ -83,6 +85,12 @@ def change_password(body: PasswordIn, caller: Caller, accounts: AccountsOf, addr
     users.change_password(
         accounts, caller, body.old_password.get_secret_value(), body.new_password.get_secret_value(), address
     )
+
+
+@router.put("/users/me/mail", tags=["users"])
+def change_own_mail(body: MailIn, caller: Caller, accounts: AccountsOf, address: Address) -> UserOut:
+    """Set one's own e-mail address and which notices come there."""
+    return own_mail.change_own(accounts, caller, body, address)
 
 
 @router.post("/users/me/second-factor", status_code=201, tags=["users"])
@@ -141,6 +149,12 @@ def accept_invitation(body: InvitationAcceptance, accounts: AccountsOf, address:
     )
 
 
+@router.post("/password-resets", status_code=202, tags=["users"])
+def ask_reset(body: ResetIn, accounts: AccountsOf, address: Address) -> None:
+    """Ask for a one-time token by e-mail; the answer is the same whether or not there is such an account."""
+    invitations.ask_reset(accounts, body.username, address)
+
+
 @router.get("/users", tags=["users"])
 def list_users(
     caller: Caller,
@@ -156,6 +170,12 @@ def list_users(
 def create_user(body: UserIn, caller: Caller, accounts: AccountsOf) -> UserOut:
     """Make an account, or admit a gateway identity."""
     return users.create(accounts, caller, body)
+
+
+@router.get("/users/{username}", tags=["users"])
+def get_user(username: Username, caller: Caller, accounts: AccountsOf) -> UserOut:
+    """Describe an account; for those who manage it."""
+    return users.get(accounts, caller, username)
 
 
 @router.patch("/users/{username}", tags=["users"])

@@ -79,7 +79,17 @@ def response(error: GridError, request: Request, *, status: int | None = None) -
         headers["WWW-Authenticate"] = "Bearer"
     if error.retry_after_s is not None:
         headers["Retry-After"] = str(max(1, math.ceil(error.retry_after_s)))
+    if _is_for_a_page(request):
+        answer: Response = request.app.state.problem_page(request, problem, headers)
+        return answer
     return Response(problem.model_dump_json(), number, headers, MEDIA_TYPE)
+
+
+def _is_for_a_page(request: Request) -> bool:
+    """REST answers with problems whoever asks; elsewhere it is a browser that has to be told."""
+    if request.url.path.startswith("/v1/") or not hasattr(request.app.state, "problem_page"):
+        return False
+    return "text/html" in request.headers.get("accept", "") or "hx-request" in request.headers
 
 
 def install(app: FastAPI) -> None:

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Final
 
 from sqlmodel import Session, col, delete, select, update
 
@@ -25,6 +26,8 @@ from gridward.server import audit, roles, tokens, totp
 from gridward.server.accounts import Accounts, SessionFields, UserFields
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
+
+_JUST_NOW: Final = timedelta(minutes=10)
 
 
 @contextmanager
@@ -41,7 +44,14 @@ def guess_limits(accounts: Accounts, name: str, address: str) -> Iterator[None]:
 def sign_in(
     accounts: Accounts, username: str, password: str, address: str, code: str | None = None
 ) -> SessionOut:
-    """Open a session, or raise `WrongCredentialsError`: one message, one hash of work for every failure.
+    """Open a session for whom `prove` finds."""
+    return open_session(accounts, prove(accounts, username, password, address, code))
+
+
+def prove(
+    accounts: Accounts, username: str, password: str, address: str, code: str | None = None
+) -> UserFields:
+    """Return whose password this is, or raise `WrongCredentialsError`: one message, one hash of work.
 
     Raises `SecondFactorRequiredError` where the password fits and the account's code was left out.
     """
@@ -61,7 +71,7 @@ def sign_in(
         raise SecondFactorRequiredError("this account has a second factor: sign in with its code too")
     if user.password_hash is not None and accounts.passwords.is_outdated(user.password_hash):
         _rehash(accounts, user, password)
-    return _open(accounts, user)
+    return user
 
 
 def refresh(accounts: Accounts, refresh_token: str) -> SessionOut:
@@ -70,12 +80,12 @@ def refresh(accounts: Accounts, refresh_token: str) -> SessionOut:
     now = accounts.clock()
     fresh = secrets.token_urlsafe(32)
     with accounts.database.write() as db:
-        found = _alive(db, accounts, session_id)
-        genuine = found is not None and hmac.compare_digest(found[0].refresh_hash, _hash(secret))
+        found = alive(db, accounts, session_id)
+        genuine = found is not None and hmac.compare_digest(found[0].refresh_hash, hash_secret(secret))
         if found is not None:
             session, user = found
             if genuine:
-                session.refresh_hash = _hash(fresh)
+                session.refresh_hash = hash_secret(fresh)
                 session.last_seen_at = now
                 session.expires_at = now + timedelta(seconds=accounts.settings.refresh_token_s)
             else:
@@ -98,11 +108,11 @@ def authenticate(accounts: Accounts, access_token: str) -> Principal:
         now=accounts.clock(),
     )
     with accounts.database.read() as db:
-        found = _alive(db, accounts, str(claims.get("sid", "")))
+        found = alive(db, accounts, str(claims.get("sid", "")))
         if found is None or found[1].username != claims["sub"]:
             raise NotSignedInError("this session has ended; sign in again")
         session, user = found
-        return _principal(db, accounts, user, session.id)
+        return principal_of(db, accounts, user, session)
 
 
 def list_own(accounts: Accounts, caller: Principal) -> SessionsOut:
@@ -179,17 +189,28 @@ def spend_code(accounts: Accounts, user_id: str, code: str) -> bool:
     return True
 
 
-def lacks_second_factor(db: Session, accounts: Accounts, user: UserFields) -> bool:
-    """Say whether the account's role needs a second factor that it does not have."""
-    if user.totp_active or user.password_hash is None:
+def lacks_second_factor(db: Session, accounts: Accounts, user: UserFields, *, vouched: bool) -> bool:
+    """Say whether the account's role needs a second factor that neither it has nor a provider saw.
+
+    Identities of a gateway sign in there.
+    """
+    if user.totp_active or vouched or "@" in user.username:
         return False
     return roles.needs_second_factor(db, accounts, user.role)
 
 
 def check_password(accounts: Accounts, caller: Principal, password: str, address: str) -> UserFields:
-    """Return the caller's account, if the password is its own; guesses count as at a sign-in."""
+    """Return the caller's account, if the password is its own; guesses count as at a sign-in.
+
+    An account without one, which signs in through a provider, has to have done that just now.
+    """
     with accounts.database.read() as db:
         user = None if caller.user_id is None else db.get(accounts.tables.user, caller.user_id)
+        session = db.get(accounts.tables.session, caller.session_id)
+    if user is not None and user.password_hash is None and user.oidc_key is not None:
+        if session is not None and accounts.clock() - session.created_at < _JUST_NOW:
+            return user
+        raise WrongCredentialsError("this account has no password: sign in through its provider again first")
     with guess_limits(accounts, caller.name, address):
         if user is None or not accounts.passwords.verify(user.password_hash, password):
             _record_refusal(accounts, caller.name, address, "the password is wrong")
@@ -210,35 +231,53 @@ def user_named(db: Session, accounts: Accounts, username: str) -> UserFields | N
     return db.exec(select(table).where(col(table.username) == username)).one_or_none()
 
 
-def _open(accounts: Accounts, user: UserFields) -> SessionOut:
+def open_session(accounts: Accounts, user: UserFields, *, vouched: bool = False) -> SessionOut:
+    """Open a program's session for a user who was proven to be there."""
+    session, secret = start(accounts, user, accounts.settings.refresh_token_s, vouched=vouched)
+    return _tokens(accounts, session, user, secret)
+
+
+def start(
+    accounts: Accounts,
+    user: UserFields,
+    lifetime_s: float,
+    *,
+    browser: bool = False,
+    vouched: bool = False,
+) -> tuple[SessionFields, str]:
+    """Open a session for a user who was proven to be there, and return it with its secret."""
     now = accounts.clock()
     secret = secrets.token_urlsafe(32)
     session = accounts.tables.session(
         id=new_id("ses"),
         user_id=user.id,
-        refresh_hash=_hash(secret),
+        refresh_hash=hash_secret(secret),
+        browser=browser,
+        vouched=vouched,
         created_at=now,
         last_seen_at=now,
-        expires_at=now + timedelta(seconds=accounts.settings.refresh_token_s),
+        expires_at=now + timedelta(seconds=lifetime_s),
     )
     with accounts.database.write() as db:
         now_is = db.get(accounts.tables.user, user.id, with_for_update=True)
         if now_is is None or now_is.disabled or _proof(now_is) != _proof(user):
             raise WrongCredentialsError("the account was changed meanwhile; sign in again")
         db.add(session)
-        principal = _principal(db, accounts, user, session.id)
+        principal = principal_of(db, accounts, user, session)
         audit.record(db, accounts.tables.audit, principal, now, "sign_in", session.id)
-    return _tokens(accounts, session, user, secret)
+    return session, secret
 
 
-def _principal(db: Session, accounts: Accounts, user: UserFields, session_id: str) -> Principal:
-    limited = frozenset[Capability]() if lacks_second_factor(db, accounts, user) else None
-    return roles.principal(db, accounts.tables.role, user, session_id, limited)
+def principal_of(db: Session, accounts: Accounts, user: UserFields, session: SessionFields) -> Principal:
+    """Return who an account is within a session; one that lacks a needed second factor may do nothing."""
+    lacks = lacks_second_factor(db, accounts, user, vouched=session.vouched)
+    limited = frozenset[Capability]() if lacks else None
+    return roles.principal(db, accounts.tables.role, user, session.id, limited)
 
 
-def _proof(user: UserFields) -> tuple[str | None, bool]:
+def _proof(user: UserFields) -> tuple[str | None, bool, str | None]:
     """What a sign-in was checked against."""
-    return user.password_hash, user.totp_active
+    return user.password_hash, user.totp_active, user.oidc_key
 
 
 def _tokens(accounts: Accounts, session: SessionFields, user: UserFields, secret: str) -> SessionOut:
@@ -261,9 +300,14 @@ def _tokens(accounts: Accounts, session: SessionFields, user: UserFields, secret
     )
 
 
-def _alive(db: Session, accounts: Accounts, session_id: str) -> tuple[SessionFields, UserFields] | None:
+def alive(
+    db: Session, accounts: Accounts, session_id: str, *, browser: bool = False
+) -> tuple[SessionFields, UserFields] | None:
+    """Return a session of a browser, or of a program, that has not ended, with its account."""
     session = db.get(accounts.tables.session, session_id)
-    if session is None or session.revoked_at is not None or session.expires_at <= accounts.clock():
+    if session is None or session.browser is not browser:
+        return None
+    if session.revoked_at is not None or session.expires_at <= accounts.clock():
         return None
     user = db.get(accounts.tables.user, session.user_id)
     return None if user is None or user.disabled else (session, user)
@@ -287,5 +331,6 @@ def _record_refusal(accounts: Accounts, username: str, address: str, why: str = 
         audit.record(db, table, None, now, "sign_in", username, decision="refused", reason=reason)
 
 
-def _hash(secret: str) -> str:
+def hash_secret(secret: str) -> str:
+    """Return what is kept of a session's secret."""
     return hashlib.sha256(secret.encode()).hexdigest()

@@ -11,7 +11,7 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 from safetensors import safe_open
 
-from gridward.api.formats.columns import Content, Piece, row_steps, stored_dtype
+from gridward.api.formats.columns import WIDER, Choice, Content, Found, Piece, row_steps, stored_dtype
 from gridward.api.formats.tensor_file import Spec
 from gridward.core.errors import UploadRefusedError
 
@@ -19,15 +19,16 @@ _SOLE: Final = "data"
 _HEADER_BYTES: Final = 10_000
 
 
-def read_safetensors(path: Path, entity: str | None) -> Content:
+def read_safetensors(path: Path, choice: Choice) -> Content:
     """Read a safetensors file; its own checks refuse headers that do not fit the bytes."""
+    entity = choice.entity
     with safe_open(path, framework="numpy") as file:
         specs = {
             name: Spec(
                 stored_dtype(name, file.get_slice(name)[:0].dtype), tuple(file.get_slice(name).get_shape())
             )
             for name in file.keys()  # noqa: SIM118 (not a mapping)
-            if name != entity and _has_rows(name, file.get_slice(name).get_shape())
+            if choice.takes(name) and _has_rows(name, file.get_slice(name).get_shape())
         }
         if entity is not None:
             _require_ids(entity, file.keys(), lambda: len(file.get_slice(entity).get_shape()))
@@ -45,10 +46,9 @@ def read_safetensors(path: Path, entity: str | None) -> Content:
     return Content(specs, pieces, entities if entity else None)
 
 
-def read_npy(path: Path, columns: list[str] | None, entity: str | None) -> Content:
+def read_npy(path: Path, columns: list[str] | None, choice: Choice) -> Content:
     """Read one array: named `data`, or cut into named columns."""
-    # Not np.load: that also opens zips and pickles, whatever the file was announced as.
-    array: NDArray[np.generic] = npy.open_memmap(path, mode="r", max_header_size=_HEADER_BYTES)
+    array = _mapped(path)
     if columns is None:
         arrays = {_SOLE: array}
     else:
@@ -57,11 +57,44 @@ def read_npy(path: Path, columns: list[str] | None, entity: str | None) -> Conte
                 f"{len(columns)} different column names do not fit an array {array.shape}"
             )
         arrays = {name: array[:, place] for place, name in enumerate(columns)}
-    return _of_arrays(arrays, entity)
+    return _of_arrays(arrays, choice)
 
 
-def read_npz(path: Path, entity: str | None, max_bytes: int) -> Content:
+def read_npz(path: Path, choice: Choice, max_bytes: int) -> Content:
     """Read a zip of .npy members. What it unpacks to is bounded before anything is unpacked."""
+    return _of_arrays(_unpacked(path, max_bytes), choice)
+
+
+def find_safetensors(path: Path) -> list[Found]:
+    """Say what a safetensors file holds; reads its header only."""
+    with safe_open(path, framework="numpy") as file:
+        slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
+        return [_found(name, one[:0].dtype, tuple(one.get_shape())) for name, one in slices.items()]
+
+
+def find_npy(path: Path) -> list[Found]:
+    """Say what an .npy file holds; reads its header only."""
+    array = _mapped(path)
+    return [_found(_SOLE, array.dtype, array.shape)]
+
+
+def find_npz(path: Path, max_bytes: int) -> list[Found]:
+    """Say what a zip of .npy members holds."""
+    arrays = _unpacked(path, max_bytes)
+    return [_found(name, array.dtype, array.shape) for name, array in arrays.items()]
+
+
+def _found(name: str, dtype: np.dtype[np.generic], shape: tuple[int, ...]) -> Found:
+    return Found(name, dtype.name, WIDER.get(dtype.name), shape)
+
+
+def _mapped(path: Path) -> NDArray[np.generic]:
+    # Not np.load: that also opens zips and pickles, whatever the file was announced as.
+    array: NDArray[np.generic] = npy.open_memmap(path, mode="r", max_header_size=_HEADER_BYTES)
+    return array
+
+
+def _unpacked(path: Path, max_bytes: int) -> dict[str, NDArray[np.generic]]:
     with zipfile.ZipFile(path) as archive:
         members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
         if len(members) != len(archive.infolist()) or any(
@@ -70,8 +103,7 @@ def read_npz(path: Path, entity: str | None, max_bytes: int) -> Content:
             raise UploadRefusedError("this is not an .npz archive of arrays")
         if sum(info.file_size for info in members.values()) > max_bytes:
             raise UploadRefusedError(f"the archive unpacks to more than {max_bytes} bytes")
-        arrays = {name: _member(archive, info) for name, info in members.items()}
-    return _of_arrays(arrays, entity)
+        return {name: _member(archive, info) for name, info in members.items()}
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> NDArray[np.generic]:
@@ -96,13 +128,14 @@ def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[np.gen
     return reader(file, max_header_size=_HEADER_BYTES)
 
 
-def _of_arrays(arrays: dict[str, NDArray[np.generic]], entity: str | None) -> Content:
+def _of_arrays(arrays: dict[str, NDArray[np.generic]], choice: Choice) -> Content:
+    entity = choice.entity
     if entity is not None:
         _require_ids(entity, arrays, lambda: arrays[entity].ndim)
     specs = {
         name: Spec(stored_dtype(name, array.dtype), array.shape)
         for name, array in arrays.items()
-        if name != entity and _has_rows(name, array.shape)
+        if choice.takes(name) and _has_rows(name, array.shape)
     }
 
     def pieces() -> Iterator[Piece]:

@@ -11,6 +11,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from errno import EACCES, EDQUOT, EIO, EMFILE, ENFILE, ENOENT, ENOSPC
 from pathlib import Path
@@ -21,7 +22,7 @@ import pyarrow as pa
 from safetensors import SafetensorError
 
 from gridward.api.formats import arrays, tabular
-from gridward.api.formats.columns import Content
+from gridward.api.formats.columns import Choice, Content, Found, retyped
 from gridward.api.formats.tensor_file import Spec, create
 from gridward.core.errors import UploadRefusedError
 from gridward.core.schemas.uploads import MediaType
@@ -63,7 +64,7 @@ def convert(
     entity_target: Path,
     *,
     columns: list[str] | None,
-    entity: str | None,
+    choice: Choice,
     entity_secret: bytes,
     limits: Limits,
 ) -> dict[str, Spec]:
@@ -74,13 +75,32 @@ def convert(
     elsewhere. Raises `UploadRefusedError` for anything that is not a well-formed file of `media_type`.
     Cost: two passes over a table, one over arrays; memory for one piece (.npz: for its unpacked arrays).
     """
-    try:
-        content = _open(source, media_type, columns, entity, limits)
+    with _refusing(media_type):
+        content = retyped(_open(source, media_type, columns, choice, limits), choice)
         _check(content.specs, limits)
         _fill(content, target)
         if content.entities is not None:
             rows = next(iter(content.specs.values())).shape[0]
             _fill_entities(content.entities(), rows, entity_target, entity_secret)
+    return dict(content.specs)
+
+
+def find(source: Path, media_type: MediaType, limits: Limits) -> list[Found]:
+    """Say what a file holds and what of it would be stored as what; tells no value.
+
+    Raises `UploadRefusedError` as `convert` does. Cost: one pass over a table, the header of arrays.
+    """
+    with _refusing(media_type):
+        found = _find(source, media_type, limits)
+        if len(found) > limits.tensors:
+            raise UploadRefusedError(_too_many(len(found), limits))
+        return found
+
+
+@contextmanager
+def _refusing(media_type: MediaType) -> Iterator[None]:
+    try:
+        yield
     except OSError as why:
         # pyarrow tells of damaged pages so, zipfile seeks where a damaged entry says.
         if why.errno in _DISK_FAILS:
@@ -88,7 +108,6 @@ def convert(
         raise _unreadable(media_type) from why
     except _UNREADABLE as why:
         raise _unreadable(media_type) from why
-    return dict(content.specs)
 
 
 def _unreadable(media_type: MediaType) -> UploadRefusedError:
@@ -96,28 +115,46 @@ def _unreadable(media_type: MediaType) -> UploadRefusedError:
 
 
 def _open(
-    source: Path, media_type: MediaType, columns: list[str] | None, entity: str | None, limits: Limits
+    source: Path, media_type: MediaType, columns: list[str] | None, choice: Choice, limits: Limits
 ) -> Content:
     if columns is not None and media_type is not MediaType.NUMPY:
         raise UploadRefusedError("only a single .npy array is cut into columns; this format names its own")
     match media_type:
         case MediaType.SAFETENSORS:
-            return arrays.read_safetensors(source, entity)
+            return arrays.read_safetensors(source, choice)
         case MediaType.NUMPY:
-            return arrays.read_npy(source, columns, entity)
+            return arrays.read_npy(source, columns, choice)
         case MediaType.NUMPY_ZIP:
-            return arrays.read_npz(source, entity, limits.size_bytes)
+            return arrays.read_npz(source, choice, limits.size_bytes)
         case MediaType.PARQUET:
-            return tabular.read_parquet(source, entity)
+            return tabular.read_parquet(source, choice)
         case MediaType.CSV:
-            return tabular.read_csv(source, entity)
+            return tabular.read_csv(source, choice)
+
+
+def _find(source: Path, media_type: MediaType, limits: Limits) -> list[Found]:
+    match media_type:
+        case MediaType.SAFETENSORS:
+            return arrays.find_safetensors(source)
+        case MediaType.NUMPY:
+            return arrays.find_npy(source)
+        case MediaType.NUMPY_ZIP:
+            return arrays.find_npz(source, limits.size_bytes)
+        case MediaType.PARQUET:
+            return tabular.find_parquet(source)
+        case MediaType.CSV:
+            return tabular.find_csv(source)
+
+
+def _too_many(count: int, limits: Limits) -> str:
+    return f"{count} tensors are more than this node's limit of {limits.tensors}"
 
 
 def _check(specs: Mapping[str, Spec], limits: Limits) -> None:
     if not specs:
         raise UploadRefusedError("there is no tensor in this file")
     if len(specs) > limits.tensors:
-        raise UploadRefusedError(f"{len(specs)} tensors are more than this node's limit of {limits.tensors}")
+        raise UploadRefusedError(_too_many(len(specs), limits))
     for name in specs:
         if not 1 <= len(name) <= 128 or not name.isprintable():
             raise UploadRefusedError("names of tensors have 1 to 128 printable characters")

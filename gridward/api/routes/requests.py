@@ -12,6 +12,7 @@ from gridward.core.schemas.requests import (
     NotificationsOut,
     PreviewOut,
     RemarkIn,
+    RequestCounts,
     RequestDetail,
     RequestIn,
     RequestsOut,
@@ -43,6 +44,12 @@ def list_requests(
 ) -> RequestsOut:
     """List one's own requests and those that one may decide on."""
     return requests.list_visible(node, caller, db, status, offset, limit)
+
+
+@router.get("/counts")
+def count_requests(caller: Caller, node: NodeOf, db: ReadDb) -> RequestCounts:
+    """Say how many of one's own requests, and of those that one may decide on, stand where."""
+    return requests.count(node, caller, db)
 
 
 @router.get("/{request_id}")

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from gridward.api.node import NodeOf
-from gridward.api.services import trainings
-from gridward.core.schemas.trainings import TrainingIn, TrainingOut
+from gridward.api.services import training_records, trainings
+from gridward.core.schemas.trainings import TrainingIn, TrainingOut, TrainingRecord, TrainingsOut
 from gridward.server.state import Caller
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
@@ -18,6 +18,34 @@ TrainingId = Annotated[str, Path(max_length=64)]
 def start_training(body: TrainingIn, caller: Caller, node: NodeOf) -> TrainingOut:
     """Train in the background on a dataset of this node."""
     return trainings.start(node, caller, body)
+
+
+@router.get("")
+def list_trainings(
+    caller: Caller,
+    node: NodeOf,
+    dataset_id: Annotated[str | None, Query(max_length=64)] = None,
+    plan_digest: Annotated[str | None, Query(max_length=64)] = None,
+    started_by: Annotated[str | None, Query(max_length=80)] = None,
+    offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
+    limit: Annotated[int, Query(ge=1, le=500)] = 50,
+) -> TrainingsOut:
+    """List trainings that one started, or that ran on data that one answers for; the newest first."""
+    return training_records.list_visible(
+        node,
+        caller,
+        dataset_id=dataset_id,
+        plan_digest=plan_digest,
+        started_by=started_by,
+        offset=offset,
+        limit=limit,
+    )
+
+
+@router.get("/{training_id}/record")
+def get_training_record(training_id: TrainingId, caller: Caller, node: NodeOf) -> TrainingRecord:
+    """Say who trained on what, and how it went; never parameters."""
+    return training_records.get(node, caller, training_id)
 
 
 @router.get("/{training_id}")

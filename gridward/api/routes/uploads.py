@@ -6,7 +6,7 @@ from fastapi import APIRouter, Body, Header, Path
 
 from gridward.api.node import NodeOf
 from gridward.api.services import uploads
-from gridward.core.schemas.uploads import UploadIn, UploadOut
+from gridward.core.schemas.uploads import UploadContent, UploadIn, UploadOut
 from gridward.server.state import Caller
 
 router = APIRouter(prefix="/v1/uploads", tags=["uploads"])
@@ -36,6 +36,12 @@ def append_to_upload(
 ) -> UploadOut:
     """Send the next chunk."""
     return uploads.append(node, caller, upload_id, upload_offset, chunk)
+
+
+@router.get("/{upload_id}/content")
+def describe_upload(upload_id: UploadId, caller: Caller, node: NodeOf) -> UploadContent:
+    """Say what columns a complete upload holds, and what each would be stored as; never values."""
+    return uploads.describe(node, caller, upload_id)
 
 
 @router.delete("/{upload_id}", status_code=204)

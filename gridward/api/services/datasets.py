@@ -1,24 +1,24 @@
 """Datasets: publish, find, describe, change the rules, delete. Values leave through releases only."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from sqlmodel import Session, col, func, select
 
 from gridward.api import access, queries, storage
 from gridward.api.access import Ruled
+from gridward.api.content import convert_upload, usable_upload
 from gridward.api.dataset_views import describe
-from gridward.api.formats.read import Limits, convert
+from gridward.api.formats.columns import Choice
 from gridward.api.formats.tensor_file import Spec
 from gridward.api.managed import managed_dataset, visible_dataset
 from gridward.api.node import Node
 from gridward.api.tables.accounts import AuditEntry
-from gridward.api.tables.datasets import Dataset, Upload
+from gridward.api.tables.datasets import Dataset, DatasetVersion, Upload
 from gridward.core.errors import (
     AlreadyExistsError,
-    ConflictError,
     InvalidInputError,
-    ObjectNotFoundError,
     SendNotPermittedError,
 )
 from gridward.core.schemas.datasets import (
@@ -29,7 +29,6 @@ from gridward.core.schemas.datasets import (
     DatasetsOut,
 )
 from gridward.core.schemas.tensor import TensorInfo
-from gridward.core.schemas.uploads import MediaType
 from gridward.server import audit
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
@@ -45,13 +44,10 @@ def publish(node: Node, caller: Principal, body: DatasetIn) -> DatasetOut:
         raise SendNotPermittedError(f"'{caller.name}' may not publish datasets here; ask its owner")
     with node.blobs.lock(body.upload_id), node.blobs.scratch() as values, node.blobs.scratch() as entities:
         with node.database.read() as db:
-            upload = queries.own_upload(caller, db, body.upload_id)
+            upload = usable_upload(caller, db, body.upload_id)
             _require_free_name(db, caller.user_id, body.name)
-        if upload is None:
-            raise ObjectNotFoundError(f"no upload '{body.upload_id}' of yours")
-        if not upload.complete:
-            raise ConflictError(f"the upload stands at {upload.received_bytes} of {upload.size_bytes} bytes")
-        specs = _convert(node, body, upload, values, entities)
+        choice = Choice(body.entity, body.types)
+        specs = convert_upload(node, upload, body.columns, choice, values, entities)
         _check_bounds(body.bounds, specs)
         dataset = _store(node, caller, body, specs, (values, entities if body.entity else None))
         node.blobs.part(upload.id).unlink(missing_ok=True)
@@ -67,10 +63,11 @@ def list_visible(
     name: str | None,
     offset: int,
     limit: int,
+    text: str = "",
 ) -> DatasetsOut:
-    """List the datasets that the caller may discover, by name; `tags` must all be there."""
+    """List the datasets that the caller may discover, by name; `tags` and words must all be there."""
     now = node.clock()
-    wanted = queries.with_tags(queries.visible_datasets(caller, now), tags)
+    wanted = queries.with_words(queries.with_tags(queries.visible_datasets(caller, now), tags), text)
     if name is not None:
         wanted = wanted.where(col(Dataset.name) == name)
     total = db.exec(select(func.count()).select_from(wanted.subquery())).one()
@@ -101,7 +98,7 @@ def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) 
         if patch.reviewers is not None:
             dataset.reviewers = patch.reviewers
         if patch.bounds is not None:
-            _check_bounds(patch.bounds, _specs(dataset))
+            _check_bounds(patch.bounds, specs_of(dataset))
             dataset.bounds = {name: bounds.model_dump() for name, bounds in patch.bounds.items()}
         if patch.access is not None:
             access.write(db, caller, now, Ruled(dataset_id=dataset_id), patch.access)
@@ -123,19 +120,6 @@ def remove(node: Node, caller: Principal, dataset_id: str) -> None:
         audit.record(db, AuditEntry, caller, node.clock(), "delete_dataset", dataset_id, reason=dataset.name)
     storage.collect(node, unused)
     node.catalogue_changed.ring()
-
-
-def _convert(node: Node, body: DatasetIn, upload: Upload, values: Path, entities: Path) -> dict[str, Spec]:
-    return convert(
-        node.blobs.part(upload.id),
-        MediaType(upload.media_type),
-        values,
-        entities,
-        columns=body.columns,
-        entity=body.entity,
-        entity_secret=node.keys.entity_secret,
-        limits=Limits(node.settings.dataset_max_tensors, node.settings.upload_max_bytes),
-    )
 
 
 def _store(
@@ -171,12 +155,20 @@ def _store(
         db.add(dataset)
         db.flush()
         access.write(db, caller, dataset.created_at, Ruled(dataset_id=dataset.id), body.access)
+        db.add(version_of(dataset, caller, dataset.created_at))
         for seal in (values, entities):
             if seal is not None:
                 storage.keep(node, db, seal, used_by=dataset.id, user_id=user_id)
         said = body.access.model_dump_json()
         audit.record(db, AuditEntry, caller, node.clock(), "publish_dataset", dataset.id, reason=said)
     return dataset
+
+
+def version_of(dataset: Dataset, caller: Principal, at: datetime) -> DatasetVersion:
+    """Return the entry of a dataset's present content in its history."""
+    return DatasetVersion(
+        dataset_id=dataset.id, version=dataset.version, rows=dataset.rows, put_by=caller.name, put_at=at
+    )
 
 
 def _require_free_name(db: Session, user_id: str, name: str) -> None:
@@ -193,7 +185,8 @@ def _check_bounds(bounds: dict[str, Bounds], specs: dict[str, Spec]) -> None:
             raise InvalidInputError(f"bounds.{name}: low must be below high")
 
 
-def _specs(dataset: Dataset) -> dict[str, Spec]:
+def specs_of(dataset: Dataset) -> dict[str, Spec]:
+    """Return what a dataset stores, by name."""
     infos = [TensorInfo.model_validate(tensor) for tensor in dataset.tensors]
     return {info.name: Spec(info.dtype, tuple(info.shape)) for info in infos}
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Final
 
 from sqlmodel import Session, col, delete, update
@@ -22,7 +23,7 @@ from gridward.core.errors import (
     ObjectNotFoundError,
 )
 from gridward.core.privacy.approvals import Need, Outcome, Status, Terms, Vote, agree
-from gridward.core.privacy.policy import Answer, Decision, Reason, decide
+from gridward.core.privacy.policy import RAW, Answer, Decision, Reason, decide
 from gridward.core.privacy.verdicts import after_run, before_run
 from gridward.core.schemas.requests import ApproveIn, EventKind, PreviewOut, RequestDetail
 from gridward.server import audit, roles
@@ -30,6 +31,16 @@ from gridward.server.db import lock
 from gridward.server.principals import Capability, Principal
 
 _LONGEST: Final = timedelta(days=3653)
+
+
+class Act(StrEnum):
+    """What people do to a request."""
+
+    COMMENT = "comment"
+    PREVIEW = "preview"
+    APPROVE = "approve"
+    DENY = "deny"
+    REVOKE = "revoke"
 
 
 def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> RequestDetail:
@@ -70,7 +81,7 @@ def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> 
         if agreed is not None:
             _open(db, caller, row, datasets, agreed, now, body.note)
         kind = EventKind.AGREED if agreed is None else EventKind.APPROVED
-        _record(db, caller, row, kind, body.note or _words(agreed or terms), now)
+        _record(node, db, caller, row, kind, body.note or _words(agreed or terms), now)
         return detail(db, caller, row, now)
 
 
@@ -81,7 +92,7 @@ def deny(node: Node, caller: Principal, request_id: str, reason: str) -> Request
         row = _decidable(caller, db, request_id, now)
         _require_status(row, now, Status.PENDING)
         _decide(db, caller, row, Outcome.DENIED, now, reason)
-        _record(db, caller, row, EventKind.DENIED, reason, now)
+        _record(node, db, caller, row, EventKind.DENIED, reason, now)
         return detail(db, caller, row, now)
 
 
@@ -94,7 +105,7 @@ def revoke(node: Node, caller: Principal, request_id: str, reason: str) -> Reque
             raise ConflictError(f"request {row.id} was not approved")
         db.exec(delete(StandingRule).where(col(StandingRule.request_id) == row.id))
         _decide(db, caller, row, Outcome.REVOKED, now, reason)
-        _record(db, caller, row, EventKind.REVOKED, reason, now)
+        _record(node, db, caller, row, EventKind.REVOKED, reason, now)
         return detail(db, caller, row, now)
 
 
@@ -152,6 +163,25 @@ def forget_answers(node: Node) -> None:
     storage.collect(node, unused)
 
 
+def acts(caller: Principal, db: Session, request: RequestDetail, now: datetime) -> frozenset[Act]:
+    """Say what the caller may do to a request that they read; each act is checked again when it is done."""
+    if request.asked_by == caller.name or not caller.may(Capability.DECIDE_REQUESTS):
+        return frozenset({Act.COMMENT})
+    found = {Act.COMMENT}
+    datasets = [one for one in (db.get(Dataset, of.dataset_id) for of in request.sources) if one is not None]
+    versions = {of.dataset_id: of.version for of in request.sources}
+    current = {one.id: one.version for one in datasets} == versions
+    if request.status == Status.PENDING.value:
+        found.add(Act.DENY)
+        if current and caller.name not in request.agreed and not _closed(caller, db, datasets, now):
+            found.add(Act.APPROVE)
+    if request.status in (Status.APPROVED.value, Status.USED_UP.value):
+        found.add(Act.REVOKE)
+    if current and all(RAW in queries.dataset_rights(caller, db, one, now).verbs for one in datasets):
+        found.add(Act.PREVIEW)
+    return frozenset(found)
+
+
 def _decidable(caller: Principal, db: Session, request_id: str, now: datetime) -> AccessRequest:
     """Return a request that the caller may decide on, for this transaction alone."""
     row = queries_requests.visible_request(caller, db, request_id, now)
@@ -183,15 +213,17 @@ def _current(db: Session, sources: Sequence[RequestSource]) -> list[Dataset]:
 
 def _require_useful(caller: Principal, db: Session, datasets: Sequence[Dataset], now: datetime) -> None:
     """A yes opens data, or is a second reviewer's; who can do neither for one of them has no say."""
-    opens = _opens(caller, db, datasets, now)
-    alone = caller.limited_to is not None  # the account behind a token may open more than the token
-    closed = sorted(
-        f"'{one.name}'" for one in datasets if one.id not in opens and (alone or one.reviewers < 2)
-    )
+    closed = _closed(caller, db, datasets, now)
     if closed:
         raise AuthorizationError(
             f"you may not open {', '.join(closed)}; its owner may put you on the approve list"
         )
+
+
+def _closed(caller: Principal, db: Session, datasets: Sequence[Dataset], now: datetime) -> list[str]:
+    opens = _opens(caller, db, datasets, now)
+    alone = caller.limited_to is not None  # the account behind a token may open more than the token
+    return sorted(f"'{one.name}'" for one in datasets if one.id not in opens and (alone or one.reviewers < 2))
 
 
 def _opens(caller: Principal, db: Session, datasets: Sequence[Dataset], now: datetime) -> frozenset[str]:
@@ -250,9 +282,15 @@ def _decide(
 
 
 def _record(
-    db: Session, caller: Principal, row: AccessRequest, kind: EventKind, said: str, now: datetime
+    node: Node,
+    db: Session,
+    caller: Principal,
+    row: AccessRequest,
+    kind: EventKind,
+    said: str,
+    now: datetime,
 ) -> None:
-    note(db, caller, row.id, kind, said, now)
+    note(node, db, caller, row.id, kind, said, now)
     audit.record(
         db,
         AuditEntry,

@@ -20,7 +20,7 @@ from gridward.api.services import releases
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.models import Model
 from gridward.api.tables.trainings import Training, TrainingSource
-from gridward.api.training_runs import Order
+from gridward.api.training_runs import Order, Progress
 from gridward.core import tensors
 from gridward.core.errors import (
     AuthorizationError,
@@ -145,13 +145,9 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
     """Say where a run of the caller's stands."""
     progress = node.trainings.progress(training_id)
     training = _own(node, caller, training_id)
-    history = [EpochMetrics.model_validate(item) for item in training.history]
-    seconds = training.seconds
-    if progress is not None and training.state == TrainingState.RUNNING:
-        history, seconds = list(progress.history), node.trainings.elapsed_s(progress)
+    history, seconds = progress_of(node, training, progress)
     export = _export(node, caller, training)
-    if export.decision.answer is not Answer.VALUE:
-        history = [_coarse(item) for item in history]
+    history = coarse_unless(export.decision, history)
     return TrainingOut(
         id=training.id,
         state=TrainingState(training.state),
@@ -166,7 +162,7 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
 
 
 def remove(node: Node, caller: Principal, training_id: str) -> None:
-    """Forget a run that has ended, with its parameters."""
+    """Forget a run that has ended, with its parameters; those who answer for its data keep the record."""
     with node.database.write() as db:
         training = queries_results.own_training(caller, db, training_id)
         if training is None:
@@ -174,7 +170,8 @@ def remove(node: Node, caller: Principal, training_id: str) -> None:
         if training.state == TrainingState.RUNNING:
             raise ConflictError("it still runs; wait for its end")
         unused = storage.drop(db, training.id)
-        db.delete(training)
+        training.blob, training.forgotten = None, True
+        db.add(training)
     storage.collect(node, unused)
 
 
@@ -266,9 +263,8 @@ def _require_few_metrics(plan: Plan) -> None:
 
 
 def _coarse(item: EpochMetrics) -> EpochMetrics:
-    return EpochMetrics(
-        epoch=item.epoch, values={name: float(f"{value:.{_DIGITS}g}") for name, value in item.values.items()}
-    )
+    coarse = {name: float(f"{value:.{_DIGITS}g}") for name, value in item.values.items()}
+    return item.model_copy(update={"values": coarse})
 
 
 def _secret_seed(node: Node, dataset: Dataset, seed: int) -> int:
@@ -315,6 +311,20 @@ def _launch(
     base = begin.model.version if begin.model is not None else 0
     node.trainings.start(order, partial(training_store.end, node, caller, order.id, base, begin.behind))
     return describe(node, caller, order.id)
+
+
+def coarse_unless(decision: Decision, history: list[EpochMetrics]) -> list[EpochMetrics]:
+    """Return a history as whoever may not export the model is told it: to few digits."""
+    return history if decision.answer is Answer.VALUE else [_coarse(item) for item in history]
+
+
+def progress_of(
+    node: Node, training: Training, progress: Progress | None
+) -> tuple[list[EpochMetrics], float]:
+    """Return a run's history and seconds: of now if it runs, which was asked before the row was read."""
+    if progress is not None and training.state == TrainingState.RUNNING:
+        return list(progress.history), node.trainings.elapsed_s(progress)
+    return [EpochMetrics.model_validate(item) for item in training.history], training.seconds
 
 
 def _own(node: Node, caller: Principal, training_id: str) -> Training:

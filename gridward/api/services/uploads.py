@@ -9,8 +9,11 @@ import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from gridward.api import queries
+from gridward.api.content import limits, usable_upload
+from gridward.api.formats.read import find
 from gridward.api.node import Node
 from gridward.api.storage import require_room
 from gridward.api.tables.datasets import Upload
@@ -21,7 +24,7 @@ from gridward.core.errors import (
     TooLargeError,
     UploadRefusedError,
 )
-from gridward.core.schemas.uploads import UploadIn, UploadOut
+from gridward.core.schemas.uploads import ColumnFound, MediaType, UploadContent, UploadIn, UploadOut
 from gridward.server.blobs import digest_of
 from gridward.server.db import lock
 from gridward.server.ids import new_id
@@ -85,6 +88,41 @@ def append(node: Node, caller: Principal, upload_id: str, offset: int, chunk: by
         with node.database.write() as db:
             db.merge(upload)
     return _describe(node, upload)
+
+
+def take(node: Node, caller: Principal, file: BinaryIO, media_type: MediaType) -> UploadOut:
+    """Store a whole file that has arrived, in chunks as `create` and `append` do. Cost: two reads of it."""
+    size_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if size_bytes == 0:
+        raise UploadRefusedError("the file is empty")
+    announced = UploadIn(size_bytes=size_bytes, sha256=digest_of(file), media_type=media_type)
+    upload = create(node, caller, announced)
+    file.seek(0)
+    while not upload.complete:
+        chunk = file.read(upload.chunk_bytes)
+        upload = append(node, caller, upload.id, upload.received_bytes, chunk)
+    return upload
+
+
+def describe(node: Node, caller: Principal, upload_id: str) -> UploadContent:
+    """Say what columns a complete upload of the caller's holds. Cost: one pass over a table."""
+    with node.blobs.lock(upload_id):
+        with node.database.read() as db:
+            upload = usable_upload(caller, db, upload_id)
+        found = find(node.blobs.part(upload.id), MediaType(upload.media_type), limits(node))
+    return UploadContent(
+        columns=[
+            ColumnFound(
+                name=one.name,
+                kind=one.kind,
+                dtype=one.dtype,
+                shape=list(one.shape),
+                missing=one.missing,
+            )
+            for one in found
+        ]
+    )
 
 
 def delete(node: Node, caller: Principal, upload_id: str) -> None:

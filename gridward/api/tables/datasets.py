@@ -59,3 +59,15 @@ class Dataset(NodeTable, table=True):
     user_id: str = Field(foreign_key="users.id", max_length=64)
     published_by: str = Field(index=True, max_length=80)
     created_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DatasetVersion(NodeTable, table=True):
+    """One content that a dataset had; values of former ones are gone."""
+
+    __tablename__ = "dataset_versions"
+
+    dataset_id: str = Field(primary_key=True, foreign_key="datasets.id", ondelete="CASCADE", max_length=64)
+    version: int = Field(primary_key=True)
+    rows: int = Field(sa_type=BigInteger)
+    put_by: str = Field(max_length=80)
+    put_at: datetime = Field(sa_type=UtcDateTime)

@@ -28,6 +28,7 @@ class Training(NodeTable, table=True):
     epochs: int
     history: list[dict[str, Any]] = Field(sa_type=JSON)
     seconds: float = 0
+    forgotten: bool = False
     blob: str | None = Field(default=None, max_length=64)
     created_at: datetime = Field(sa_type=UtcDateTime)
 

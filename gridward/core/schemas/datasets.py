@@ -6,11 +6,25 @@ from typing import Annotated, Final, TypeAlias
 from pydantic import BaseModel, ConfigDict, Field
 
 from gridward.core.schemas.access import Access
-from gridward.core.schemas.tensor import TensorInfo
+from gridward.core.schemas.tensor import StoredAs, TensorInfo
 
 DatasetName: TypeAlias = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$")]
 Tag: TypeAlias = Annotated[str, Field(pattern=r"^#[A-Za-z0-9][A-Za-z0-9_.:-]{0,63}$")]
 Column: TypeAlias = Annotated[str, Field(min_length=1, max_length=128)]
+Columns: TypeAlias = Annotated[
+    list[Column] | None,
+    Field(
+        max_length=4096,
+        description="Splits a single two-dimensional array into one-dimensional columns of these names.",
+    ),
+]
+Types: TypeAlias = Annotated[
+    dict[Column, StoredAs],
+    Field(
+        max_length=4096,
+        description="Columns that are stored as another type than the file says, or skipped.",
+    ),
+]
 _REVIEWERS: Final = "How many people have to agree to a request for it; 0: it takes none."
 
 
@@ -32,11 +46,8 @@ class DatasetIn(BaseModel):
     description: str = Field(default="", max_length=4000)
     tags: list[Tag] = Field(default=[], max_length=64)
     upload_id: str = Field(max_length=64)
-    columns: list[Column] | None = Field(
-        default=None,
-        max_length=4096,
-        description="Splits a single two-dimensional array into one-dimensional columns of these names.",
-    )
+    columns: Columns = None
+    types: Types = {}
     access: Access = Access()
     entity: Column | None = Field(default=None, description="Column that names the data subject of each row.")
     bounds: dict[str, Bounds] = Field(default={}, description="Per column.")
@@ -65,6 +76,30 @@ class DatasetPatch(BaseModel):
     reviewers: int | None = Field(
         default=None, ge=0, le=2, description=_REVIEWERS, json_schema_extra={"format": "int32"}
     )
+
+
+class ContentIn(BaseModel):
+    """Put a complete upload in place of a dataset's values, as its next version."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    upload_id: str = Field(max_length=64)
+    columns: Columns = None
+
+
+class DatasetVersion(BaseModel):
+    """One content that a dataset had."""
+
+    version: int = Field(json_schema_extra={"format": "int32"})
+    rows: int = Field(json_schema_extra={"format": "int64"})
+    put_by: str
+    put_at: datetime
+
+
+class DatasetVersionsOut(BaseModel):
+    """Every content that a dataset had, the newest first."""
+
+    items: list[DatasetVersion]
 
 
 class StandingRule(BaseModel):

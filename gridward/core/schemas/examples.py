@@ -5,6 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from gridward.core.schemas.examples_access import ACCESS_EXAMPLES
 from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
+from gridward.core.schemas.examples_node import NODE_EXAMPLES
 
 Example: TypeAlias = Mapping[str, Any]
 
@@ -216,6 +217,7 @@ _COSTS: Final = {
 EXAMPLES: Final[Mapping[str, Example]] = {
     **ACCESS_EXAMPLES,
     **ACCOUNT_EXAMPLES,
+    **NODE_EXAMPLES,
     "Access": {
         "discover": ["@signed-in"],
         "compute": ["@signed-in"],

@@ -148,6 +148,19 @@ class RequestsOut(BaseModel):
     limit: Count
 
 
+class RequestCounts(BaseModel):
+    """How many of one's own requests, and of those that one may decide on, stand where."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [REQUEST_EXAMPLES["RequestCounts"]]})
+
+    pending: Count
+    approved: Count
+    denied: Count
+    expired: Count
+    revoked: Count
+    used_up: Count
+
+
 class ApproveIn(BaseModel):
     """Say yes: so many times, until a date, both, or as a standing rule. Nothing said is once."""
 

@@ -5,6 +5,7 @@ from typing import Annotated, Literal, TypeAlias
 from pydantic import BaseModel, Field
 
 DTypeName: TypeAlias = Literal["float32", "float64", "int32", "int64", "uint8", "bool"]
+StoredAs: TypeAlias = Literal["float32", "float64", "int32", "int64", "uint8", "bool", "skip"]
 Extent: TypeAlias = Annotated[int, Field(ge=0, le=2**48, json_schema_extra={"format": "int64"})]
 
 

@@ -56,9 +56,10 @@ class TrainingState(StrEnum):
 
 
 class EpochMetrics(BaseModel):
-    """Loss and metrics of one epoch, averaged over all rows."""
+    """Loss and metrics of one epoch, averaged over all rows; `steps` is its number of batches."""
 
     epoch: int = Field(json_schema_extra={"format": "int32"})
+    steps: int = Field(ge=1, json_schema_extra={"format": "int32"})
     values: dict[str, float]
 
 
@@ -76,3 +77,33 @@ class TrainingOut(BaseModel):
         description="The trained parameters once done, if the caller may export them."
     )
     created_at: datetime
+
+
+class TrainingRecord(BaseModel):
+    """A training as whoever answers for the data sees it: who, on what, how far. Never parameters."""
+
+    id: str
+    started_by: str
+    dataset_id: str
+    dataset_name: str | None = Field(description="Null: it was deleted, or is hidden from the caller.")
+    dataset_version: int = Field(json_schema_extra={"format": "int32"})
+    rows: int = Field(json_schema_extra={"format": "int64"})
+    model_id: str | None = Field(description="The hosted model that it trains, if it is one.")
+    plan_digest: str = Field(description="Rounds of one federated run have the same.")
+    state: TrainingState
+    detail: str
+    epochs: int = Field(json_schema_extra={"format": "int32"})
+    epochs_done: int = Field(json_schema_extra={"format": "int32"})
+    history: list[EpochMetrics]
+    seconds: float = Field(json_schema_extra={"format": "double"})
+    forgotten: bool = Field(description="Who started it dropped it: its parameters are gone.")
+    created_at: datetime
+
+
+class TrainingsOut(BaseModel):
+    """A page of trainings, the newest first."""
+
+    items: list[TrainingRecord]
+    total: int = Field(json_schema_extra={"format": "int32"})
+    offset: int = Field(json_schema_extra={"format": "int32"})
+    limit: int = Field(json_schema_extra={"format": "int32"})

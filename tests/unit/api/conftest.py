@@ -37,3 +37,18 @@ def node(fresh: NodeUnderTest) -> NodeUnderTest:
     body = {"token": fresh.owner_token, "username": "bob", "password": PASSWORD}
     assert fresh.client.post("/v1/setup", json=body).status_code == 201
     return fresh
+
+
+@pytest.fixture(scope="module")
+def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
+    """A node of bob's for a module: starting a plan worker takes most of a test's time."""
+    folder = tmp_path_factory.mktemp("ward")
+    settings = NodeSettings(
+        data_dir=folder / "node", password_memory_kib=1024, password_passes=1, plan_workers=1, plan_time_s=20
+    )
+    token = make(settings.data_dir)
+    with TestClient(create_app(settings)) as client:
+        found = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
+        body = {"token": token, "username": "bob", "password": PASSWORD}
+        assert client.post("/v1/setup", json=body).status_code == 201
+        yield found

@@ -57,6 +57,24 @@ def test_a_table_arrives_whatever_it_was(bob: gw.NodeClient, data: Data, tmp_pat
         bob.withdraw("table")
 
 
+def test_data_is_examined_published_with_other_types_and_replaced(bob: gw.NodeClient) -> None:
+    noted = {**TABLE, "note": list("abcde")}
+    found = {one.name: one.dtype for one in bob.examine(noted)}
+    assert found == {"weight": "float64", "height": "float64", "note": None}
+    bob.publish("table", noted, types={"weight": "float32", "note": "skip"})
+    try:
+        longer = {name: [*values, values[0]] for name, values in noted.items()}
+        pointer = bob.replace("table", longer)
+        assert [(one.name, one.dtype, one.shape) for one in bob.dataset("table").tensors] == [
+            ("weight", "float32", [6]),
+            ("height", "float64", [6]),
+        ]
+        assert [(one.version, one.rows) for one in bob.versions("table")] == [(2, 6), (1, 5)]
+        assert pointer.name == "table"
+    finally:
+        bob.withdraw("table")
+
+
 @pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors"])
 def test_an_array_file_arrives(bob: gw.NodeClient, suffix: str, tmp_path: Path) -> None:
     path, images = tmp_path / f"images{suffix}", np.ones((12, 4), dtype=np.float32)

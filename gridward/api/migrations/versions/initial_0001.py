@@ -86,7 +86,11 @@ def upgrade() -> None:
         sa.Column("totp_active", sa.Boolean(), nullable=False),
         sa.Column("totp_step", sa.BigInteger(), nullable=False),
         sa.Column("recovery_hashes", sa.JSON(), nullable=False),
+        sa.Column("email", sa.String(length=254), nullable=True),
+        sa.Column("mails", sa.String(length=8), nullable=False),
+        sa.Column("oidc_key", sa.String(length=600), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
+        sa.UniqueConstraint("oidc_key", name=op.f("uq_users_oidc_key")),
     )
     op.create_index(op.f("ix_users_username"), "users", ["username"], unique=True)
     op.create_table(
@@ -193,6 +197,26 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_objects_user_id"), "objects", ["user_id"], unique=False)
     op.create_table(
+        "outbox",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("address", sa.String(length=254), nullable=False),
+        sa.Column("sealed", sa.Text(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("failure", sa.String(length=64), nullable=False),
+        sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_outbox_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_outbox")),
+    )
+    op.create_index(op.f("ix_outbox_due_at"), "outbox", ["due_at"], unique=False)
+    op.create_index(op.f("ix_outbox_user_id"), "outbox", ["user_id"], unique=False)
+    op.create_table(
         "ownership",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
@@ -285,6 +309,7 @@ def upgrade() -> None:
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("scopes", sa.JSON(), nullable=False),
         sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("vouched", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -298,6 +323,8 @@ def upgrade() -> None:
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("refresh_hash", sa.String(length=64), nullable=False),
+        sa.Column("browser", sa.Boolean(), nullable=False),
+        sa.Column("vouched", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("last_seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
@@ -323,6 +350,7 @@ def upgrade() -> None:
         sa.Column("epochs", sa.Integer(), nullable=False),
         sa.Column("history", sa.JSON(), nullable=False),
         sa.Column("seconds", sa.Float(), nullable=False),
+        sa.Column("forgotten", sa.Boolean(), nullable=False),
         sa.Column("blob", sa.String(length=64), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
@@ -384,6 +412,18 @@ def upgrade() -> None:
     op.create_index("ix_access_rules_entry_verb", "access_rules", ["entry", "verb"], unique=False)
     op.create_index(op.f("ix_access_rules_group_name"), "access_rules", ["group_name"], unique=False)
     op.create_index("ix_access_rules_model_id_entry", "access_rules", ["model_id", "entry"], unique=False)
+    op.create_table(
+        "dataset_versions",
+        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        sa.Column("version", sa.Integer(), nullable=False),
+        sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("put_by", sa.String(length=80), nullable=False),
+        sa.Column("put_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"], ["datasets.id"], name=op.f("fk_dataset_versions_dataset_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("dataset_id", "version", name=op.f("pk_dataset_versions")),
+    )
     op.create_table(
         "model_sources",
         sa.Column("model_id", sa.String(length=64), nullable=False),
@@ -510,6 +550,7 @@ def downgrade() -> None:
     op.drop_table("request_events")
     op.drop_table("object_sources")
     op.drop_table("model_sources")
+    op.drop_table("dataset_versions")
     op.drop_table("access_rules")
     op.drop_table("uploads")
     op.drop_table("trainings")
@@ -520,6 +561,7 @@ def downgrade() -> None:
     op.drop_table("released")
     op.drop_table("query_serials")
     op.drop_table("ownership")
+    op.drop_table("outbox")
     op.drop_table("objects")
     op.drop_table("notification_marks")
     op.drop_table("models")

@@ -3,7 +3,9 @@
 import contextlib
 import io
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -14,8 +16,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from safetensors.numpy import load_file
 
-from gridward.api.formats.read import Limits, convert
+from gridward.api.formats.columns import Choice
+from gridward.api.formats.read import Limits, convert, find
 from gridward.core.errors import UploadRefusedError
+from gridward.core.schemas.tensor import StoredAs
 from gridward.core.schemas.uploads import MediaType
 from tests.support.files import Arrays, npy, npz, parquet, safetensors
 
@@ -30,6 +34,8 @@ def read(
     *,
     columns: list[str] | None = None,
     entity: str | None = None,
+    types: Mapping[str, StoredAs] = MappingProxyType({}),
+    only: frozenset[str] | None = None,
     limits: Limits = LIMITS,
 ) -> Arrays:
     source = folder / "source"
@@ -40,7 +46,7 @@ def read(
         folder / "values",
         folder / "entities",
         columns=columns,
-        entity=entity,
+        choice=Choice(entity, types, only),
         entity_secret=b"s" * 32,
         limits=limits,
     )
@@ -255,3 +261,75 @@ def test_a_damaged_file_is_read_or_refused_but_never_fails_otherwise(
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(UploadRefusedError):
         read(tmp_path, bytes(damaged), media_type)
+
+
+# --- types chosen by the publisher ---
+
+TABLE = b"mother,weight,twins,note\nm1,3.5,1,calm\nm2,4,0,\nm3,,1,loud\n"
+
+
+def test_chosen_types_are_stored_and_skipped_columns_are_not(tmp_path: Path) -> None:
+    types: dict[str, StoredAs] = {"weight": "float32", "twins": "bool", "note": "skip"}
+    found = read(tmp_path, TABLE, MediaType.CSV, entity="mother", types=types)
+    same(
+        found,
+        {"weight": np.array([3.5, 4, np.nan], np.float32), "twins": np.array([True, False, True])},
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (np.array([1.5]), "int64"),
+        (np.array([np.nan]), "int32"),
+        (np.array([2**40]), "int32"),
+        (np.array([-1]), "uint8"),
+        (np.array([2]), "bool"),
+        (np.array([2**53 + 1]), "float64"),
+        (np.array([1e300]), "float32"),
+    ],
+)
+def test_a_type_that_cannot_hold_the_values_is_refused_by_column(
+    tmp_path: Path, values: Any, dtype: StoredAs
+) -> None:
+    with pytest.raises(UploadRefusedError, match=f"'x' holds values that are not {dtype}"):
+        read(tmp_path, safetensors({"x": values}), MediaType.SAFETENSORS, types={"x": dtype})
+
+
+def test_a_type_for_a_column_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UploadRefusedError, match="no column 'y'"):
+        read(tmp_path, npz({"x": np.ones(3)}), MediaType.NUMPY_ZIP, types={"y": "bool"})
+
+
+def test_only_the_named_columns_are_stored(tmp_path: Path) -> None:
+    found = read(tmp_path, TABLE, MediaType.CSV, only=frozenset({"twins"}), types={"twins": "int32"})
+    same(found, {"twins": np.array([1, 0, 1], np.int32)})
+
+
+def found_in(folder: Path, content: bytes, media_type: MediaType) -> list[tuple[str, str | None, bool]]:
+    (folder / "source").write_bytes(content)
+    return [(one.name, one.dtype, one.missing) for one in find(folder / "source", media_type, LIMITS)]
+
+
+def test_a_file_is_described_by_what_would_be_stored(tmp_path: Path) -> None:
+    assert found_in(tmp_path, TABLE, MediaType.CSV) == [
+        ("mother", None, False),
+        ("weight", "float64", True),
+        ("twins", "int64", False),
+        ("note", None, False),
+    ]
+    columns: dict[str, list[Any]] = {"when": ["mon", "tue"], "n": [1, None]}
+    assert found_in(tmp_path, parquet(columns), MediaType.PARQUET) == [
+        ("when", None, False),
+        ("n", "float64", True),
+    ]
+    arrays = {"x": np.ones((3, 2), np.float16)}
+    assert found_in(tmp_path, safetensors(arrays), MediaType.SAFETENSORS) == [("x", "float32", False)]
+    assert found_in(tmp_path, npz(arrays), MediaType.NUMPY_ZIP) == [("x", "float32", False)]
+    assert found_in(tmp_path, npy(arrays["x"]), MediaType.NUMPY) == [("data", "float32", False)]
+
+
+@pytest.mark.parametrize("media_type", list(MediaType))
+def test_what_is_no_such_file_is_not_described(tmp_path: Path, media_type: MediaType) -> None:
+    with pytest.raises(UploadRefusedError):
+        found_in(tmp_path, b"", media_type)

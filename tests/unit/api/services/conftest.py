@@ -1,34 +1,14 @@
-"""One node for a whole module where starting a worker for each test would take most of the time."""
+"""Data on the node that lasts for a module."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 
-from gridward.api.main import create_app
-from gridward.server.keys import make
-from gridward.server.settings import NodeSettings
 from tests.support.files import publish
-from tests.support.nodes import PASSWORD, NodeUnderTest
+from tests.support.nodes import NodeUnderTest
 
 ROWS = 40
-
-
-@pytest.fixture(scope="module")
-def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
-    """A node of bob's with one plan worker that lives as long as the module."""
-    folder = tmp_path_factory.mktemp("ward")
-    settings = NodeSettings(
-        data_dir=folder / "node", password_memory_kib=1024, password_passes=1, plan_workers=1, plan_time_s=20
-    )
-    token = make(settings.data_dir)
-    with TestClient(create_app(settings)) as client:
-        found = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
-        body = {"token": token, "username": "bob", "password": PASSWORD}
-        assert client.post("/v1/setup", json=body).status_code == 201
-        yield found
 
 
 @pytest.fixture(scope="module")

@@ -227,6 +227,77 @@ def test_datasets_are_found_by_all_of_their_tags_and_pages_add_up(node: NodeUnde
     assert ([item["name"] for item in page["items"]], page["total"]) == (["b"], 2)
 
 
+# --- types, descriptions of uploads, versions ---
+
+
+def test_the_publisher_chooses_types_and_leaves_columns_out(node: NodeUnderTest) -> None:
+    bob = node.as_("bob")
+    said = publish(node, bob, WARD, types={"weight": "float32", "mother": "skip"})
+    assert {one["name"]: one["dtype"] for one in said["tensors"]} == {
+        "height": "float64",
+        "weight": "float32",
+    }
+
+
+def test_an_upload_is_described_to_its_sender_alone_and_not_before_it_is_complete(
+    node: NodeUnderTest,
+) -> None:
+    bob = node.as_("bob")
+    upload_id = upload(node, bob, b"id,weight\na,3.5\nb,\n", MediaType.CSV)
+    path = f"/v1/uploads/{upload_id}/content"
+    assert node.client.get(path, headers=bob).json()["columns"] == [
+        {"name": "id", "kind": "string", "dtype": None, "shape": [2], "missing": False},
+        {"name": "weight", "kind": "double", "dtype": "float64", "shape": [2], "missing": True},
+    ]
+    cleo = node.as_("cleo", "data_officer")
+    assert node.client.get(path, headers=cleo).json()["code"] == "object_not_found"
+    announced = {"size_bytes": 9, "sha256": "0" * 64, "media_type": "text/csv"}
+    open_id = node.client.post("/v1/uploads", json=announced, headers=bob).json()["id"]
+    assert node.client.get(f"/v1/uploads/{open_id}/content", headers=bob).json()["code"] == "conflict"
+
+
+def replaced(node: NodeUnderTest, headers: dict[str, str], dataset_id: str, content: bytes) -> Any:
+    upload_id = upload(node, headers, content, MediaType.CSV)
+    body = {"upload_id": upload_id}
+    return node.client.put(f"/v1/datasets/{dataset_id}/content", json=body, headers=headers)
+
+
+def test_a_next_version_keeps_rules_and_columns_and_takes_the_new_rows(node: NodeUnderTest) -> None:
+    bob = node.as_("bob")
+    said = publish(node, bob, WARD, entity="mother", access={"compute": ["ana"]})
+    content = b"height,note,weight,mother\n51,calm,3,7\n52,,4,8\n"
+    answer = replaced(node, bob, said["id"], content)
+    assert answer.status_code == 200, answer.text
+    assert (answer.json()["version"], answer.json()["rows"]) == (2, 2)
+    assert answer.json()["access"] == said["access"]
+    row = stored(node, said["id"])
+    values = load_file(storage.tensors_path(node.node, row))
+    assert {name: list(array) for name, array in values.items()} == {"weight": [3, 4], "height": [51, 52]}
+    assert values["weight"].dtype == np.float64
+    assert (blob_files(node), rows(node, BlobUse)) == (2, 2)
+    listed = node.client.get(f"/v1/datasets/{said['id']}/versions", headers=bob).json()["items"]
+    assert [(one["version"], one["rows"], one["put_by"]) for one in listed] == [(2, 2, "bob"), (1, 5, "bob")]
+
+
+def test_a_next_version_without_a_column_is_refused_and_nothing_changes(node: NodeUnderTest) -> None:
+    bob = node.as_("bob")
+    said = publish(node, bob, WARD)
+    answer = replaced(node, bob, said["id"], b"height,weight\n51,3\n")
+    assert (answer.status_code, answer.json()["code"]) == (422, "upload_refused")
+    assert "'mother'" in answer.json()["detail"]
+    assert get(node, bob, said["id"]).json() == said
+
+
+def test_who_does_not_manage_a_dataset_neither_replaces_it_nor_sees_its_versions(node: NodeUnderTest) -> None:
+    cleo = node.as_("cleo", "data_officer")
+    said = publish(node, node.as_("bob"), WARD, access={"raw": ["cleo"]})
+    assert replaced(node, cleo, said["id"], b"height\n1\n").json()["code"] == "not_authorized"
+    path = f"/v1/datasets/{said['id']}/versions"
+    assert node.client.get(path, headers=cleo).json()["code"] == "not_authorized"
+    dora = node.as_("dora", "data_officer")
+    assert node.client.get(path, headers=dora).json()["code"] == "object_not_found"
+
+
 # --- change and delete ---
 
 

@@ -169,6 +169,46 @@ def test_a_run_is_its_starters_own(ward: NodeUnderTest, digits: Dataset) -> None
     assert code(gone) == "object_not_found"
 
 
+def listed(node: NodeUnderTest, headers: Headers, **query: Any) -> list[dict[str, Any]]:
+    answer = node.client.get("/v1/trainings", params=query, headers=headers)
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+def test_who_answers_for_the_data_sees_who_trained_on_it_even_after_the_starter_forgot(
+    ward: NodeUnderTest, digits: Dataset
+) -> None:
+    tess, tom, bob = ward.as_("tess"), ward.as_("tom"), ward.as_("bob")
+    said = finish(ward, tess, body_of(digits, epochs=2))
+    assert [one["id"] for one in listed(ward, tess, limit=1)] == [said["id"]]
+    assert said["id"] not in [one["id"] for one in listed(ward, tom)]
+    path = f"/v1/trainings/{said['id']}"
+    assert code(ward.client.get(f"{path}/record", headers=tom)) == "object_not_found"
+    assert ward.client.delete(path, headers=tess).status_code == 204
+    assert code(ward.client.get(path, headers=tess)) == "object_not_found"
+    assert code(ward.client.get(f"{path}/record", headers=tess)) == "object_not_found"
+    kept = ward.client.get(f"{path}/record", headers=bob).json()
+    assert (kept["started_by"], kept["dataset_name"], kept["forgotten"]) == ("tess", "digits", True)
+    assert kept["history"] == said["history"]
+    assert "parameters" not in kept
+    alike = {"dataset_id": digits["id"], "plan_digest": kept["plan_digest"], "started_by": "tess"}
+    assert said["id"] in [one["id"] for one in listed(ward, bob, **alike)]
+    assert listed(ward, bob, **(alike | {"started_by": "nobody"})) == []
+
+
+def test_a_publisher_sees_trainings_on_own_data_and_no_others(ward: NodeUnderTest, digits: Dataset) -> None:
+    cleo = ward.as_("cleo", "data_officer")
+    arrays = {"points": np.ones((ROWS, 4), np.float32), "labels": np.arange(ROWS) % 3}
+    own = publish(ward, cleo, arrays, name="own", access={"train": ["tom"]})
+    said = finish(ward, ward.as_("tom"), body_of(own, epochs=1))
+    finish(ward, ward.as_("tom"), body_of(digits, epochs=1))
+    assert [one["id"] for one in listed(ward, cleo)] == [said["id"]]
+    exact = listed(ward, cleo)[0]["history"][0]["values"]["loss"]
+    coarse = listed(ward, ward.as_("tom"), dataset_id=own["id"])[0]["history"][0]["values"]["loss"]
+    assert exact != coarse == float(f"{exact:.3g}")
+
+
 def test_a_plan_that_carries_a_row_away_is_refused_by_step(ward: NodeUnderTest, digits: Dataset) -> None:
     theft = Step(Op.SELECT_INT, (Ref("x"), 0, 0), ("row",))
     stretch = Step(Op.CAT, ((Ref("row"), Ref("row")), 0), ("stolen",))

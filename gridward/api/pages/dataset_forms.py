@@ -1,0 +1,133 @@
+"""What the forms of datasets send, as REST takes it."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from gridward.core.errors import InvalidInputError
+from gridward.core.schemas.access import SIGNED_IN, Access, ModelAccess, Rule, rules_of
+from gridward.core.schemas.datasets import DatasetIn, DatasetPatch
+from gridward.server.pages.forms import checked
+
+AS_FOUND: Final = "found"
+_BETWEEN: Final = re.compile(r"[\s,;]+")
+_BOUNDS: Final = re.compile(r"(?P<name>.+?)\s*:\s*(?P<low>\S+)\s+to\s+(?P<high>\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class SearchText:
+    """What somebody looks for: tags, and words."""
+
+    tags: list[str]
+    words: str
+
+    @classmethod
+    def of(cls, text: str) -> "SearchText":
+        """Take words that begin with # for tags."""
+        pieces = text.split()
+        return cls(
+            [piece for piece in pieces if piece.startswith("#")],
+            " ".join(piece for piece in pieces if not piece.startswith("#")),
+        )
+
+
+class AccessForm(BaseModel):
+    """Who may do what: names for each verb, and the verbs that everybody with an account has."""
+
+    everyone: list[str] = []
+    discover: str = ""
+    compute: str = ""
+    raw: str = ""
+    train: str = ""
+    export_model: str = ""
+    approve: str = ""
+    infer: str = ""
+    infer_encrypted: str = ""
+    download: str = ""
+
+    def access(self, schema: type[Access] | type[ModelAccess] = Access) -> dict[str, list[str]]:
+        """Return the lists of a schema's verbs."""
+        return {verb: self._entries(verb) for verb in schema.model_fields}
+
+    def _entries(self, verb: str) -> list[str]:
+        everyone = [SIGNED_IN] if verb in self.everyone else []
+        return [*everyone, *split(getattr(self, verb))]
+
+
+class PublishForm(AccessForm):
+    """A new dataset. `column` and `stored_as` go together, one for each column of the file."""
+
+    upload_id: str
+    name: str = ""
+    description: str = ""
+    tags: str = ""
+    entity: str | None = None
+    min_rows: int = 10
+    reviewers: int = 1
+    column: list[str] = []
+    stored_as: list[str] = []
+
+    def checked(self) -> DatasetIn:
+        """Return it as REST takes it."""
+        if len(self.column) != len(self.stored_as):
+            raise InvalidInputError("stored_as: say it for each column")
+        pairs = zip(self.column, self.stored_as, strict=True)
+        types = {name: kind for name, kind in pairs if kind != AS_FOUND and name != self.entity}
+        given: dict[str, Any] = self.model_dump(
+            include={"upload_id", "name", "description", "entity", "min_rows", "reviewers"}
+        )
+        return checked(
+            DatasetIn, given | {"tags": tags_of(self.tags), "types": types, "access": self.access()}
+        )
+
+
+class ChangeForm(AccessForm):
+    """What is said of a dataset, and its rules; all of it, as the form showed it."""
+
+    description: str = ""
+    tags: str = ""
+    min_rows: int = 10
+    reviewers: int = 1
+    bounds: str = ""
+
+    def checked(self, standing: Access) -> DatasetPatch:
+        """Return it as REST takes it; rules with conditions, which the form does not show, stay."""
+        given: dict[str, Any] = self.model_dump(include={"description", "min_rows", "reviewers"})
+        conditional = [(verb, rule) for verb, rule in rules_of(standing) if rule.conditions()]
+        access: dict[str, list[str | Rule]] = {verb: [*names] for verb, names in self.access().items()}
+        for verb, rule in conditional:
+            access[verb].append(rule)
+        given |= {"tags": tags_of(self.tags), "bounds": bounds_of(self.bounds), "access": access}
+        return checked(DatasetPatch, given)
+
+
+def plain(access: Access) -> dict[str, list[str]]:
+    """Return the names that have a verb without conditions."""
+    found: dict[str, list[str]] = {verb: [] for verb in Access.model_fields}
+    for verb, rule in rules_of(access):
+        if not rule.conditions():
+            found[verb].append(rule.who)
+    return found
+
+
+def split(text: str) -> list[str]:
+    """Return the words of a list that was written with spaces, commas or lines between them."""
+    return [word for word in _BETWEEN.split(text) if word]
+
+
+def tags_of(text: str) -> list[str]:
+    """Return tags, written with # or without it."""
+    return [word if word.startswith("#") else f"#{word}" for word in split(text)]
+
+
+def bounds_of(text: str) -> dict[str, dict[str, str]]:
+    """Read bounds as `column: low to high`, one a line."""
+    found: dict[str, dict[str, str]] = {}
+    for line in filter(None, map(str.strip, text.splitlines())):
+        read = _BOUNDS.fullmatch(line)
+        if read is None:
+            raise InvalidInputError("bounds: write one line a column, as in `weight: 0.5 to 6`")
+        found[read["name"]] = {"low": read["low"], "high": read["high"]}
+    return found

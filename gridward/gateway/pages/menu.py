@@ -1,0 +1,12 @@
+"""The menu of a gateway's pages."""
+
+from typing import Final
+
+from gridward.server.pages.shell import Link
+from gridward.server.principals import Capability
+
+LINKS: Final = (
+    Link("Home", "/"),
+    Link("Users", "/users", frozenset({Capability.MANAGE_USERS})),
+    Link("Audit", "/audit", frozenset({Capability.READ_AUDIT})),
+)

@@ -1,0 +1,46 @@
+"""Forms become what REST takes: the same schemas, the same rules."""
+
+from typing import Any, TypeVar, get_origin
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ValidationError
+from starlette.datastructures import FormData
+
+from gridward.core.errors import InvalidInputError
+from gridward.server.browser import FORM_TOKEN
+
+Schema = TypeVar("Schema", bound=BaseModel)
+
+
+def checked(schema: type[Schema], given: dict[str, Any]) -> Schema:
+    """Return a form's content as a schema of REST, or raise `InvalidInputError` that names the fields."""
+    try:
+        return schema.model_validate(given)
+    except ValidationError as why:
+        # Paths and reasons only: the rejected input may hold a password or private values.
+        faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in why.errors()]
+        raise InvalidInputError("; ".join(faults[:20])) from None
+
+
+def posted(schema: type[Schema]) -> Any:  # noqa: ANN401 (what FastAPI's Depends returns)
+    """Give a route the form that was sent, as a schema; an empty field is one that was left out.
+
+    It stands after the caller, who is refused first.
+    """
+
+    async def read(request: Request) -> Schema:
+        return checked(schema, _given(schema, await request.form()))
+
+    return Depends(read)
+
+
+def _given(schema: type[BaseModel], form: FormData) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name in form:
+        if name == FORM_TOKEN:
+            continue
+        field = schema.model_fields.get(name)
+        words = [word for word in form.getlist(name) if word != ""]
+        if words:
+            given[name] = words if field is not None and get_origin(field.annotation) is list else words[-1]
+    return given
