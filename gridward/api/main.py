@@ -32,6 +32,7 @@ from gridward.api.routes import (
     computations,
     datasets,
     deployments,
+    groups,
     memberships,
     models,
     objects,
@@ -39,6 +40,7 @@ from gridward.api.routes import (
     provider,
     reports,
     requests,
+    rules,
     secure_sums,
     trainings,
     uploads,
@@ -54,7 +56,15 @@ from gridward.api.workers import Workers
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.paces import read_paces
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.server import account_routes, audit_heads, audit_routes, mail, oidc_routes, restore
+from gridward.server import (
+    account_routes,
+    audit_heads,
+    audit_routes,
+    mail,
+    oidc_routes,
+    restore,
+    role_routes,
+)
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
@@ -73,12 +83,15 @@ PACES: Final = "paces.json"
 MIGRATIONS: Final = "gridward.api:migrations"
 ROUTERS: Final = (
     account_routes.router,
+    role_routes.router,
+    groups.router,
     oidc_routes.router,
     audit_routes.router,
     node_routes.router,
     memberships.router,
     uploads.router,
     datasets.router,
+    rules.of_datasets,
     objects.router,
     computations.router,
     requests.router,
@@ -86,6 +99,7 @@ ROUTERS: Final = (
     requests.notices,
     trainings.router,
     models.router,
+    rules.of_models,
     deployments.router,
     parties.before,
     parties.router,

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, func, select
 
 from gridward.api.tables.accounts import AuditEntry, User
 from gridward.api.tables.requests import AccessRequest, StandingRule
+from gridward.api.tables.rules import AccessRule
 from gridward.core.privacy.policy import Answer
 
 
@@ -71,6 +72,12 @@ def requests(db: Session, period: Period, most: int) -> tuple[Sequence[str], int
     order = (col(AccessRequest.created_at).desc(), col(AccessRequest.id).desc())
     ids = db.exec(select(AccessRequest.id).where(*asked).order_by(*order).limit(most)).all()
     return ids, db.exec(select(func.count()).select_from(AccessRequest).where(*asked)).one()
+
+
+def dataset_rules(db: Session) -> Sequence[AccessRule]:
+    """Return every rule of every dataset."""
+    of_datasets = select(AccessRule).where(col(AccessRule.dataset_id).is_not(None))
+    return db.exec(of_datasets.order_by(col(AccessRule.entry), col(AccessRule.id))).all()
 
 
 def standing_rules(db: Session) -> dict[str, int]:

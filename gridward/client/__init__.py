@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from gridward.client.rules import Access as Access
     from gridward.client.rules import Disclosure as Disclosure
     from gridward.client.rules import ModelAccess as ModelAccess
+    from gridward.client.rules import Rule as Rule
     from gridward.client.search import SearchResult as SearchResult
     from gridward.client.spread import cat as cat
     from gridward.client.torch_methods import install_torch_methods as install_torch_methods
@@ -141,6 +142,7 @@ __all__ = [
     "ResultSuppressedError",
     "RoundPlan",
     "RoundReport",
+    "Rule",
     "Scaffold",
     "SearchResult",
     "SecondFactorRequiredError",
@@ -201,6 +203,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "Access",
         "Disclosure",
         "ModelAccess",
+        "Rule",
         "SIGNED_IN",
     ),
     "gridward.client.search": ("SearchResult",),

@@ -1,7 +1,7 @@
 """The one door out: whatever of private data leaves this node was decided and written down here first.
 
 A decision, its reason and the plan's digest are one row of the audit log, committed before the answer leaves.
-Where an answer rests on a person's approval, the use is counted in the same transaction.
+Where an answer rests on a person's approval or on a counted rule, the use is counted in the same transaction.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sqlmodel import Session
 
-from gridward.api import queries_requests, result_digests, storage
+from gridward.api import queries_requests, result_digests, rule_uses, storage
 from gridward.api.computing import Found
 from gridward.api.node import Node
 from gridward.api.provenance import grants
@@ -38,6 +38,7 @@ from gridward.server.principals import Principal
 Outputs: TypeAlias = Mapping[str, torch.Tensor]
 Judge: TypeAlias = Callable[[Sequence[Grant], Asked | None], Decision]
 PENDING_RETRY_S: Final = 2.0
+_SPENT: Final = Decision(Answer.REFUSED, Reason.NO_ACCESS, "the rule that gave it was used up, or ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ class Wish:
     found: Found
     question: Question | None
     attempt: str | None
+
+    @property
+    def dataset_ids(self) -> list[str]:
+        """Ids of the datasets behind it."""
+        return [item.dataset_id for item in self.found.behind]
 
     def asked(self, db: Session) -> Asked | None:
         """Look up what people decided on this question."""
@@ -85,6 +91,8 @@ def settle(
         RequestPendingError: somebody has to decide first.
     """
     with node.database.write() as db:
+        if decision.uses and not rule_uses.take(node, caller, db, decision.uses, node.clock()):
+            decision = _SPENT
         result = _digest(node, decision, values)
         entry = Entry(action, subjects, plan_digest, request_id, result)
         _write_down(node, caller, db, decision, entry)
@@ -94,43 +102,45 @@ def settle(
 def give(wish: Wish, judge: Judge, outputs: Outputs) -> None:
     """Decide with rights and approvals as they are now and write down what follows; return iff it may leave.
 
-    One transaction holds the decision, its audit row, the answer and its use of a counted approval: of
-    several at once, no more than were approved get a value, and whoever is cut off may repeat the same
+    One transaction holds the decision, its audit row, the answer and its use of a counted approval or rule:
+    of several at once, no more than were allowed get a value, and whoever is cut off may repeat the same
     attempt. Raises as ``settle``.
     """
     node, caller, found = wish.node, wish.caller, wish.found
     with _kept_answer(wish, outputs) as seal, node.database.write() as db:
         if wish.question is not None:
             lock(db, f"question {caller.user_id} {wish.question.digest}")
+        if rule_uses.counted(found.grants):
+            rule_uses.lock_rules(db, wish.dataset_ids)
         asked = wish.asked(db)
-        use = _use(wish, db, asked)
-        if use is None:
-            decision = judge(grants(caller, db, found.behind), asked)
+        kept = _kept(wish, db, asked)
+        if kept is None:
+            decision = _judge(wish, db, judge, asked, seal)
             _write_down(node, caller, db, decision, _entry(wish, wish.action, decision, outputs))
             if decision.answer is Answer.VALUE:
                 _remember(wish, db)
             if decision.reason is Reason.APPROVED:
                 _take(wish, db, decision.request, seal)
         else:
-            decision = _again(use.request_id)
+            decision = _again(kept.request_id)
             _write_down(node, caller, db, decision, _entry(wish, _repeated(wish), decision, outputs))
     _require_value(decision, GetNotPermittedError)
 
 
 def repeat(wish: Wish) -> dict[str, torch.Tensor] | None:
-    """Give again what this very attempt was given by a counted approval; None if it was given nothing."""
+    """Give again what this very attempt was given by a counted approval or rule; None if nothing was."""
     with wish.node.database.read() as db:
-        use = _use(wish, db, wish.asked(db))
-    if use is None or use.blob is None:
+        kept = _kept(wish, db, wish.asked(db))
+    if kept is None or kept.blob is None:
         return None
     try:
-        values: dict[str, torch.Tensor] = load_file(wish.node.blobs.path(use.blob))
+        values: dict[str, torch.Tensor] = load_file(wish.node.blobs.path(kept.blob))
     except FileNotFoundError:
         return None
     settle(
         wish.node,
         wish.caller,
-        _again(use.request_id),
+        _again(kept.request_id),
         action=_repeated(wish),
         subjects=wish.found.subjects,
         plan_digest=wish.found.digest,
@@ -139,12 +149,44 @@ def repeat(wish: Wish) -> dict[str, torch.Tensor] | None:
     return values
 
 
+def _judge(wish: Wish, db: Session, judge: Judge, asked: Asked | None, seal: Seal | None) -> Decision:
+    """Decide, and count the rules that it rests on: decided again once nobody else can count them."""
+    node, caller, found, now = wish.node, wish.caller, wish.found, wish.node.clock()
+    decision = judge(grants(caller, db, found.behind, now, found.named), asked)
+    if not decision.uses:
+        return decision
+    rule_uses.lock_rules(db, wish.dataset_ids)
+    decision = judge(grants(caller, db, found.behind, now, found.named), asked)
+    attempt, question = wish.attempt, found.fingerprint
+    taken = rule_uses.take(
+        node, caller, db, decision.uses, now, attempt=attempt, question=question, seal=seal
+    )
+    return decision if taken else _SPENT
+
+
 def _again(request_id: str) -> Decision:
     return Decision(Answer.VALUE, Reason.APPROVED, "this attempt was given its answer before", request_id)
 
 
 def _repeated(wish: Wish) -> str:
     return f"{wish.action}_again"
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an attempt was given before: the request that it rests on, if any; the answer, if still there."""
+
+    request_id: str
+    blob: str | None
+
+
+def _kept(wish: Wish, db: Session, asked: Asked | None) -> Kept | None:
+    """Find what this attempt had by a counted approval or rule, unless that is over."""
+    use = _use(wish, db, asked)
+    if use is not None:
+        return Kept(use.request_id, use.blob)
+    blob = rule_uses.answered(wish.caller, db, wish.attempt, wish.found.fingerprint, wish.node.clock())
+    return None if blob is None else Kept("", blob)
 
 
 def _use(wish: Wish, db: Session, asked: Asked | None) -> RequestUse | None:
@@ -157,10 +199,11 @@ def _use(wish: Wish, db: Session, asked: Asked | None) -> RequestUse | None:
 
 @contextmanager
 def _kept_answer(wish: Wish, outputs: Outputs) -> Iterator[Seal | None]:
-    """Write the answer to disk where a counted approval may be used up by it."""
+    """Write the answer to disk where a counted approval or rule may be used up by it."""
     with wish.node.database.read() as db:
         asked = wish.asked(db)
-    if wish.attempt is None or asked is None or not any(_counts(one, asked) for one in asked.requests):
+    approved = asked is not None and any(_counts(one, asked) for one in asked.requests)
+    if wish.attempt is None or not (approved or rule_uses.counted(wish.found.grants)):
         yield None
         return
     with wish.node.blobs.scratch() as path:

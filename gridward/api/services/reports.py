@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlmodel import Session
 
-from gridward.api import queries, queries_reports, queries_requests
+from gridward.api import access, queries, queries_reports, queries_requests
 from gridward.api.node import Node
 from gridward.api.queries_reports import Period
 from gridward.api.services import node as about
@@ -123,9 +123,9 @@ def _settings(node: Node, db: Session) -> Iterator[SettingLine]:
 
 def _data(db: Session) -> Iterator[DataLine]:
     datasets = queries.all_datasets(db)
-    access: dict[str, dict[str, list[str]]] = {}
-    for grant in queries.grants_of(db, [one.id for one in datasets]):
-        access.setdefault(grant.dataset_id, {}).setdefault(grant.verb, []).append(grant.entry)
+    given: dict[str, dict[str, list[str]]] = {}
+    for row in queries_reports.dataset_rules(db):
+        given.setdefault(row.dataset_id or "", {}).setdefault(row.verb, []).append(access.told(row))
     rules = queries_reports.standing_rules(db)
     for one in datasets:
         yield DataLine(
@@ -138,7 +138,7 @@ def _data(db: Session) -> Iterator[DataLine]:
             min_rows=one.min_rows,
             reviewers=one.reviewers,
             disclosure=Disclosure.model_validate(one.disclosure),
-            access={verb: sorted(entries) for verb, entries in sorted(access.get(one.id, {}).items())},
+            access={verb: sorted(entries) for verb, entries in sorted(given.get(one.id, {}).items())},
             standing_rules=rules.get(one.id, 0),
         )
 
