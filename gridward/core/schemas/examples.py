@@ -385,7 +385,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "detail": "",
         "rows": 2000,
         "epochs_done": 1,
-        "history": [{"epoch": 1, "values": {"loss": 0.41}}],
+        "history": [{"epoch": 1, "steps": 12, "values": {"loss": 0.41}}],
         "seconds": 3.2,
         "parameters": [_TENSOR],
         "created_at": _TIME,

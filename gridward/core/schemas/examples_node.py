@@ -22,7 +22,7 @@ _RECORD: Final = {
     "detail": "",
     "epochs": 1,
     "epochs_done": 1,
-    "history": [{"epoch": 0, "values": {"loss": 0.41}}],
+    "history": [{"epoch": 0, "steps": 12, "values": {"loss": 0.41}}],
     "seconds": 3.2,
     "forgotten": True,
     "created_at": _TIME,
