@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from gridward.api import queries, storage
 from gridward.api.content import convert_upload, usable_upload
+from gridward.api.entities import entities_of
 from gridward.api.formats.columns import Choice
 from gridward.api.formats.tensor_file import Spec
 from gridward.api.node import Node
@@ -87,6 +88,8 @@ def _put(
     dataset.rows = next(iter(found.values())).shape[0]
     dataset.blob = seals[0].sha256
     dataset.entity_blob = seals[1].sha256 if len(seals) > 1 else None
+    if dataset.entity_blob is not None:
+        dataset.entities, dataset.most_rows = entities_of(node.blobs.path(dataset.entity_blob))
     unused = storage.drop(db, dataset.id)
     db.add_all([dataset, version_of(dataset, caller, at)])
     db.flush()

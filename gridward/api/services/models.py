@@ -122,7 +122,13 @@ def get_parameters(node: Node, caller: Principal, model_id: str) -> ParametersOu
     values = load(node, model)
     feeding.require_fits(node, sum(value.numel() * value.element_size() for value in values.values()))
     releases.settle(
-        node, caller, decision, action="parameters", subjects=subjects, plan_digest=model.plan_digest
+        node,
+        caller,
+        decision,
+        action="parameters",
+        subjects=subjects,
+        plan_digest=model.plan_digest,
+        values=values,
     )
     encoded = [tensors.encode(name, value) for name, value in sorted(values.items())]
     return ParametersOut(version=model.version, parameters=encoded)
@@ -179,7 +185,7 @@ def infer(node: Node, caller: Principal, model_id: str, body: InferenceIn) -> In
     inputs = {**values, **given}
     feeding.require_room(node, plan, feeding.meta_values(plan, inputs))
     outputs = node.workers.run(plan, inputs)
-    door()
+    door(values=outputs)
     return InferenceOut(outputs=[tensors.encode(out.name, outputs[out.name]) for out in plan.outputs])
 
 
@@ -238,7 +244,9 @@ def _export(db: Session, model: Model) -> Decision:
     name = user.username if user is not None else ""
     user_id = user.id if user is not None and not user.disabled else None
     role = RoleName(user.role) if user is not None else RoleName.GUEST
-    return decide_export(grants(Principal(name, role, user_id, ""), db, behind_models(db, [model.id])))
+    behind = behind_models(db, [model.id])
+    learnt = parameters.count(codec.from_dict(model.plan)) if behind else 0
+    return decide_export(grants(Principal(name, role, user_id, ""), db, behind), learnt)
 
 
 def _visible(caller: Principal, db: Session, model_id: str) -> Model:

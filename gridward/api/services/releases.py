@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sqlmodel import Session
 
-from gridward.api import queries_requests, storage
+from gridward.api import queries_requests, result_digests, storage
 from gridward.api.computing import Found
 from gridward.api.node import Node
 from gridward.api.provenance import grants
@@ -74,8 +74,10 @@ def settle(
     subjects: Sequence[str],
     plan_digest: str | None,
     refused: type[GridError] = GetNotPermittedError,
+    values: Outputs | None = None,
+    request_id: str | None = None,
 ) -> None:
-    """Write the decision down; return iff the value may leave.
+    """Write the decision down; return iff the value may leave: ``values``, for their digest.
 
     Raises:
         GetNotPermittedError: refused; or ``refused``, where another error fits the act better.
@@ -83,7 +85,9 @@ def settle(
         RequestPendingError: somebody has to decide first.
     """
     with node.database.write() as db:
-        _write_down(node, caller, db, decision, action, subjects, plan_digest)
+        result = _digest(node, decision, values)
+        entry = Entry(action, subjects, plan_digest, request_id, result)
+        _write_down(node, caller, db, decision, entry)
     _require_value(decision, refused)
 
 
@@ -99,16 +103,17 @@ def give(wish: Wish, judge: Judge, outputs: Outputs) -> None:
         if wish.question is not None:
             lock(db, f"question {caller.user_id} {wish.question.digest}")
         asked = wish.asked(db)
-        if _use(wish, db, asked) is None:
+        use = _use(wish, db, asked)
+        if use is None:
             decision = judge(grants(caller, db, found.behind), asked)
-            _write_down(node, caller, db, decision, wish.action, found.subjects, found.digest)
+            _write_down(node, caller, db, decision, _entry(wish, wish.action, decision, outputs))
             if decision.answer is Answer.VALUE:
                 _remember(wish, db)
             if decision.reason is Reason.APPROVED:
                 _take(wish, db, decision.request, seal)
         else:
-            decision = _again()
-            _write_down(node, caller, db, decision, _repeated(wish), found.subjects, found.digest)
+            decision = _again(use.request_id)
+            _write_down(node, caller, db, decision, _entry(wish, _repeated(wish), decision, outputs))
     _require_value(decision, GetNotPermittedError)
 
 
@@ -125,16 +130,17 @@ def repeat(wish: Wish) -> dict[str, torch.Tensor] | None:
     settle(
         wish.node,
         wish.caller,
-        _again(),
+        _again(use.request_id),
         action=_repeated(wish),
         subjects=wish.found.subjects,
         plan_digest=wish.found.digest,
+        values=values,
     )
     return values
 
 
-def _again() -> Decision:
-    return Decision(Answer.VALUE, Reason.APPROVED, "this attempt was given its answer before")
+def _again(request_id: str) -> Decision:
+    return Decision(Answer.VALUE, Reason.APPROVED, "this attempt was given its answer before", request_id)
 
 
 def _repeated(wish: Wish) -> str:
@@ -204,26 +210,41 @@ def _remember(wish: Wish, db: Session) -> None:
     )
 
 
-def _write_down(
-    node: Node,
-    caller: Principal,
-    db: Session,
-    decision: Decision,
-    action: str,
-    subjects: Sequence[str],
-    plan_digest: str | None,
-) -> None:
-    subject = [decision.request, *subjects] if decision.request else subjects
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the audit log says of a decision beside the decision itself."""
+
+    action: str
+    subjects: Sequence[str]
+    plan_digest: str | None
+    request_id: str | None = None
+    result_digest: str | None = None
+
+
+def _entry(wish: Wish, action: str, decision: Decision, outputs: Outputs) -> Entry:
+    found = wish.found
+    return Entry(action, found.subjects, found.digest, result_digest=_digest(wish.node, decision, outputs))
+
+
+def _digest(node: Node, decision: Decision, values: Outputs | None) -> str | None:
+    """Name what leaves; nothing where nothing does."""
+    left = values is not None and decision.answer is Answer.VALUE
+    return result_digests.digest(node.keys, values) if left and values is not None else None
+
+
+def _write_down(node: Node, caller: Principal, db: Session, decision: Decision, entry: Entry) -> None:
     record(
         db,
         AuditEntry,
         caller,
         node.clock(),
-        action,
-        ",".join(subject),
+        entry.action,
+        ",".join(entry.subjects),
         decision=decision.answer.value,
         reason=decision.reason.value,
-        plan_digest=plan_digest,
+        plan_digest=entry.plan_digest,
+        request_id=decision.request or entry.request_id,
+        result_digest=entry.result_digest,
     )
 
 

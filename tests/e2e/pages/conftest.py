@@ -72,7 +72,12 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
             bob.users.add("ana", PASSWORD)
             bob.users.add("dana", PASSWORD)
             bob.users.admit("erik@grid")
-            bob.publish(ward.dataset, {"weight": WEIGHT}, access=gw.Access(compute=gw.SIGNED_IN))
+            bob.publish(
+                ward.dataset,
+                {"weight": WEIGHT},
+                access=gw.Access(compute=gw.SIGNED_IN),
+                rows_are_entities=True,
+            )
         for factor, reason in (
             (1.0, "Mean birth weight for the ward's yearly report"),
             (2.2, "The same in pounds, for the appendix"),
