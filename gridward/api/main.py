@@ -18,6 +18,7 @@ from gridward.api.lanes.listener import LaneListener
 from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
 from gridward.api.pages import home
+from gridward.api.pages import reports as report_pages
 from gridward.api.pages import requests as request_pages
 from gridward.api.pages.menu import LINKS
 from gridward.api.parties.budget import Budget
@@ -96,6 +97,7 @@ ROUTERS: Final = (
     audit.router,
     home.router,
     request_pages.router,
+    report_pages.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")
