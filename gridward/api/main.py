@@ -19,6 +19,7 @@ from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
 from gridward.api.pages import datasets as dataset_pages
 from gridward.api.pages import home
+from gridward.api.pages import reports as report_pages
 from gridward.api.pages import requests as request_pages
 from gridward.api.pages import status as status_pages
 from gridward.api.pages import trainings as training_pages
@@ -119,6 +120,7 @@ ROUTERS: Final = (
     dataset_pages.router,
     training_pages.router,
     status_pages.router,
+    report_pages.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")
