@@ -19,6 +19,7 @@ from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
 from gridward.api.pages import datasets as dataset_pages
 from gridward.api.pages import home
+from gridward.api.pages import models as model_pages
 from gridward.api.pages import requests as request_pages
 from gridward.api.pages import status as status_pages
 from gridward.api.pages import trainings as training_pages
@@ -98,6 +99,7 @@ ROUTERS: Final = (
     home.router,
     request_pages.router,
     dataset_pages.router,
+    model_pages.router,
     training_pages.router,
     status_pages.router,
 )

@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from gridward.gateway.pages import home
+from gridward.gateway.pages import nodes as node_pages
+from gridward.gateway.pages import search as search_pages
 from gridward.gateway.pages.menu import LINKS
 from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
@@ -73,6 +75,8 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
             users.router,
             audit.router,
             home.router,
+            node_pages.router,
+            search_pages.router,
         ),
         lifespan=lifespan,
         body_max_bytes=min(chosen.body_max_bytes, chosen.catalogue_max_bytes),
