@@ -24,19 +24,20 @@ def publish_dataset(body: DatasetIn, caller: Caller, node: NodeOf) -> DatasetOut
 def list_datasets(
     caller: Caller,
     db: ReadDb,
+    node: NodeOf,
     tag: Annotated[list[Tag], Query(default_factory=list, max_length=16, description="Tags that it has.")],
     name: Annotated[str | None, Query(max_length=64, description="Exact name.")] = None,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> DatasetsOut:
     """List the datasets that one may discover."""
-    return datasets.list_visible(caller, db, tag, name, offset, limit)
+    return datasets.list_visible(node, caller, db, tag, name, offset, limit)
 
 
 @router.get("/{dataset_id}")
-def get_dataset(dataset_id: DatasetId, caller: Caller, db: ReadDb) -> DatasetOut:
+def get_dataset(dataset_id: DatasetId, caller: Caller, db: ReadDb, node: NodeOf) -> DatasetOut:
     """Describe a dataset; never its values."""
-    return datasets.get(caller, db, dataset_id)
+    return datasets.get(node, caller, db, dataset_id)
 
 
 @router.patch("/{dataset_id}")

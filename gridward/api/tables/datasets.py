@@ -1,8 +1,8 @@
-"""Datasets, their rules, the blobs behind them, uploads on the way."""
+"""Datasets, the blobs behind them, uploads on the way."""
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, UniqueConstraint
 from sqlmodel import Field
 
 from gridward.api.tables.base import NodeTable
@@ -59,14 +59,3 @@ class Dataset(NodeTable, table=True):
     user_id: str = Field(foreign_key="users.id", max_length=64)
     published_by: str = Field(index=True, max_length=80)
     created_at: datetime = Field(sa_type=UtcDateTime)
-
-
-class DatasetGrant(NodeTable, table=True):
-    """One entry of one list of a dataset's access rules."""
-
-    __tablename__ = "dataset_grants"
-    __table_args__ = (Index("ix_dataset_grants_entry_verb", "entry", "verb"),)
-
-    dataset_id: str = Field(primary_key=True, foreign_key="datasets.id", ondelete="CASCADE", max_length=64)
-    verb: str = Field(primary_key=True, max_length=32)
-    entry: str = Field(primary_key=True, max_length=80)

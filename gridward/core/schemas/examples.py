@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+from gridward.core.schemas.examples_access import ACCESS_EXAMPLES
 from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
 
 Example: TypeAlias = Mapping[str, Any]
@@ -213,6 +214,7 @@ _COSTS: Final = {
 }
 
 EXAMPLES: Final[Mapping[str, Example]] = {
+    **ACCESS_EXAMPLES,
     **ACCOUNT_EXAMPLES,
     "Access": {
         "discover": ["@signed-in"],
