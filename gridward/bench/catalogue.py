@@ -58,6 +58,7 @@ FLAGS: Final = {
         ),
         Flag("nodes", "nodes of the grid", high=1000),
         Flag("datasets", "datasets that each node lists", high=10_000),
+        Flag("requests", "requests in the queue", high=100_000),
         Flag("queries", "encrypted queries that run all the time, side by side", high=64),
     )
 }
@@ -131,6 +132,11 @@ BENCHES: Final = {
         "requests a second of a gateway process that lists many datasets of many nodes",
         "gridward.bench.search",
         {"repeat": 3, "nodes": 50, "datasets": 100},
+    ),
+    "queue": Bench(
+        "the page of requests that wait, of a node process that has many",
+        "gridward.bench.queue",
+        {"repeat": 3, "requests": 10_000},
     ),
     "federated": Bench(
         "a round of federated averaging over node processes: seconds, updates a second",

@@ -41,6 +41,7 @@ class Options:
     nodes: int = 2
     datasets: int = 100
     queries: int = 4
+    requests: int = 10_000
     tune: str = ""
 
 

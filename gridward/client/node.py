@@ -18,6 +18,7 @@ from gridward.client.place import segment
 from gridward.client.pointers import Pointer
 from gridward.client.ranges import Ranges
 from gridward.client.requests import Notifications, Requests
+from gridward.client.roles import Roles
 from gridward.client.rules import Access, ModelAccess, Names, dataset_access
 from gridward.client.search import SearchResult
 from gridward.client.transport import Transport
@@ -56,6 +57,7 @@ class NodeClient:
         self._gateway = gateway
         transport.label = f"node {name!r} at {transport.url}"
         self.users = Accounts(transport)
+        self.roles = Roles(transport)
         self.account = OwnAccount(transport)
         self.audit = AuditLog(transport)
         self.requests = Requests(self)

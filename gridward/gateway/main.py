@@ -18,7 +18,7 @@ from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
 from gridward.gateway.state import Gateway
 from gridward.gateway.tables import ACCOUNT_TABLES
-from gridward.server import account_routes, audit_heads, audit_routes, keys, restore
+from gridward.server import account_routes, audit_heads, audit_routes, keys, restore, role_routes
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.db import Database
@@ -63,6 +63,7 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
         routers=(
             gateway_routes.router,
             account_routes.router,
+            role_routes.router,
             audit_routes.router,
             nodes.router,
             search.router,

@@ -12,6 +12,7 @@ from gridward.server.accounts import (
     AccountTables,
     InvitationFields,
     OwnershipFields,
+    RoleFields,
     ServiceTokenFields,
     SessionFields,
     UserFields,
@@ -74,7 +75,15 @@ class ServiceToken(GatewayTable, ServiceTokenFields, table=True):
     __tablename__ = "service_tokens"
 
 
-ACCOUNT_TABLES: Final = AccountTables(User, UserSession, Ownership, AuditEntry, Invitation, ServiceToken)
+class CustomRole(GatewayTable, RoleFields, table=True):
+    """A role that was made here."""
+
+    __tablename__ = "roles"
+
+
+ACCOUNT_TABLES: Final = AccountTables(
+    User, UserSession, Ownership, AuditEntry, Invitation, ServiceToken, CustomRole
+)
 
 
 class Standing(StrEnum):

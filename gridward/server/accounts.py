@@ -37,6 +37,17 @@ class UserFields(SQLModel):
     recovery_hashes: list[str] = Field(default_factory=list, sa_type=JSON)
 
 
+class RoleFields(SQLModel):
+    """Columns of a role that was made here; the built-in ones are in `principals`."""
+
+    name: str = Field(primary_key=True, max_length=32)
+    description: str = Field(default="", max_length=400)
+    capabilities: list[str] = Field(sa_type=JSON)
+    second_factor: bool = False
+    made_by: str = Field(max_length=80)
+    made_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class InvitationFields(SQLModel):
     """Columns of a one-time token by which an account's password is set; kept as its SHA-256 only."""
 
@@ -89,6 +100,7 @@ class AccountTables:
     audit: type[AuditFields]
     invitation: type[InvitationFields]
     service_token: type[ServiceTokenFields]
+    role: type[RoleFields]
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from datetime import timedelta
 from sqlmodel import Session, col, select
 
 from gridward.core.errors import AuthorizationError, NotSignedInError, ObjectNotFoundError
-from gridward.core.schemas.accounts import InvitationOut, RoleName, UserOut
-from gridward.server import audit
+from gridward.core.schemas.accounts import InvitationOut, UserOut
+from gridward.server import audit, roles
 from gridward.server.accounts import Accounts
-from gridward.server.principals import CAPABILITIES, Capability, Principal
+from gridward.server.principals import Capability, Principal
 from gridward.server.sessions import forget, guess_limits, revoke_all, user_named
 from gridward.server.users import describe
 
@@ -27,7 +27,7 @@ def invite(accounts: Accounts, caller: Principal, username: str) -> InvitationOu
             raise ObjectNotFoundError(f"no account '{username}' that signs in here")
         if user.id == caller.user_id:
             raise AuthorizationError("change your own password with the old one")
-        if not CAPABILITIES[RoleName(user.role)] <= caller.capabilities:
+        if not roles.held_by(db, accounts.tables.role, user.role) <= caller.capabilities:
             raise AuthorizationError(f"'{username}' can do more than '{caller.name}'")
         row = accounts.tables.invitation(
             user_id=user.id,
@@ -59,20 +59,22 @@ def accept(accounts: Accounts, token: str, password: str, address: str) -> UserO
             raise NotSignedInError("the token was used meanwhile")
         if user.disabled:
             raise NotSignedInError("this account is locked")
-        _require_inviter(db, accounts, current.invited_by, RoleName(user.role))
+        _require_inviter(db, accounts, current.invited_by, user.role)
         user.password_hash = hashed
         db.add(user)
         revoke_all(db, accounts, user.id)
         forget(db, accounts, user.id)
         audit.record(db, accounts.tables.audit, None, now, "accept_invitation", user.username)
-    return describe(user)
+        return describe(db, accounts, user)
 
 
-def _require_inviter(db: Session, accounts: Accounts, inviter_id: str, role: RoleName) -> None:
+def _require_inviter(db: Session, accounts: Accounts, inviter_id: str, role: str) -> None:
     """Refuse the token of an administrator who may not manage such an account any more."""
     inviter = db.get(accounts.tables.user, inviter_id)
-    held = frozenset() if inviter is None or inviter.disabled else CAPABILITIES[RoleName(inviter.role)]
-    if Capability.MANAGE_USERS not in held or not CAPABILITIES[role] <= held:
+    table = accounts.tables.role
+    known = inviter is not None and not inviter.disabled
+    held = roles.held_by(db, table, inviter.role) if inviter is not None and known else frozenset()
+    if Capability.MANAGE_USERS not in held or not roles.held_by(db, table, role) <= held:
         raise NotSignedInError("who made this token may not any more; ask for another")
 
 

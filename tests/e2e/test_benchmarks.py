@@ -2,7 +2,7 @@
 
 import pytest
 
-from gridward.bench import api, federated, inference, load, search
+from gridward.bench import api, federated, inference, load, queue, search
 from gridward.bench.api import Question
 from gridward.bench.measure import Options
 from gridward.bench.networks import network
@@ -41,6 +41,13 @@ def test_a_gateway_finds_all_that_is_listed(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(search, "REQUESTS", 5)
     results = list(search.run(Options(repeat=1, nodes=3, datasets=20)))
     assert [result.measured["found"] for result in results] == [1, 3, 60, 3]
+
+
+def test_a_queue_shows_a_page_of_what_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queue, "CALLS", 4)
+    results = list(queue.run(Options(repeat=1, requests=40)))
+    assert [result.measured["shown"] for result in results] == [25, 15, 25, 8, 25]
+    assert all(result.measured["page_bytes"] < 30_000 for result in results)
 
 
 def test_a_round_is_measured_over_all_nodes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,6 +74,13 @@ class Watched:
         """Say whether one has to scroll sideways."""
         return bool(self.page.evaluate("document.documentElement.scrollWidth > window.innerWidth"))
 
+    def loaded_bytes(self) -> int:
+        """Return how much the page as it is now took over the line, as if nothing had been kept before."""
+        entries = (
+            "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        )
+        return int(self.page.evaluate(f"{entries}.reduce((sum, one) => sum + one.encodedBodySize, 0)"))
+
     def shoot(self, name: str) -> None:
         """Take a picture of the whole page for the documents."""
         path = Path(IMAGES, f"{name}.png") if IMAGES else None

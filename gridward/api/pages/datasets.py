@@ -32,13 +32,14 @@ VERBS: Final = {name: field.description for name, field in Access.model_fields.i
 def show_datasets(
     request: Request,
     caller: PageCaller,
+    node: NodeOf,
     db: ReadDb,
     q: Annotated[str, Query(max_length=200)] = "",
     number: PageNumber = 1,
 ) -> Response:
     """List the datasets that one may discover."""
     asked = SearchText.of(q)
-    found = datasets.list_visible(caller, db, asked.tags, None, offset(number), SIZE, asked.words)
+    found = datasets.list_visible(node, caller, db, asked.tags, None, offset(number), SIZE, asked.words)
     paging = Paging(number, found.total)
     return page(request, "datasets.html", caller, datasets=found, paging=paging, q=q)
 
@@ -93,9 +94,9 @@ def show_dataset(
     request: Request, caller: PageCaller, node: NodeOf, db: ReadDb, dataset_id: DatasetId
 ) -> Response:
     """Show what may be known of a dataset."""
-    found = datasets.get(caller, db, dataset_id)
+    found = datasets.get(node, caller, db, dataset_id)
     manages = found.access is not None
-    versions = dataset_versions.list_all(caller, db, dataset_id).items if manages else []
+    versions = dataset_versions.list_all(node, caller, db, dataset_id).items if manages else []
     return page(
         request,
         "dataset.html",
@@ -110,9 +111,11 @@ def show_dataset(
 
 
 @router.get("/{dataset_id}/edit")
-def show_changing(request: Request, caller: PageCaller, db: ReadDb, dataset_id: DatasetId) -> Response:
+def show_changing(
+    request: Request, caller: PageCaller, node: NodeOf, db: ReadDb, dataset_id: DatasetId
+) -> Response:
     """Show the form by which a dataset is described and ruled."""
-    found = datasets.get(caller, db, dataset_id)
+    found = datasets.get(node, caller, db, dataset_id)
     return page(request, "dataset_edit.html", caller, it=found, verbs=VERBS, access=found.access)
 
 

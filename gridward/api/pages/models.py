@@ -34,12 +34,13 @@ _ITEM_BYTES: Final[dict[DTypeName, int]] = {
 def show_models(
     request: Request,
     caller: PageCaller,
+    node: NodeOf,
     db: ReadDb,
     q: Annotated[str, Query(max_length=200)] = "",
     number: PageNumber = 1,
 ) -> Response:
     """List the models that one may discover."""
-    found = models.list_visible(caller, db, SearchText.of(q).tags, offset(number), SIZE)
+    found = models.list_visible(node, caller, db, SearchText.of(q).tags, offset(number), SIZE)
     return page(request, "models.html", caller, found=found, paging=Paging(number, found.total), q=q)
 
 
@@ -48,8 +49,8 @@ def show_model(
     request: Request, caller: PageCaller, node: NodeOf, db: ReadDb, model_id: ModelPath
 ) -> Response:
     """Show a model's plan and, if it is served encrypted, its roles and what a query costs."""
-    it = models.get(caller, db, model_id)
-    lines = plan_lines(models.get_plan(caller, db, model_id))
+    it = models.get(node, caller, db, model_id)
+    lines = plan_lines(models.get_plan(node, caller, db, model_id))
     deployed = deployments.describe(node, caller, model_id) if it.deployment_id else None
     return page(
         request,

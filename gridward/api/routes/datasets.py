@@ -32,6 +32,7 @@ def publish_dataset(body: DatasetIn, caller: Caller, node: NodeOf) -> DatasetOut
 def list_datasets(
     caller: Caller,
     db: ReadDb,
+    node: NodeOf,
     tag: Annotated[list[Tag], Query(default_factory=list, max_length=16, description="Tags that it has.")],
     name: Annotated[str | None, Query(max_length=64, description="Exact name.")] = None,
     q: Annotated[str, Query(max_length=200, description="Words of name and description, all of them.")] = "",
@@ -39,13 +40,13 @@ def list_datasets(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> DatasetsOut:
     """List the datasets that one may discover."""
-    return datasets.list_visible(caller, db, tag, name, offset, limit, q)
+    return datasets.list_visible(node, caller, db, tag, name, offset, limit, q)
 
 
 @router.get("/{dataset_id}")
-def get_dataset(dataset_id: DatasetId, caller: Caller, db: ReadDb) -> DatasetOut:
+def get_dataset(dataset_id: DatasetId, caller: Caller, db: ReadDb, node: NodeOf) -> DatasetOut:
     """Describe a dataset; never its values."""
-    return datasets.get(caller, db, dataset_id)
+    return datasets.get(node, caller, db, dataset_id)
 
 
 @router.patch("/{dataset_id}")
@@ -67,6 +68,8 @@ def replace_dataset(dataset_id: DatasetId, body: ContentIn, caller: Caller, node
 
 
 @router.get("/{dataset_id}/versions")
-def list_dataset_versions(dataset_id: DatasetId, caller: Caller, db: ReadDb) -> DatasetVersionsOut:
+def list_dataset_versions(
+    dataset_id: DatasetId, caller: Caller, db: ReadDb, node: NodeOf
+) -> DatasetVersionsOut:
     """List the contents that a dataset had; for its publisher and the node's owner."""
-    return dataset_versions.list_all(caller, db, dataset_id)
+    return dataset_versions.list_all(node, caller, db, dataset_id)

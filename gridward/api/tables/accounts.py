@@ -7,6 +7,7 @@ from gridward.server.accounts import (
     AccountTables,
     InvitationFields,
     OwnershipFields,
+    RoleFields,
     ServiceTokenFields,
     SessionFields,
     UserFields,
@@ -50,4 +51,12 @@ class ServiceToken(NodeTable, ServiceTokenFields, table=True):
     __tablename__ = "service_tokens"
 
 
-ACCOUNT_TABLES: Final = AccountTables(User, UserSession, Ownership, AuditEntry, Invitation, ServiceToken)
+class CustomRole(NodeTable, RoleFields, table=True):
+    """A role that was made here."""
+
+    __tablename__ = "roles"
+
+
+ACCOUNT_TABLES: Final = AccountTables(
+    User, UserSession, Ownership, AuditEntry, Invitation, ServiceToken, CustomRole
+)

@@ -5,14 +5,15 @@ from typing import Annotated
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from gridward.core.schemas.accounts import InvitationOut, RoleName, UserIn, UserPatch
-from gridward.server import invitations, second_factor, users
+from gridward.core.schemas.accounts import InvitationOut, UserIn, UserPatch
+from gridward.server import invitations, roles, second_factor, users
 from gridward.server.account_routes import Username
+from gridward.server.accounts import Accounts
 from gridward.server.pages.forms import posted
 from gridward.server.pages.guard import FormCaller, PageCaller
 from gridward.server.pages.paging import SIZE, PageNumber, Paging, offset
 from gridward.server.pages.shell import done, page
-from gridward.server.principals import CAPABILITIES, Principal
+from gridward.server.principals import Principal
 from gridward.server.state import AccountsOf, server_of
 
 router = APIRouter(prefix="/users", include_in_schema=False)
@@ -25,7 +26,9 @@ def show_users(
     """List accounts, and offer to make one."""
     found = users.list_all(accounts, caller, offset(number), SIZE)
     paging = Paging(number, found.total)
-    return page(request, "users.html", caller, users=found.items, paging=paging, roles=grantable(caller))
+    return page(
+        request, "users.html", caller, users=found.items, paging=paging, roles=grantable(accounts, caller)
+    )
 
 
 @router.post("")
@@ -48,7 +51,7 @@ def show_user(request: Request, caller: PageCaller, accounts: AccountsOf, userna
         caller,
         user=users.get(accounts, caller, username),
         sessions=users.list_sessions(accounts, caller, username).items,
-        roles=grantable(caller),
+        roles=grantable(accounts, caller),
     )
 
 
@@ -87,9 +90,10 @@ def remove_second_factor(
     return done(request, f"/users/{username}", "saved")
 
 
-def grantable(caller: Principal) -> list[str]:
+def grantable(accounts: Accounts, caller: Principal) -> list[str]:
     """Return the roles that the caller may give: none that can do more."""
-    return [role.value for role in RoleName if CAPABILITIES[role] <= caller.capabilities]
+    found = roles.list_all(accounts, caller).items
+    return [role.name for role in found if caller.capabilities.issuperset(role.capabilities)]
 
 
 def _invited(request: Request, caller: Principal, username: str, made: InvitationOut) -> Response:

@@ -158,9 +158,9 @@ def test_a_sent_tensor_comes_back_to_its_sender(bob: gw.NodeClient) -> None:
 
 
 def test_accounts_are_kept(bob: gw.NodeClient) -> None:
-    assert bob.admit("dana@grid").role.value == "data_scientist"
+    assert bob.admit("dana@grid").role == "data_scientist"
     bob.users.add("ute", PASSWORD, role="guest")
-    assert bob.users.set_role("ute", "data_officer").role.value == "data_officer"
+    assert bob.users.set_role("ute", "data_officer").role == "data_officer"
     assert bob.users.disable("ute").disabled
     assert not bob.users.enable("ute").disabled
     assert {"bob", "dana@grid", "ute"} <= {user.username for user in bob.users.list()}

@@ -3,6 +3,7 @@
 import secrets
 
 import numpy as np
+from markupsafe import escape
 
 from tests.support.asking import act, asked
 from tests.support.files import publish
@@ -10,6 +11,7 @@ from tests.support.nodes import NodeUnderTest
 from tests.support.questions import column
 from tests.support.visitors import Visitor, forms_on, text_of
 
+CANARY = "<script>alert(1)</script>{{7*7}}"
 OPEN = {"discover": ["@signed-in"], "compute": ["@signed-in"]}
 
 
@@ -29,10 +31,12 @@ def test_what_waits_and_what_is_new_is_there_until_it_is_seen(ward: NodeUnderTes
     name = f"few-{secrets.token_hex(4)}"
     few = publish(ward, ward.as_("bob"), {"weight": np.arange(5.0)}, name=name, access=OPEN)
     request = asked(ward, ward.as_("ana"), column(few, "weight").mean(), reason="for the report")
-    act(ward, ward.as_("ana"), request, "comments", text="please")
+    act(ward, ward.as_("ana"), request, "comments", text=CANARY)
     bob, ana = Visitor(ward.client, "bob"), Visitor(ward.client, "ana")
     page = bob.shows("/")
     assert "First steps" not in page
+    assert str(escape(CANARY)) in page
+    assert "<script>alert" not in page
     said = text_of(page)
     assert "Waiting for a decision 1 for the report ana" in said
     assert "ana asked: for the report" in said

@@ -259,9 +259,9 @@ def test_words_of_others_are_shown_as_words(ward: NodeUnderTest, visitors: dict[
     act(ward, ward.as_("ana"), request, "comments", text=f"said {CANARY}")
     bob, path = visitors["bob"], path_of(request)
     assert "<script>alert" not in bob.sends(f"{path}/preview").text
-    pages = [bob.shows("/requests"), bob.shows("/"), bob.shows(path)]
+    pages = [bob.shows("/requests"), bob.shows(path)]
     bob.sends(f"{path}/deny", text=f"no {CANARY}")
-    pages += [visitors["ana"].shows(path), visitors["ana"].shows("/")]
+    pages.append(visitors["ana"].shows(path))
     for page in pages:
         assert "<script>alert" not in page
         assert str(escape(CANARY)) in page
