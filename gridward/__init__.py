@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from gridward.client import RequestPendingError as RequestPendingError
     from gridward.client import ResultSuppressedError as ResultSuppressedError
     from gridward.client import RoundReport as RoundReport
+    from gridward.client import Rule as Rule
     from gridward.client import SearchResult as SearchResult
     from gridward.client import SecondFactorRequiredError as SecondFactorRequiredError
     from gridward.client import SendNotPermittedError as SendNotPermittedError
@@ -119,6 +120,7 @@ __all__ = [
     "RequestPendingError",
     "ResultSuppressedError",
     "RoundReport",
+    "Rule",
     "SearchResult",
     "SecondFactorRequiredError",
     "SendNotPermittedError",

@@ -13,6 +13,7 @@ from gridward.cli import (
     backup,
     datasets,
     directory,
+    groups,
     membership,
     models,
     requests,
@@ -57,6 +58,7 @@ app.command("restore")(backup.restore)
 app.add_typer(account.app, name="account")
 app.add_typer(users.app, name="user")
 app.add_typer(roles.app, name="role")
+app.add_typer(groups.app, name="group")
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(models.app, name="model")
 app.add_typer(audit.app, name="audit")

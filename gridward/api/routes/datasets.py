@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from gridward.api.node import NodeOf
-from gridward.api.services import dataset_versions, datasets
+from gridward.api.services import dataset_versions, datasets, previews
 from gridward.core.schemas.datasets import (
     ContentIn,
     DatasetIn,
@@ -15,6 +15,7 @@ from gridward.core.schemas.datasets import (
     DatasetVersionsOut,
     Tag,
 )
+from gridward.core.schemas.previews import AccessPreview, PreviewIn
 from gridward.server.state import Caller, ReadDb
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -47,6 +48,12 @@ def list_datasets(
 def get_dataset(dataset_id: DatasetId, caller: Caller, db: ReadDb, node: NodeOf) -> DatasetOut:
     """Describe a dataset; never its values."""
     return datasets.get(node, caller, db, dataset_id)
+
+
+@router.post("/{dataset_id}/preview")
+def preview_access(dataset_id: DatasetId, body: PreviewIn, caller: Caller, node: NodeOf) -> AccessPreview:
+    """Say what somebody would get of a dataset, and how a question of theirs would end; nothing is run."""
+    return previews.preview(node, caller, dataset_id, body)
 
 
 @router.patch("/{dataset_id}")

@@ -6,29 +6,27 @@ from pathlib import Path
 
 from sqlmodel import Session, col, func, select
 
-from gridward.api import access, queries, queries_requests, storage
+from gridward.api import access, queries, storage
 from gridward.api.access import Ruled
 from gridward.api.content import convert_upload, usable_upload
+from gridward.api.dataset_views import describe
 from gridward.api.formats.columns import Choice
 from gridward.api.formats.tensor_file import Spec
 from gridward.api.managed import managed_dataset, visible_dataset
 from gridward.api.node import Node
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.datasets import Dataset, DatasetVersion, Upload
-from gridward.api.tables.requests import StandingRule as StandingRuleRow
 from gridward.core.errors import (
     AlreadyExistsError,
     InvalidInputError,
     SendNotPermittedError,
 )
-from gridward.core.schemas.access import Access
 from gridward.core.schemas.datasets import (
     Bounds,
     DatasetIn,
     DatasetOut,
     DatasetPatch,
     DatasetsOut,
-    StandingRule,
 )
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.server import audit
@@ -76,14 +74,14 @@ def list_visible(
     page = wanted.order_by(col(Dataset.name), col(Dataset.id)).offset(offset).limit(limit)
     rows = db.exec(page).all()
     return DatasetsOut(
-        items=[_describe(caller, db, row, now) for row in rows], total=total, offset=offset, limit=limit
+        items=[describe(caller, db, row, now) for row in rows], total=total, offset=offset, limit=limit
     )
 
 
 def get(node: Node, caller: Principal, db: Session, dataset_id: str) -> DatasetOut:
     """Describe a dataset, unless it is hidden from the caller or missing: the same refusal."""
     now = node.clock()
-    return _describe(caller, db, visible_dataset(caller, db, dataset_id, now), now)
+    return describe(caller, db, visible_dataset(caller, db, dataset_id, now), now)
 
 
 def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) -> DatasetOut:
@@ -108,7 +106,7 @@ def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) 
         said = patch.model_dump_json(exclude_none=True, exclude={"description", "bounds"})
         audit.record(db, AuditEntry, caller, now, "change_dataset", dataset_id, reason=said)
         db.flush()
-        described = _describe(caller, db, dataset, now)
+        described = describe(caller, db, dataset, now)
     node.catalogue_changed.ring()
     return described
 
@@ -196,41 +194,6 @@ def specs_of(dataset: Dataset) -> dict[str, Spec]:
 def _describe_one(node: Node, caller: Principal, dataset_id: str) -> DatasetOut:
     with node.database.read() as db:
         return get(node, caller, db, dataset_id)
-
-
-def _describe(caller: Principal, db: Session, dataset: Dataset, now: datetime) -> DatasetOut:
-    rules, standing = None, None
-    if queries.manages(caller, dataset):
-        rules = Access.model_validate(access.lists(access.rows_of(db, Ruled(dataset_id=dataset.id))))
-        standing = [_standing(rule) for rule in queries_requests.standing_rules(db, dataset.id)]
-    return DatasetOut(
-        id=dataset.id,
-        name=dataset.name,
-        description=dataset.description,
-        tags=dataset.tags,
-        version=dataset.version,
-        rows=dataset.rows,
-        tensors=[TensorInfo.model_validate(tensor) for tensor in dataset.tensors],
-        entity=dataset.entity,
-        bounds={name: Bounds.model_validate(limits) for name, limits in dataset.bounds.items()},
-        min_rows=dataset.min_rows,
-        reviewers=dataset.reviewers,
-        published_by=dataset.published_by,
-        created_at=dataset.created_at,
-        verbs=queries.dataset_verbs(caller, db, dataset, now),
-        access=rules,
-        standing_rules=standing,
-    )
-
-
-def _standing(rule: StandingRuleRow) -> StandingRule:
-    return StandingRule(
-        user=rule.username,
-        question=rule.question,
-        request_id=rule.request_id,
-        made_by=rule.made_by,
-        made_at=rule.made_at,
-    )
 
 
 def _distinct(entries: Sequence[str]) -> list[str]:

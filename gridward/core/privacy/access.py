@@ -17,7 +17,8 @@ class Rule:
     """One entry of one list: ``entry`` (a name, role, group, or all who signed in) has ``verb``.
 
     ``until``: before that moment only. ``times``: so often in all, whoever uses it; ``used`` counts.
-    ``plan``: for what this digest names only, a question or a training plan. ``min_rows``: over so many rows or more.
+    ``plan``: for what this digest names only, a question or a training plan. ``min_rows``: over so many rows
+    or more.
     """
 
     id: str

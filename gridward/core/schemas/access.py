@@ -57,7 +57,7 @@ class Rule(BaseModel):
     plan: str | None = Field(
         default=None,
         pattern="^[0-9a-f]{64}$",
-        description="Only this: the digest of a question, with or without the data's version; for `train`, of a plan.",
+        description="Only this question, by its digest with the data's version or without; to train, a plan.",
     )
     min_rows: int | None = Field(
         default=None,

@@ -36,10 +36,29 @@ _RULE: Final = {
 }
 
 ACCESS_EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "AccessPreview": {
+        "who": "ana",
+        "role": "data_scientist",
+        "capabilities": ["compute", "infer", "send", "train"],
+        "locked_out": False,
+        "sees": None,
+        "in_gateways": False,
+        "verbs": [{"verb": "raw", "rules": [_RULE]}],
+        "decision": {
+            "answer": "value",
+            "reason": "raw_access",
+            "detail": "you may have the real values",
+            "rules": [_RULE["id"]],
+            "data_decides": False,
+            "question": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+            "standing": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
+        },
+    },
     "GroupIn": {"name": "ward", "members": ["ana", "dana@grid"]},
     "GroupOut": _GROUP,
     "GroupPatch": {"add": ["eve"], "remove": ["ana"]},
     "GroupsOut": {"items": [_GROUP]},
+    "PreviewIn": {"who": "ana"},
     "RoleIn": {"name": "steward", "capabilities": ["decide_requests", "publish"]},
     "RoleOut": _ROLE,
     "RolePatch": {"capabilities": ["publish"]},

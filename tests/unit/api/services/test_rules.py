@@ -173,7 +173,7 @@ def test_the_digest_of_a_plan_opens_nothing_since_anything_could_feed_it(node: N
         "release": True,
     }
     assert code(node.client.post("/v1/computations", json=again, headers=ana)) == "get_not_permitted"
-    assert code(ask(node, ana, x * 2)) == "get_not_permitted"
+    assert code(ask(node, ana, x * 2)) == "request_pending"
 
 
 def test_a_rule_may_ask_for_more_rows_than_the_dataset_does(node: NodeUnderTest) -> None:
