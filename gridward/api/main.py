@@ -21,6 +21,7 @@ from gridward.api.pages import datasets as dataset_pages
 from gridward.api.pages import home
 from gridward.api.pages import models as model_pages
 from gridward.api.pages import requests as request_pages
+from gridward.api.pages import rules as rule_pages
 from gridward.api.pages import status as status_pages
 from gridward.api.pages import trainings as training_pages
 from gridward.api.pages.menu import LINKS
@@ -105,6 +106,7 @@ ROUTERS: Final = (
     home.router,
     request_pages.router,
     dataset_pages.router,
+    rule_pages.router,
     model_pages.router,
     training_pages.router,
     status_pages.router,

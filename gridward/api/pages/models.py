@@ -5,10 +5,12 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Path, Query, Request
 from starlette.responses import Response
 
+from gridward.api.access import Ruled
 from gridward.api.node import NodeOf
 from gridward.api.pages.dataset_forms import SearchText
-from gridward.api.services import deployments, models
+from gridward.api.services import deployments, models, rules
 from gridward.core.plans import codec, readable
+from gridward.core.schemas.access import ModelAccess
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.schemas.tensor import DTypeName, TensorInfo
 from gridward.server.pages.guard import FormCaller, PageCaller
@@ -19,6 +21,7 @@ from gridward.server.state import ReadDb
 router = APIRouter(prefix="/models", include_in_schema=False)
 ModelPath = Annotated[str, Path(max_length=64)]
 DeploymentPath = Annotated[str, Path(pattern=r"^[a-z0-9]{16,32}$")]
+VERBS: Final = {name: field.description for name, field in ModelAccess.model_fields.items()}
 _SHOWN: Final = 400
 _ITEM_BYTES: Final[dict[DTypeName, int]] = {
     "float32": 4,
@@ -52,6 +55,8 @@ def show_model(
     it = models.get(node, caller, db, model_id)
     lines = plan_lines(models.get_plan(node, caller, db, model_id))
     deployed = deployments.describe(node, caller, model_id) if it.deployment_id else None
+    manages = caller.owner or it.hosted_by == caller.name
+    ruled = rules.list_all(node, caller, db, Ruled(model_id=model_id)).items if manages else []
     return page(
         request,
         "model.html",
@@ -61,7 +66,9 @@ def show_model(
         lines=lines[:_SHOWN],
         more=len(lines) - _SHOWN,
         parameter_bytes=sum(map(bytes_of, it.parameters)),
-        manages=caller.owner or it.hosted_by == caller.name,
+        manages=manages,
+        rules=ruled,
+        verbs=VERBS,
         url=node.settings.url(),
     )
 
