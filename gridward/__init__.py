@@ -23,12 +23,20 @@ if TYPE_CHECKING:
     from gridward.client import EmptyCryptoPrimitiveStoreError as EmptyCryptoPrimitiveStoreError
     from gridward.client import EncryptedAnswer as EncryptedAnswer
     from gridward.client import EncryptedModel as EncryptedModel
+    from gridward.client import FedAdagrad as FedAdagrad
+    from gridward.client import FedAdam as FedAdam
     from gridward.client import FedAvg as FedAvg
+    from gridward.client import FedAvgM as FedAvgM
+    from gridward.client import FedMedian as FedMedian
+    from gridward.client import FedProx as FedProx
+    from gridward.client import FedYogi as FedYogi
     from gridward.client import GatewayClient as GatewayClient
     from gridward.client import GetNotPermittedError as GetNotPermittedError
     from gridward.client import GridError as GridError
     from gridward.client import InternalError as InternalError
     from gridward.client import InvalidInputError as InvalidInputError
+    from gridward.client import Krum as Krum
+    from gridward.client import LocalRule as LocalRule
     from gridward.client import ModelAccess as ModelAccess
     from gridward.client import NodeClient as NodeClient
     from gridward.client import NodeUnreachableError as NodeUnreachableError
@@ -51,18 +59,23 @@ if TYPE_CHECKING:
     from gridward.client import Request as Request
     from gridward.client import RequestPendingError as RequestPendingError
     from gridward.client import ResultSuppressedError as ResultSuppressedError
+    from gridward.client import RoundPlan as RoundPlan
     from gridward.client import RoundReport as RoundReport
     from gridward.client import Rule as Rule
+    from gridward.client import Scaffold as Scaffold
     from gridward.client import SearchResult as SearchResult
     from gridward.client import SecondFactorRequiredError as SecondFactorRequiredError
     from gridward.client import SendNotPermittedError as SendNotPermittedError
     from gridward.client import SetupRefusedError as SetupRefusedError
+    from gridward.client import Strategy as Strategy
     from gridward.client import TensorsNotCollocatedError as TensorsNotCollocatedError
     from gridward.client import TensorsNotCollocatedException as TensorsNotCollocatedException
     from gridward.client import TooLargeError as TooLargeError
     from gridward.client import TooManyAttemptsError as TooManyAttemptsError
     from gridward.client import TrainingError as TrainingError
     from gridward.client import TrainingResult as TrainingResult
+    from gridward.client import TrimmedMean as TrimmedMean
+    from gridward.client import Update as Update
     from gridward.client import UploadRefusedError as UploadRefusedError
     from gridward.client import WrongCredentialsError as WrongCredentialsError
     from gridward.client import accept_invitation as accept_invitation
@@ -91,12 +104,20 @@ __all__ = [
     "EmptyCryptoPrimitiveStoreError",
     "EncryptedAnswer",
     "EncryptedModel",
+    "FedAdagrad",
+    "FedAdam",
     "FedAvg",
+    "FedAvgM",
+    "FedMedian",
+    "FedProx",
+    "FedYogi",
     "GatewayClient",
     "GetNotPermittedError",
     "GridError",
     "InternalError",
     "InvalidInputError",
+    "Krum",
+    "LocalRule",
     "ModelAccess",
     "NoMatchError",
     "NodeClient",
@@ -119,18 +140,23 @@ __all__ = [
     "Request",
     "RequestPendingError",
     "ResultSuppressedError",
+    "RoundPlan",
     "RoundReport",
     "Rule",
+    "Scaffold",
     "SearchResult",
     "SecondFactorRequiredError",
     "SendNotPermittedError",
     "SetupRefusedError",
+    "Strategy",
     "TensorsNotCollocatedError",
     "TensorsNotCollocatedException",
     "TooLargeError",
     "TooManyAttemptsError",
     "TrainingError",
     "TrainingResult",
+    "TrimmedMean",
+    "Update",
     "UploadRefusedError",
     "WrongCredentialsError",
     "accept_invitation",

@@ -133,7 +133,7 @@ def metrics_of(epoch: Epoch) -> EpochMetrics:
             f"the training diverged in epoch {epoch.epoch + 1}: its loss or a metric is not finite; "
             "use a smaller learning rate"
         )
-    return EpochMetrics(epoch=epoch.epoch, values=values)
+    return EpochMetrics(epoch=epoch.epoch, steps=epoch.steps, values=values)
 
 
 def require_finite(training: Training) -> None:

@@ -67,7 +67,20 @@ if TYPE_CHECKING:
     from gridward.core.errors import TrainingError as TrainingError
     from gridward.core.errors import UploadRefusedError as UploadRefusedError
     from gridward.core.errors import WrongCredentialsError as WrongCredentialsError
+    from gridward.core.federation.aggregate import Update as Update
+    from gridward.core.federation.robust import FedMedian as FedMedian
+    from gridward.core.federation.robust import Krum as Krum
+    from gridward.core.federation.robust import TrimmedMean as TrimmedMean
+    from gridward.core.federation.scaffold import Scaffold as Scaffold
+    from gridward.core.federation.server_optimizers import FedAdagrad as FedAdagrad
+    from gridward.core.federation.server_optimizers import FedAdam as FedAdam
+    from gridward.core.federation.server_optimizers import FedAvgM as FedAvgM
+    from gridward.core.federation.server_optimizers import FedYogi as FedYogi
     from gridward.core.federation.strategies import FedAvg as FedAvg
+    from gridward.core.federation.strategies import FedProx as FedProx
+    from gridward.core.federation.strategies import LocalRule as LocalRule
+    from gridward.core.federation.strategies import RoundPlan as RoundPlan
+    from gridward.core.federation.strategies import Strategy as Strategy
     from gridward.core.plans.optimizers import SGD as SGD
     from gridward.core.plans.optimizers import Adam as Adam
 
@@ -88,12 +101,20 @@ __all__ = [
     "EmptyCryptoPrimitiveStoreError",
     "EncryptedAnswer",
     "EncryptedModel",
+    "FedAdagrad",
+    "FedAdam",
     "FedAvg",
+    "FedAvgM",
+    "FedMedian",
+    "FedProx",
+    "FedYogi",
     "GatewayClient",
     "GetNotPermittedError",
     "GridError",
     "InternalError",
     "InvalidInputError",
+    "Krum",
+    "LocalRule",
     "ModelAccess",
     "NoMatchError",
     "NodeClient",
@@ -116,18 +137,23 @@ __all__ = [
     "Request",
     "RequestPendingError",
     "ResultSuppressedError",
+    "RoundPlan",
     "RoundReport",
     "Rule",
+    "Scaffold",
     "SearchResult",
     "SecondFactorRequiredError",
     "SendNotPermittedError",
     "SetupRefusedError",
+    "Strategy",
     "TensorsNotCollocatedError",
     "TensorsNotCollocatedException",
     "TooLargeError",
     "TooManyAttemptsError",
     "TrainingError",
     "TrainingResult",
+    "TrimmedMean",
+    "Update",
     "UploadRefusedError",
     "WrongCredentialsError",
     "accept_invitation",
@@ -219,7 +245,11 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "UploadRefusedError",
         "WrongCredentialsError",
     ),
-    "gridward.core.federation.strategies": ("FedAvg",),
+    "gridward.core.federation.strategies": ("FedAvg", "FedProx", "LocalRule", "RoundPlan", "Strategy"),
+    "gridward.core.federation.server_optimizers": ("FedAdagrad", "FedAdam", "FedAvgM", "FedYogi"),
+    "gridward.core.federation.robust": ("FedMedian", "Krum", "TrimmedMean"),
+    "gridward.core.federation.scaffold": ("Scaffold",),
+    "gridward.core.federation.aggregate": ("Update",),
     "gridward.core.plans.optimizers": (
         "Adam",
         "SGD",

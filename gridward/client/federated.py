@@ -22,7 +22,9 @@ from gridward.core.errors import (
     TrainingError,
 )
 from gridward.core.federation.aggregate import Array, Update
+from gridward.core.federation.scaffold import Scaffold
 from gridward.core.federation.strategies import RoundPlan, Strategy
+from gridward.core.plans.optimizers import ANCHOR, CONTROL, SGD
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.core.schemas.trainings import TrainingOut
 
@@ -95,8 +97,9 @@ def train(
     over its rows. A node that fails is named in the history and asked again next round; ``TrainingError``
     names all of them if fewer answer than the strategy wants.
     """
+    _require_matching_rate(strategy, recipe)
     sites = {site.name: site for site in _sites(data, recipe)}
-    lesson = recipe.lesson(model, *next(iter(sites.values())).pair)
+    lesson = recipe.lesson(model, *next(iter(sites.values())).pair, strategy.local)
     result = copy.deepcopy(model).to("cpu")
     own = result.state_dict()
     joint = {name: value for name, value in lesson.parameters.items() if name in own}
@@ -144,7 +147,12 @@ class _Round:
     def _updates(
         self, pool: ThreadPoolExecutor, plan: RoundPlan, joint: Mapping[str, torch.Tensor]
     ) -> Iterator[Update]:
-        work = {pool.submit(self._train_at, self._sites[name], joint): name for name in plan.nodes}
+        before = dict(self._lesson.parameters) | dict(joint)
+        before |= {f"{ANCHOR}{name}": value for name, value in joint.items() if f"{ANCHOR}{name}" in before}
+        work = {
+            pool.submit(self._train_at, self._sites[name], before | _controls(plan, name, before)): name
+            for name in plan.nodes
+        }
         for done in as_completed(work):
             name = work[done]
             try:
@@ -154,15 +162,14 @@ class _Round:
                 continue
             last = dict(out.history[-1].values) if out.history else {}
             self._reports.append(NodeReport(name, out.rows, out.seconds, last))
-            yield Update(name, out.rows, _arrays(out, joint))
+            yield Update(name, out.rows, _arrays(out, joint), sum(epoch.steps for epoch in out.history))
         if len(self._reports) < plan.quorum:
             raise TrainingError(
                 f"round {self._number + 1}: {len(self._reports)} of {len(plan.nodes)} nodes answered, "
                 f"{plan.quorum} are needed; {_listed(self._failures)}"
             )
 
-    def _train_at(self, site: _Site, joint: Mapping[str, torch.Tensor]) -> TrainingOut:
-        parameters = dict(self._lesson.parameters) | dict(joint)
+    def _train_at(self, site: _Site, parameters: Mapping[str, torch.Tensor]) -> TrainingOut:
         body = training.request(self._lesson, site.data, site.pair, self._run, parameters=parameters)
         out = training.perform(site.data.location, body)
         training.forget(site.data.location, out)
@@ -182,6 +189,18 @@ def refuse_unavailable(secure: bool, dp: object) -> None:
         raise NotAvailableYetError("dp (differentially private training) is not part of this version")
 
 
+def _require_matching_rate(strategy: Strategy, recipe: Recipe) -> None:
+    """SCAFFOLD learns each node's direction from how far it went, which needs to know how it steps."""
+    if not isinstance(strategy, Scaffold):
+        return
+    optimizer = recipe.chosen_optimizer()
+    if not isinstance(optimizer, SGD) or optimizer.momentum or optimizer.lr != strategy.local_rate:
+        raise InvalidInputError(
+            f"Scaffold(local_rate={strategy.local_rate:g}) needs optimizer=SGD(lr={strategy.local_rate:g}) "
+            f"without momentum; this is {optimizer}"
+        )
+
+
 def _sites(data: Iterable[DatasetPointer], recipe: Recipe) -> Iterator[_Site]:
     sites = [_Site(pointer, recipe.paired(pointer)) for pointer in data]
     if not sites:
@@ -197,6 +216,15 @@ def _sites(data: Iterable[DatasetPointer], recipe: Recipe) -> Iterator[_Site]:
             + "; ".join(f"{s.name} has {s.pair[0].dtype}{s.pair[0].shape[1:]}" for s in sites)
         )
     return iter(sites)
+
+
+def _controls(plan: RoundPlan, node: str, held: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Give a node's controls as the state of its training, in the dtypes that this has."""
+    return {
+        f"{CONTROL}{name}": torch.from_numpy(np.asarray(value)).to(held[f"{CONTROL}{name}"].dtype)
+        for name, value in plan.controls.get(node, {}).items()
+        if f"{CONTROL}{name}" in held
+    }
 
 
 def _arrays(out: TrainingOut, joint: Mapping[str, torch.Tensor]) -> dict[str, Array]:

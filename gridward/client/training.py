@@ -25,8 +25,9 @@ from gridward.core.errors import (
     TensorsNotCollocatedError,
     TrainingError,
 )
+from gridward.core.federation.strategies import LocalRule
 from gridward.core.plans import codec, trace
-from gridward.core.plans.optimizers import SGD, Optimizer
+from gridward.core.plans.optimizers import SGD, Guided, Optimizer
 from gridward.core.schemas.models import ParametersOut
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.schemas.tensor import Tensor, TensorInfo
@@ -36,6 +37,7 @@ Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 _WAIT_S: Final = 20
 _LOST_POLLS: Final = 3
 _DEFAULT_LR: Final = 0.1
+_NOTHING_MORE: Final = LocalRule()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +69,19 @@ class Recipe:
             raise InvalidInputError(f"{data.name!r} has no tensor {missing[0]!r}; it has {', '.join(infos)}")
         return infos[inputs], infos[targets]
 
-    def lesson(self, module: torch.nn.Module, x: TensorInfo, y: TensorInfo) -> "Lesson":
+    def chosen_optimizer(self) -> Optimizer:
+        """Give the optimizer, or the one where none was chosen."""
+        return self.optimizer or SGD(lr=_DEFAULT_LR)
+
+    def lesson(
+        self, module: torch.nn.Module, x: TensorInfo, y: TensorInfo, local: LocalRule = _NOTHING_MORE
+    ) -> "Lesson":
         """Trace one training step; raises ``PlanRejectedError`` naming what plans do not have."""
         student = copy.deepcopy(module).to("cpu")
         loss = self.loss or (functional.cross_entropy if y.dtype == "int64" else functional.mse_loss)
-        optimizer = self.optimizer or SGD(lr=_DEFAULT_LR)
+        optimizer = self.chosen_optimizer()
+        if local != _NOTHING_MORE:
+            optimizer = Guided(optimizer, local.proximal, local.controlled)
         name = type(module).__name__
         try:
             traced = trace.trace_training(student, loss, optimizer, (_example(x), _example(y)), name=name)

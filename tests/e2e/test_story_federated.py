@@ -97,6 +97,39 @@ def test_one_round_of_fedavg_is_the_mean_of_what_each_node_would_learn_alone(
         assert torch.allclose(value, (alone[0][name] + alone[1][name]) / 2, atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    "strategy",
+    [
+        gw.FedProx(mu=0.01),
+        gw.FedAvgM(momentum=0.5),
+        gw.FedAdam(learning_rate=0.03),
+        gw.Scaffold(local_rate=0.1),
+    ],
+    ids=lambda strategy: type(strategy).__name__,
+)
+def test_every_kind_of_strategy_learns_on_real_nodes(
+    grid: Grid,
+    datasets: gw.SearchResult,
+    digits: tuple[torch.Tensor, torch.Tensor],
+    strategy: gw.Strategy,
+) -> None:
+    model = network()
+    with grid.user("dana") as dana:
+        result = dana.train(model, data=datasets, rounds=3, epochs=2, batch_size=32, strategy=strategy)
+    assert accuracy(result.model, digits) > accuracy(model, digits) + 0.3
+
+
+def test_a_strong_pull_keeps_nodes_where_the_round_began(grid: Grid, datasets: gw.SearchResult) -> None:
+    model = network()
+
+    def way(strategy: gw.Strategy) -> float:
+        with grid.user("dana") as dana:
+            after = dana.train(model, data=datasets, rounds=1, strategy=strategy).model.state_dict()
+        return sum(float((after[name] - value).norm()) for name, value in model.state_dict().items())
+
+    assert way(gw.FedProx(mu=9.0)) < 0.5 * way(gw.FedAvg())
+
+
 def test_a_model_goes_from_node_to_node_by_hand(
     grid: Grid, datasets: gw.SearchResult, digits: tuple[torch.Tensor, torch.Tensor]
 ) -> None:

@@ -263,9 +263,8 @@ def _require_few_metrics(plan: Plan) -> None:
 
 
 def _coarse(item: EpochMetrics) -> EpochMetrics:
-    return EpochMetrics(
-        epoch=item.epoch, values={name: float(f"{value:.{_DIGITS}g}") for name, value in item.values.items()}
-    )
+    coarse = {name: float(f"{value:.{_DIGITS}g}") for name, value in item.values.items()}
+    return item.model_copy(update={"values": coarse})
 
 
 def _secret_seed(node: Node, dataset: Dataset, seed: int) -> int:

@@ -15,11 +15,12 @@ Parameters: TypeAlias = Mapping[str, Array]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:
-    """Parameters after a node's local training, and the rows that it trained on (its weight)."""
+    """Parameters after a node's local training of ``steps``, and the rows that it trained on (its weight)."""
 
     node: str
     rows: int
     parameters: Parameters
+    steps: int = 1
 
 
 class WeightedMean:
@@ -32,7 +33,7 @@ class WeightedMean:
     def __init__(self, like: Parameters) -> None:
         self._like = like
         self._sums = {
-            name: np.zeros(value.shape, np.float64) if _is_real(value) else value.copy()
+            name: np.zeros(value.shape, np.float64) if is_real(value) else value.copy()
             for name, value in like.items()
         }
         self.rows = 0
@@ -47,7 +48,7 @@ class WeightedMean:
         """
         check(self._like, update)
         for name, value in update.parameters.items():
-            if _is_real(value):
+            if is_real(value):
                 self._sums[name] += np.asarray(value, np.float64) * update.rows
             else:
                 np.maximum(self._sums[name], value, out=self._sums[name])
@@ -63,15 +64,15 @@ class WeightedMean:
         if self.updates == 0:
             raise TrainingError("no node returned an update")
         return {
-            name: (total / self.rows).astype(self._like[name].dtype) if _is_real(self._like[name]) else total
+            name: (total / self.rows).astype(self._like[name].dtype) if is_real(self._like[name]) else total
             for name, total in self._sums.items()
         }
 
 
 def check(like: Parameters, update: Update) -> None:
     """Refuse an update that does not fit the model, or that is not finite."""
-    if update.rows <= 0:
-        raise TrainingError(f"{update.node} trained on {update.rows} rows")
+    if update.rows <= 0 or update.steps <= 0:
+        raise TrainingError(f"{update.node} trained on {update.rows} rows in {update.steps} steps")
     odd = sorted(set(like) ^ set(update.parameters))
     if odd:
         raise TrainingError(f"{update.node} returned other parameters than were sent: {', '.join(odd[:5])}")
@@ -82,9 +83,10 @@ def check(like: Parameters, update: Update) -> None:
                 f"{update.node} returned {name} as {value.dtype}{list(value.shape)}, "
                 f"not {wanted.dtype}{list(wanted.shape)}"
             )
-        if _is_real(value) and not np.isfinite(value).all():
+        if is_real(value) and not np.isfinite(value).all():
             raise TrainingError(f"{update.node} returned {name} with values that are not finite; it diverged")
 
 
-def _is_real(value: Array) -> bool:
+def is_real(value: Array) -> bool:
+    """Say whether a tensor holds real numbers, and not counts."""
     return bool(np.issubdtype(value.dtype, np.floating))

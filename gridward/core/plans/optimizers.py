@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
+ANCHOR: Final = "anchor."
+CONTROL: Final = "control."
 
 
 class Optimizer(Protocol):
@@ -118,3 +120,42 @@ class Adam:
             moments |= {f"adam.mean.{name}": mean, f"adam.square.{name}": square}
             updated[name] = value - rate * mean / (square.sqrt() / correction + self.eps)
         return updated, moments
+
+
+@dataclass(frozen=True, slots=True)
+class Guided:
+    """Another optimizer, whose gradients a strategy adds to: what keeps nodes together in federated learning.
+
+    The gradient gets ``proximal`` times the way from the values that the run began with, and, if
+    ``controlled``, a control that stays as it is given. Both are state of the plan that no step changes:
+    ``anchor.<name>`` and ``control.<name>``.
+    """
+
+    inner: Optimizer
+    proximal: float = 0.0
+    controlled: bool = False
+
+    def hyper(self) -> dict[str, Tensor]:
+        """Give the other's."""
+        return self.inner.hyper()
+
+    def initial_state(self, parameters: Tensors) -> dict[str, Tensor]:
+        """Give the other's, the values now, and a control of zero."""
+        state = self.inner.initial_state(parameters)
+        if self.proximal:
+            state |= {f"{ANCHOR}{name}": value.detach().clone() for name, value in parameters.items()}
+        if self.controlled:
+            state |= {f"{CONTROL}{name}": torch.zeros_like(value) for name, value in parameters.items()}
+        return state
+
+    def step(
+        self, parameters: Tensors, gradients: Tensors, state: Tensors, hyper: Tensors
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Add to the gradients, then step as the other does."""
+        guided = dict(gradients)
+        for name, value in parameters.items():
+            if self.proximal:
+                guided[name] = guided[name] + self.proximal * (value - state[f"{ANCHOR}{name}"])
+            if self.controlled:
+                guided[name] = guided[name] + state[f"{CONTROL}{name}"]
+        return self.inner.step(parameters, guided, state, hyper)

@@ -56,9 +56,10 @@ class TrainingState(StrEnum):
 
 
 class EpochMetrics(BaseModel):
-    """Loss and metrics of one epoch, averaged over all rows."""
+    """Loss and metrics of one epoch, averaged over all rows; `steps` is its number of batches."""
 
     epoch: int = Field(json_schema_extra={"format": "int32"})
+    steps: int = Field(ge=1, json_schema_extra={"format": "int32"})
     values: dict[str, float]
 
 

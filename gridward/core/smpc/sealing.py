@@ -1,4 +1,4 @@
-"""Seal bytes to a public key: HPKE base mode (RFC 9180) with X25519, HKDF-SHA256, ChaCha20-Poly1305."""
+"""Seal bytes to a public key: HPKE base mode (RFC 9180) with X25519, HKDF-SHA256, AES-256-GCM."""
 
 from typing import Final
 
@@ -14,7 +14,7 @@ OVERHEAD_BYTES: Final = 48
 
 
 def _suite() -> Suite:
-    return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.CHACHA20_POLY1305)
+    return Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
 def public_key(private_key: bytes) -> bytes:

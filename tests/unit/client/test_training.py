@@ -44,7 +44,7 @@ class School(RecordingPlace):
             "detail": "",
             "rows": self.rows,
             "epochs_done": 1,
-            "history": [{"epoch": 1, "values": {"loss": float(self.rows)}}],
+            "history": [{"epoch": 1, "steps": 2, "values": {"loss": float(self.rows)}}],
             "seconds": 0.5,
             "parameters": [] if self.left > 0 else self._moved(),
             "created_at": "2026-01-01T00:00:00Z",
@@ -226,3 +226,33 @@ def test_send_is_no_method_of_models_until_it_is_asked_for(
     with pytest.raises(AttributeError, match="already has a method"):
         gw.install_torch_methods()
     monkeypatch.delattr(nn.Module, "send")
+
+
+def test_a_strategys_anchor_is_the_rounds_own_and_a_control_is_each_nodes(
+    model: nn.Module, schools: list[School]
+) -> None:
+    def sent(school: School, number: int, prefix: str) -> dict[str, torch.Tensor]:
+        tensors = [Tensor.model_validate(one) for one in school.asked[number]["parameters"]]
+        found = {one.name: wire.decode(one) for one in tensors}
+        return {name.removeprefix(prefix): value for name, value in found.items() if name.startswith(prefix)}
+
+    train(model, schools, gw.FedProx(mu=0.5), rounds=2)
+    for school in schools:
+        for number in (0, 1):
+            now, anchor = sent(school, number, ""), sent(school, number, "anchor.")
+            assert all(torch.equal(anchor[name], now[name]) for name in ("weight", "bias"))
+    assert not torch.equal(sent(schools[0], 0, "anchor.")["bias"], sent(schools[0], 1, "anchor.")["bias"])
+    for school in schools:
+        school.asked.clear()
+    train(model, schools, gw.Scaffold(local_rate=0.1), rounds=2)
+    controls = [sent(school, 1, "control.")["bias"] for school in schools]
+    assert all(not sent(school, 0, "control.")["bias"].any() for school in schools)
+    # north moved by 1 and south by 5 in 2 steps: their directions are -5 and -25, the common one -15
+    assert torch.allclose(controls[0], torch.full((3,), -10.0))
+    assert torch.allclose(controls[1], torch.full((3,), 10.0))
+
+
+def test_scaffold_needs_the_rate_that_the_nodes_step_with(model: nn.Module, schools: list[School]) -> None:
+    with pytest.raises(gw.InvalidInputError, match=r"optimizer=SGD\(lr=0.5\)"):
+        train(model, schools, gw.Scaffold(local_rate=0.5))
+    assert not schools[0].asked

@@ -40,6 +40,7 @@ class Epoch:
 
     epoch: int
     rows: int
+    steps: int
     loss: float
     metrics: dict[str, float]
 
@@ -104,7 +105,7 @@ def run_epochs(
             dims = bind(plan, fed)
             results = execute(plan, fed, dims, deadline, clock, foreseen.get(len(picked)))
             loss += _take(plan, results, held, sums) * len(picked)
-        history.append(Epoch(epoch, count, loss / count, sums))
+        history.append(Epoch(epoch, count, len(lengths), loss / count, sums))
         if on_epoch:
             on_epoch(history[-1])
     return Training(held, tuple(history))

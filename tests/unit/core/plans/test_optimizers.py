@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gridward.core.plans.optimizers import SGD, Adam, Optimizer
+from gridward.core.plans.optimizers import SGD, Adam, Guided, Optimizer
 
 CASES: dict[str, tuple[Optimizer, type[torch.optim.Optimizer], dict[str, object]]] = {
     "sgd": (SGD(0.1), torch.optim.SGD, {"lr": 0.1}),
@@ -55,3 +55,21 @@ def test_sgd_refuses_what_torch_refuses(options: dict[str, float]) -> None:
 def test_adam_refuses_what_torch_refuses(options: dict[str, float]) -> None:
     with pytest.raises(ValueError, match=r"negative|betas"):
         Adam(**options)
+
+
+@pytest.mark.parametrize("inner", [SGD(0.1), SGD(0.1, momentum=0.9), Adam(0.05)])
+def test_a_guided_step_is_the_others_on_the_gradient_with_both_additions(inner: Optimizer) -> None:
+    torch.manual_seed(0)
+    start, control = torch.randn(3, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    guided = Guided(inner, proximal=0.3, controlled=True)
+    ours: dict[str, Tensor] = {"w": start}
+    theirs: dict[str, Tensor] = {"w": start}
+    state, plain = guided.initial_state(ours) | {"control.w": control}, inner.initial_state(theirs)
+    for _ in range(5):
+        gradient = torch.randn(3, dtype=torch.float64)
+        added = {"w": gradient + 0.3 * (theirs["w"] - start) + control}
+        theirs, plain = inner.step(theirs, added, plain, inner.hyper())
+        ours, moved = guided.step(ours, {"w": gradient}, state, guided.hyper())
+        state |= moved
+        assert torch.equal(ours["w"], theirs["w"])
+    assert torch.equal(state["anchor.w"], start)

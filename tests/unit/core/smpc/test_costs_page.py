@@ -1,5 +1,6 @@
 """The table of docs/encrypted.md against programs of one gate: what the page says is what is compiled."""
 
+import re
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
@@ -209,3 +210,15 @@ def test_headers_are_as_long_as_the_page_says(parties: int) -> None:
 def test_the_pages_defaults_are_those_of_the_compiler() -> None:
     program = compile_plan(linear_plan(1, 1), batch=1, parties=2)
     assert (program.fraction_bits, program.width) == (16, 32)
+
+
+def test_every_test_that_the_page_names_is_there() -> None:
+    page = PAGE.read_text()
+    named = set(re.findall(r"`(test_[a-z0-9_]+)`", page[page.index("## What shows it") :]))
+    written = {
+        name
+        for path in (PAGE.parents[1] / "tests").rglob("*.py")
+        for name in re.findall(r"def (test_\w+)\(", path.read_text())
+    }
+    assert len(named) > 30
+    assert named <= written
