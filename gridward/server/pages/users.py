@@ -7,8 +7,8 @@ from starlette.responses import Response
 
 from gridward.core.schemas.accounts import InvitationOut, UserIn, UserPatch
 from gridward.server import invitations, roles, second_factor, users
-from gridward.server.accounts import Accounts
 from gridward.server.account_routes import Username
+from gridward.server.accounts import Accounts
 from gridward.server.pages.forms import posted
 from gridward.server.pages.guard import FormCaller, PageCaller
 from gridward.server.pages.paging import SIZE, PageNumber, Paging, offset
