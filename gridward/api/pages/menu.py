@@ -11,6 +11,6 @@ _ASK_OR_DECIDE: Final = frozenset(
 LINKS: Final = (
     Link("Home", "/"),
     Link("Requests", "/requests", _ASK_OR_DECIDE),
-    Link("Users", "/users", frozenset({Capability.MANAGE_USERS})),
+    Link("Users", "/users", frozenset({Capability.MANAGE_USERS}), also=("/roles", "/groups")),
     Link("Audit", "/audit", frozenset({Capability.READ_AUDIT})),
 )
