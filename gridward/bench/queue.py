@@ -1,20 +1,30 @@
-"""A real node process with many requests: how long its page of the queue takes, to whom."""
+"""A real node process with many requests: how long its page of the queue takes, to whom.
 
+Ten requests are asked through the SDK; the rest are their rows over again, written into the node's database,
+so that a queue of ten thousand is there within seconds.
+"""
+
+import hashlib
 import secrets
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
 
 import httpx2
 import torch
+from sqlalchemy import insert
+from sqlmodel import select
 
 import gridward as gw
+from gridward.api.tables.requests import AccessRequest, RequestSource
 from gridward.bench.callers import measure_calls
-from gridward.bench.grid import running_node
 from gridward.bench.measure import Options, Result, require
-from gridward.client.node import NodeClient
 from gridward.client.transport import TIMEOUT
+from gridward.core.privacy.approvals import Outcome
+from gridward.demo.processes import Servers
+from gridward.server.db import Database
 
 ASKERS: Final = 10
 CALLS: Final = 40
@@ -22,6 +32,7 @@ SHOWN: Final = 25
 """Requests on one page of the queue."""
 DENIED: Final = 5
 """Every so many requests one is denied."""
+OWNER: Final = "owner"
 OFFICER: Final = "officer"
 TRIAGE: Final = "triage"
 
@@ -36,12 +47,14 @@ class Page:
 
 
 def run(options: Options) -> Iterator[Result]:
-    """Put ``requests`` questions of ten scientists, deny a fifth of them, and measure pages of the queue."""
+    """Fill the queue of a node with ``requests`` of ten scientists, and measure pages of it."""
     password = secrets.token_urlsafe(18)
-    with running_node(requests_open=options.requests) as owner:
-        owner.users.add(OFFICER, password, role="data_officer")
-        owner.users.add(TRIAGE, password, role="compliance_officer")
-        _fill(owner, password, options.requests)
+    with Servers() as servers:
+        server = servers.spawn("node", "node")
+        server.wait()
+        gw.setup_owner(server.url, server.token, OWNER, password)
+        _ask(server.url, password)
+        _fill(server.folder / "data" / "gridward.db", options.requests)
         last = -(-options.requests // SHOWN)
         for page in (
             Page(TRIAGE, "/requests", callers=1),
@@ -50,7 +63,7 @@ def run(options: Options) -> Iterator[Result]:
             Page(OFFICER, "/requests?status=denied", callers=1),
             Page(OFFICER, "/requests", callers=4),
         ):
-            yield _measure(owner.url, password, page, options)
+            yield _measure(server.url, password, page, options)
 
 
 def _measure(url: str, password: str, page: Page, options: Options) -> Result:
@@ -70,22 +83,40 @@ def _measure(url: str, password: str, page: Page, options: Options) -> Result:
         return Result(case, {"shown": rows, "page_bytes": len(shown.content), **measured})
 
 
-def _fill(owner: NodeClient, password: str, requests: int) -> None:
+def _ask(url: str, password: str) -> None:
     names = [f"asker-{at}" for at in range(ASKERS)]
-    for name in names:
-        owner.users.add(name, password)
-    with gw.connect(owner.url, username=OFFICER, password=password) as officer:
+    with gw.connect(url, username=OWNER, password=password) as owner:
+        for name, role in ((OFFICER, "data_officer"), (TRIAGE, "compliance_officer")):
+            owner.users.add(name, password, role=role)
+        for name in names:
+            owner.users.add(name, password)
+    with gw.connect(url, username=OFFICER, password=password) as officer:
         rows = torch.arange(5, dtype=torch.float64)
         officer.publish("records", {"weight": rows}, access=gw.Access(compute=gw.SIGNED_IN))
-    parts = [range(at, requests, ASKERS) for at in range(ASKERS)]
-    with ThreadPoolExecutor(ASKERS) as pool:
-        list(pool.map(lambda name, part: _ask(owner, name, password, part), names, parts))
+    for name in names:
+        with gw.connect(url, username=name, password=password) as asker:
+            asker.dataset("records")["weight"].mean().request("a question of a long queue")
 
 
-def _ask(owner: NodeClient, name: str, password: str, part: range) -> None:
-    with gw.connect(owner.url, username=name, password=password) as asker:
-        weight = asker.dataset("records")["weight"]
-        for number in part:
-            asked = (weight * number).mean().request(f"question {number} of a long queue")
-            if number % DENIED == 0:
-                owner.requests[asked.id].deny("not this one")
+def _fill(path: Path, requests: int) -> None:
+    database = Database(f"sqlite:///{path}")
+    with database.write() as db:
+        asked = db.exec(select(AccessRequest)).all()
+        source = db.exec(select(RequestSource).limit(1)).one()
+        rows = [_copy(asked[number % len(asked)], number) for number in range(len(asked), requests)]
+        sources = [source.model_dump() | {"request_id": row["id"]} for row in rows]
+        for table, copies in ((AccessRequest, rows), (RequestSource, sources)):
+            if copies:
+                db.connection().execute(insert(table), copies)
+    database.close()
+
+
+def _copy(row: AccessRequest, number: int) -> dict[str, Any]:
+    digest = hashlib.sha256(f"question {number}".encode()).hexdigest()
+    outcome = Outcome.OPEN if number % DENIED else Outcome.DENIED
+    return row.model_dump() | {
+        "id": f"req-{digest[:24]}",
+        "digest": digest,
+        "outcome": outcome.value,
+        "created_at": row.created_at - timedelta(seconds=number),
+    }

@@ -2,7 +2,7 @@
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Any, Final, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from fastapi import APIRouter, Path, Query, Request
 from pydantic import BaseModel
@@ -25,23 +25,12 @@ from gridward.server.state import ReadDb
 
 router = APIRouter(prefix="/requests", include_in_schema=False)
 RequestId: TypeAlias = Annotated[str, Path(max_length=64)]
+ALL: Final = "all"
 SHOWN: Final = 60
 """So many values of each tensor are shown in a preview."""
 LINES: Final = 150
 EVENTS: Final = 25
 """So much of a long plan or history is on one page; the rest is on others."""
-
-
-class Filter(StrEnum):
-    """What the queue shows; each status, or all."""
-
-    ALL = "all"
-    PENDING = Status.PENDING.value
-    APPROVED = Status.APPROVED.value
-    DENIED = Status.DENIED.value
-    EXPIRED = Status.EXPIRED.value
-    REVOKED = Status.REVOKED.value
-    USED_UP = Status.USED_UP.value
 
 
 class Bounds(StrEnum):
@@ -79,13 +68,13 @@ def show_requests(
     caller: PageCaller,
     node: NodeOf,
     db: ReadDb,
-    status: Annotated[Filter | None, Query()] = None,
+    status: Annotated[Status | Literal["all"] | None, Query()] = None,
     number: PageNumber = 1,
 ) -> Response:
     """Show the queue: what waits for whoever decides, all to others."""
     decides = caller.may(Capability.DECIDE_REQUESTS) or caller.may(Capability.TRIAGE_REQUESTS)
-    chosen = status or (Filter.PENDING if decides else Filter.ALL)
-    wanted = None if chosen is Filter.ALL else Status(chosen.value)
+    chosen = status or (Status.PENDING if decides else ALL)
+    wanted = None if chosen == ALL else Status(chosen)
     found = requests.list_visible(node, caller, db, wanted, offset(number), SIZE)
     return page(
         request,
@@ -93,8 +82,8 @@ def show_requests(
         caller,
         requests=found.items,
         paging=Paging(number, found.total),
-        counts=requests.count(node, caller, db),
-        chosen=chosen.value,
+        counts=requests.count(node, caller, db).model_dump(),
+        chosen=str(chosen),
     )
 
 

@@ -14,6 +14,8 @@ from gridward.server.state import server_of
 
 _OWN_SITES: Final = ("same-origin", "none")
 _SECOND_FACTOR: Final = "/account"
+_LONGEST: Final = 400
+"""Characters of an address to which the sign-in leads back."""
 
 
 class ElsewhereError(Exception):
@@ -34,11 +36,16 @@ def page_caller(request: Request) -> Principal:
             raise NotSignedInError("sign in first")
         caller = browser.authenticate(server.accounts, cookie)
     except NotSignedInError as why:
-        raise ElsewhereError(f"/sign-in?next={quote(wanted)}") from why
+        raise ElsewhereError(f"/sign-in?next={quote(_with_query(request, wanted))}") from why
     own = wanted == _SECOND_FACTOR or request.url.path.startswith(f"{_SECOND_FACTOR}/")
     if caller.limited_to == frozenset() and not own:
         raise ElsewhereError(f"{_SECOND_FACTOR}/second-factor")
     return caller
+
+
+def _with_query(request: Request, path: str) -> str:
+    whole = f"{path}?{request.url.query}"
+    return whole if request.method == "GET" and request.url.query and len(whole) <= _LONGEST else path
 
 
 async def form_caller(request: Request) -> Principal:

@@ -30,15 +30,24 @@ _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """An entry of the menu, for those who have one of the capabilities; without any, for everyone."""
+    """An entry of the menu, for those who have one of the capabilities; without any, for everyone.
+
+    ``also`` names other places that belong to it.
+    """
 
     label: str
     path: str
     capabilities: frozenset[Capability] = frozenset()
+    also: tuple[str, ...] = ()
 
     def is_for(self, caller: Principal | None) -> bool:
         """Say whether the menu shows it to this caller."""
         return caller is not None and (not self.capabilities or bool(self.capabilities & caller.capabilities))
+
+    def leads_to(self, path: str) -> bool:
+        """Say whether a page is this entry's, or below it."""
+        places = (self.path, *self.also)
+        return path in places or any(path.startswith(f"{place}/") for place in places if place != "/")
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,7 @@ def test_secret_and_recovery_codes_are_shown_once(bob: Visitor) -> None:
     begun = bob.sends("/account/second-factor", password=PASSWORD)
     secret = re.search(r"<code>([A-Z2-7 ]{39})</code>", begun.text)
     assert secret
+    assert begun.headers["cache-control"] == "no-store"
     assert secret[1] not in bob.shows("/account/second-factor")
     done = bob.sends("/account/second-factor/confirm", code=code_of(begun.text))
     (first, *_) = re.findall(r"<li><code>([a-z2-7-]+)</code></li>", done.text)

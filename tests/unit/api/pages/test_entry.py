@@ -37,6 +37,10 @@ def test_who_is_not_signed_in_is_led_to_the_sign_in_and_back(node: NodeUnderTest
     answer = node.client.get("/", headers=BROWSER)
     assert (answer.url.path, answer.url.params["next"]) == ("/sign-in", "/")
     assert enter(node, next="/account").headers["location"] == "/account"
+    node.client.cookies.clear()
+    filtered = node.client.get("/audit?action=sign_in&actor=a%26b", headers=BROWSER)
+    assert filtered.url.params["next"] == "/audit?action=sign_in&actor=a%26b"
+    assert 'name="next" value="/audit?action=sign_in&amp;actor=a%26b"' in filtered.text
 
 
 @pytest.mark.parametrize(

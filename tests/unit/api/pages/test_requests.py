@@ -12,6 +12,8 @@ from sqlmodel import col, update
 
 from gridward.api.pages.requests import EVENTS, LINES
 from gridward.api.tables.requests import AccessRequest
+from gridward.core.privacy.approvals import Status
+from gridward.core.schemas.requests import RequestCounts
 from tests.support.asking import act, approve, asked, shown
 from tests.support.files import publish
 from tests.support.nodes import NodeUnderTest
@@ -296,6 +298,10 @@ def test_the_queue_counts_filters_and_pages(ward: NodeUnderTest, visitors: dict[
     assert counts == {
         "pending": 28, "approved": 0, "denied": 0, "expired": 0, "revoked": 0, "used_up": 0
     }  # fmt: skip
+
+
+def test_the_queue_counts_every_status() -> None:
+    assert set(RequestCounts.model_fields) == set(Status)
 
 
 def test_long_plans_and_histories_are_paged_whole(

@@ -92,6 +92,8 @@ def test_an_administrator_grants_nothing_beyond_their_own(bob: Visitor, node: No
     page = adam.shows("/users")
     assert 'value="data_officer"' in page
     assert 'value="owner"' not in page
+    assert 'href="/users/adam"' in page
+    assert 'href="/users/bob"' not in page
     assert adam.send("/users", username="eve", role="owner", invited="true").status_code == 403
     assert adam.get("/users/bob").status_code == 403
     assert adam.send("/users/bob", disabled="true").status_code == 403
