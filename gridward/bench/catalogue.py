@@ -138,6 +138,11 @@ BENCHES: Final = {
         "gridward.bench.queue",
         {"repeat": 3, "requests": 10_000},
     ),
+    "rules": Bench(
+        "decisions on access over 1,000 rules: by the engine alone, and with rules looked up in SQLite",
+        "gridward.bench.rules",
+        {"repeat": 3},
+    ),
     "federated": Bench(
         "a round of federated averaging over node processes: seconds, updates a second",
         "gridward.bench.federated",
