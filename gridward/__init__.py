@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from gridward.client import connect as connect
     from gridward.client import install_torch_methods as install_torch_methods
     from gridward.client import network as network
+    from gridward.client import request_password_reset as request_password_reset
     from gridward.client import send as send
     from gridward.client import setup_owner as setup_owner
     from gridward.client import stack as stack
@@ -164,6 +165,7 @@ __all__ = [
     "connect",
     "install_torch_methods",
     "network",
+    "request_password_reset",
     "send",
     "setup_owner",
     "stack",

@@ -11,7 +11,7 @@ import httpx2
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from gridward.api import queries, storage
+from gridward.api import gauges, queries, storage
 from gridward.api.hearts import Hearts
 from gridward.api.lanes.accept import authenticate
 from gridward.api.lanes.listener import LaneListener
@@ -58,7 +58,15 @@ from gridward.api.workers import Workers
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.paces import read_paces
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.server import account_routes, audit_heads, audit_routes, restore, role_routes
+from gridward.server import (
+    account_routes,
+    audit_heads,
+    audit_routes,
+    mail,
+    oidc_routes,
+    restore,
+    role_routes,
+)
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
@@ -67,7 +75,7 @@ from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Bell, Repeated
 from gridward.server.keys import load
-from gridward.server.pages import account, audit, entry, roles, second_factor, users
+from gridward.server.pages import account, audit, entry, oidc, roles, second_factor, users
 from gridward.server.pages.shell import Shell
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
@@ -79,6 +87,7 @@ ROUTERS: Final = (
     account_routes.router,
     role_routes.router,
     groups.router,
+    oidc_routes.router,
     audit_routes.router,
     node_routes.router,
     memberships.router,
@@ -100,6 +109,8 @@ ROUTERS: Final = (
     secure_sums.router,
     entry.router,
     entry.strangers,
+    oidc.router,
+    oidc.strangers,
     account.router,
     second_factor.router,
     users.router,
@@ -131,12 +142,16 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
         hearts = Hearts(node)
         expiry = Repeated("expiry", _EXPIRY_PAUSE_S, partial(_expire, node))
         heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, node.accounts))
+        post = Repeated("mail", mail.PAUSE_S, partial(mail.deliver, node.accounts))
         app.state.server, app.state.hearts = node, hearts
+        app.state.metrics.show(gauges.of_node(node))
         try:
             await run_in_threadpool(_begin, node, hearts)
             expiry.start()
             heads.start()
+            post.start()
             yield
+            await run_in_threadpool(post.stop)
             await run_in_threadpool(expiry.stop)
             await run_in_threadpool(heads.stop)
         finally:

@@ -42,6 +42,10 @@ class Node(Server):
     offline: Offline
     started_at: datetime
 
+    def parts(self) -> dict[str, bool]:
+        """A node computes too."""
+        return super().parts() | {"the plan workers": self.workers.is_open}
+
     def authenticate(self, token: str) -> Principal:
         """Accept the node's own access tokens and identity tokens of gateways that it joined."""
         kind, issuer = tokens.peek(token)

@@ -11,6 +11,7 @@ from sqlmodel import Session, and_, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from gridward.api.queries_access import concerning
+from gridward.api.tables.accounts import User
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.requests import (
     AccessRequest,
@@ -24,6 +25,7 @@ from gridward.api.tables.requests import (
 )
 from gridward.api.tables.rules import AccessRule
 from gridward.core.privacy.approvals import Outcome, Request, Status, Terms
+from gridward.core.schemas.accounts import MailChoice
 from gridward.server.principals import Capability, Principal
 
 APPROVE: Final = "approve"
@@ -66,8 +68,9 @@ def visible_requests(caller: Principal, status: Status | None, now: datetime) ->
 def standings(caller: Principal, db: Session, now: datetime) -> dict[Status, int]:
     """How many of the visible requests stand where: one pass for all."""
     sums = [func.sum(case((_stands(status, now), 1), else_=0)) for status in Status]
-    visible = or_(own_requests(caller), decidable(caller, now))
-    wanted = sql_select(*sums).select_from(AccessRequest).where(visible)
+    wanted = (
+        sql_select(*sums).select_from(AccessRequest).where(or_(own_requests(caller), decidable(caller, now)))
+    )
     (found,) = db.execute(wanted).all()
     return {status: number or 0 for status, number in zip(Status, found, strict=True)}
 
@@ -84,6 +87,18 @@ def visible_request(caller: Principal, db: Session, request_id: str, now: dateti
     """Return one request, unless it is hidden from the caller."""
     rows = select(AccessRequest).where(or_(own_requests(caller), decidable(caller, now)))
     return db.exec(rows.where(col(AccessRequest.id) == request_id)).one_or_none()
+
+
+def decides_on(caller: Principal, db: Session, request_id: str, now: datetime) -> bool:
+    """Say whether the caller may read this request to decide on it."""
+    wanted = select(AccessRequest.id).where(decidable(caller, now), col(AccessRequest.id) == request_id)
+    return db.exec(wanted).first() is not None
+
+
+def reached_by_mail(db: Session) -> Sequence[User]:
+    """Accounts that want notices by e-mail; each must be asked about before it is told anything."""
+    wanted = select(User).where(col(User.email).is_not(None), col(User.disabled).is_(False))
+    return db.exec(wanted.where(col(User.mails) == MailChoice.ALL.value).order_by(col(User.id))).all()
 
 
 def asks_at_all(caller: Principal, db: Session) -> bool:

@@ -5,26 +5,24 @@ from typing import Final
 
 from sqlmodel import Session
 
+from gridward.api import request_mail
+from gridward.api.node import Node
 from gridward.api.tables.requests import RequestEvent
 from gridward.core.schemas.requests import EventKind
 from gridward.server.db import lock
 from gridward.server.principals import Principal
 
-TO_ASKER: Final = tuple(
-    kind.value
-    for kind in (
-        EventKind.COMMENTED,
-        EventKind.AGREED,
-        EventKind.APPROVED,
-        EventKind.DENIED,
-        EventKind.REVOKED,
-    )
-)
-TO_OFFICERS: Final = (EventKind.ASKED.value, EventKind.COMMENTED.value, EventKind.AGREED.value)
+TO_ASKER: Final = tuple(kind.value for kind in request_mail.TO_ASKER)
+TO_OFFICERS: Final = tuple(kind.value for kind in request_mail.TO_OFFICERS)
 
 
-def note(db: Session, caller: Principal, request_id: str, kind: EventKind, text: str, now: datetime) -> None:
-    """Append a line. Writers take turns, so that a number seen means that all lower ones were there."""
+def note(
+    node: Node, db: Session, caller: Principal, request_id: str, kind: EventKind, text: str, now: datetime
+) -> None:
+    """Append a line, and letters to those whom it concerns.
+
+    Writers take turns, so that a number seen means that all lower ones were there.
+    """
     lock(db, "request events")
     db.add(
         RequestEvent(
@@ -37,3 +35,4 @@ def note(db: Session, caller: Principal, request_id: str, kind: EventKind, text:
         )
     )
     db.flush()
+    request_mail.tell(db, node.accounts, caller, request_id, kind)

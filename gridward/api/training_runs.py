@@ -15,6 +15,7 @@ from gridward.core.errors import GridError, TrainingError
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
 from gridward.core.plans.plan import Plan
 from gridward.core.schemas.trainings import EpochMetrics
+from gridward.server.logs import carried
 from gridward.server.settings import NodeSettings
 
 _log: Final = logging.getLogger("gridward.trainings")
@@ -76,7 +77,7 @@ class TrainingRuns:
         """Run an order when a thread is free; ``end`` is called in that thread, once, whatever happens."""
         with self._lock:
             self._progress[order.id] = Progress(self._clock())
-        self._threads.submit(self._run, order, end)
+        self._threads.submit(carried(self._run, order, end))
 
     def progress(self, training_id: str) -> Progress | None:
         """Say how far a run is; None if it does not run here any more."""

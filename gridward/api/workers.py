@@ -100,6 +100,11 @@ class Workers:
         pool = self._pool("trainings", self._settings.trainings_at_once)
         return pool.train(plan, parameters, rows, schedule, hyper=hyper, limits=limits, on_epoch=on_epoch)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether plans are taken."""
+        return not self._closed
+
     def close(self) -> None:
         """End every process, with whatever it runs."""
         with self._lock:

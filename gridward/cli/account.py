@@ -1,13 +1,15 @@
 """`gridward account` and `gridward accept`: one's own password, second factor and tokens for programs."""
 
+import webbrowser
 from typing import Annotated
 
 import typer
 
 from gridward.cli.output import say, table
-from gridward.cli.session import Password, Url, Username, calls
-from gridward.client.accounts import OwnAccount
+from gridward.cli.session import Password, Url, Username, ask_code, calls, sign_in
+from gridward.client.accounts import OwnAccount, ask_reset
 from gridward.client.accounts import accept as accept_token
+from gridward.client.browser_sign_in import open_session
 from gridward.client.transport import Transport
 
 app = typer.Typer(help="One's own account on a node or gateway.", no_args_is_help=True)
@@ -28,6 +30,68 @@ def accept(
     finally:
         server.close()
     say(f"{user.username} may sign in at {url}")
+
+
+def login(
+    url: Url,
+    oidc: Annotated[
+        bool, typer.Option("--oidc", help="Through the server's sign-in provider, in a browser.")
+    ] = False,
+    username: Annotated[str, typer.Option("--username", "-u", envvar="GRIDWARD_USERNAME")] = "",
+    invitation: Annotated[
+        str | None, typer.Option(envvar="GRIDWARD_TOKEN", help="One-time token that links the account.")
+    ] = None,
+) -> None:
+    """Sign in and print a token of some minutes, for GRIDWARD_PASSWORD of the commands that follow."""
+    server = Transport(url)
+    try:
+        if oidc:
+            opened = open_session(server, _point_to, ask_code=ask_code, invitation=invitation)
+            token = opened.access_token
+        else:
+            name = username or str(typer.prompt("User name", err=True))
+            token = sign_in(server, name, str(typer.prompt("Password", hide_input=True, err=True))).token()
+    finally:
+        server.close()
+    say(token)
+
+
+def _point_to(address: str) -> None:
+    typer.echo(f"Sign in with your browser: {address}", err=True)
+    webbrowser.open(address)
+
+
+@app.command("link")
+def link_sign_in(url: Url, username: Username, password: Password) -> None:
+    """Link one's account to a person at the server's sign-in provider."""
+    with calls(url, username, password) as home:
+        OwnAccount(home).link_sign_in(password, _point_to)
+    say(f"{username} may sign in with: gridward login --oidc --url {url}")
+
+
+def forgot(url: Url, username: Username) -> None:
+    """Ask for a one-time token by e-mail, for `gridward accept`."""
+    server = Transport(url)
+    try:
+        ask_reset(server, username)
+    finally:
+        server.close()
+    say(f"If {username} has an e-mail address there, a one-time token is on its way; then:")
+    say(f"  gridward accept --url {url}")
+
+
+@app.command("mail")
+def set_mail(
+    url: Url,
+    username: Username,
+    password: Password,
+    address: Annotated[str, typer.Option(help="E-mail address; empty for none.")],
+    notices: Annotated[str, typer.Option(help="What comes there: all or none.")] = "all",
+) -> None:
+    """Set one's e-mail address."""
+    with calls(url, username, password) as home:
+        changed = OwnAccount(home).set_mail(address or None, password, mails=notices)
+    say(f"{changed.username} has {changed.email or 'no e-mail address'}; notices: {changed.mails.value}")
 
 
 @app.command("second-factor")

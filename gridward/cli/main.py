@@ -50,6 +50,8 @@ app = typer.Typer(
 app.command("init")(setup.init)
 app.command("claim")(setup.claim)
 app.command("accept")(account.accept)
+app.command("forgot")(account.forgot)
+app.command("login")(account.login)
 app.command("node")(serve.node)
 app.command("gateway")(serve.gateway)
 app.command("status")(status.status)

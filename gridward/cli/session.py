@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Annotated, TypeAlias
+from typing import Annotated, Final, TypeAlias
 
 import typer
 
@@ -11,6 +11,8 @@ from gridward.client.credentials import PasswordSession, ServiceToken
 from gridward.client.transport import Transport
 from gridward.core.schemas.accounts import PROGRAMS
 
+_SESSIONS: Final = "eyJ"
+"""What access tokens of sessions begin with, as every JSON Web Token."""
 Url: TypeAlias = Annotated[
     str,
     typer.Option("--url", envvar="GRIDWARD_URL", help="Address of the node or gateway.", show_envvar=True),
@@ -25,7 +27,7 @@ Password: TypeAlias = Annotated[
         envvar="GRIDWARD_PASSWORD",
         prompt=True,
         hide_input=True,
-        help="Better left out: it is asked for. For programs: a service token.",
+        help="Better left out: it is asked for. For programs: a service token, or what `login` printed.",
     ),
 ]
 
@@ -45,7 +47,7 @@ def calls(url: str, username: str, password: str) -> Iterator[Transport]:
     """Be signed in to whatever answers at the address, for a command that needs no torch: quick to start."""
     anonymous = Transport(url)
     try:
-        session = _open(anonymous, username, password)
+        session = sign_in(anonymous, username, password)
         try:
             yield anonymous.with_credentials(session)
         finally:
@@ -55,22 +57,24 @@ def calls(url: str, username: str, password: str) -> Iterator[Transport]:
 
 
 def _connect(url: str, username: str, password: str) -> "gw.NodeClient":
-    if password.startswith(PROGRAMS):
+    if password.startswith((PROGRAMS, _SESSIONS)):
         return gw.connect(url, token=password)
     try:
         return gw.connect(url, username, password)
     except gw.SecondFactorRequiredError:
-        return gw.connect(url, username, password, code=_ask_code())
+        return gw.connect(url, username, password, code=ask_code())
 
 
-def _open(anonymous: Transport, username: str, password: str) -> "PasswordSession | ServiceToken":
-    if password.startswith(PROGRAMS):
+def sign_in(anonymous: Transport, username: str, password: str) -> "PasswordSession | ServiceToken":
+    """Open a session, or take a token that was given instead of a password."""
+    if password.startswith((PROGRAMS, _SESSIONS)):
         return ServiceToken(password)
     try:
         return PasswordSession.open(anonymous, username, password)
     except gw.SecondFactorRequiredError:
-        return PasswordSession.open(anonymous, username, password, code=_ask_code())
+        return PasswordSession.open(anonymous, username, password, code=ask_code())
 
 
-def _ask_code() -> str:
-    return str(typer.prompt("Code of the second factor", hide_input=True))
+def ask_code() -> str:
+    """Ask for a code of the second factor."""
+    return str(typer.prompt("Code of the second factor", hide_input=True, err=True))

@@ -54,10 +54,17 @@ def add(
 
 
 @app.command()
-def invite(who: Who, url: Url, username: Username, password: Password, role: Role = "data_scientist") -> None:
+def invite(
+    who: Who,
+    url: Url,
+    username: Username,
+    password: Password,
+    role: Role = "data_scientist",
+    email: Annotated[str | None, typer.Option(help="Where the one-time token goes too.")] = None,
+) -> None:
     """Make an account whose password the person sets."""
     with calls(url, username, password) as home:
-        made = Accounts(home).invite(who, role)
+        made = Accounts(home).invite(who, role, email=email)
     _tell(who, url, made)
 
 
@@ -71,6 +78,8 @@ def reset(who: Who, url: Url, username: Username, password: Password) -> None:
 
 def _tell(who: str, url: str, made: InvitationOut) -> None:
     say(f"One-time token for {who}, until {made.expires_at:%Y-%m-%d %H:%M} UTC: {made.token}")
+    if made.mailed:
+        say("It was sent by e-mail too.")
     say(f"It is shown only now. What {who} does with it:")
     say(f"  gridward accept --url {url}")
 
@@ -122,6 +131,37 @@ def role(
     with calls(url, username, password) as home:
         changed = Accounts(home).set_role(who, new_role)
     say(f"{changed.username} is a {changed.role} here")
+
+
+@app.command("email")
+def set_email(
+    who: Who,
+    address: Annotated[str, typer.Argument(help="The address; empty for none.")],
+    url: Url,
+    username: Username,
+    password: Password,
+) -> None:
+    """Change somebody's e-mail address."""
+    with calls(url, username, password) as home:
+        changed = Accounts(home).set_email(who, address or None)
+    say(f"{changed.username} has {changed.email or 'no e-mail address'}")
+
+
+@app.command("link")
+def link_sign_in(
+    who: Who,
+    subject: Annotated[str, typer.Argument(help="The provider's `sub` of the person; empty for nobody.")],
+    url: Url,
+    username: Username,
+    password: Password,
+) -> None:
+    """Let a person at the sign-in provider into an account."""
+    with calls(url, username, password) as home:
+        if subject:
+            Accounts(home).link_sign_in(who, subject)
+        else:
+            Accounts(home).unlink_sign_in(who)
+    say(f"{who} signs in {'through the provider' if subject else 'with the password alone'}")
 
 
 @app.command()

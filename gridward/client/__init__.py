@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from gridward.client.entry import accept_invitation as accept_invitation
     from gridward.client.entry import connect as connect
     from gridward.client.entry import network as network
+    from gridward.client.entry import request_password_reset as request_password_reset
     from gridward.client.entry import setup_owner as setup_owner
     from gridward.client.federated import RoundReport as RoundReport
     from gridward.client.federated import TrainingResult as TrainingResult
@@ -161,6 +162,7 @@ __all__ = [
     "connect",
     "install_torch_methods",
     "network",
+    "request_password_reset",
     "send",
     "setup_owner",
     "stack",
@@ -173,6 +175,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "network",
         "setup_owner",
         "accept_invitation",
+        "request_password_reset",
     ),
     "gridward.client.asking": (
         "EncryptedAnswer",

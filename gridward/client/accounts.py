@@ -2,12 +2,15 @@
 
 import builtins
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from gridward.client.browser_sign_in import fetch_ticket, open_browser
 from gridward.client.paging import collected
 from gridward.client.transport import Transport
 from gridward.core.schemas.accounts import (
     InvitationOut,
+    MailChoice,
+    MailIn,
     RecoveryOut,
     SecondFactorOut,
     ServiceTokenMade,
@@ -44,9 +47,16 @@ class Accounts:
         body = {"username": identity, "role": role}
         return self._server.fetch(UserOut, "POST", "/v1/users", body=body)
 
-    def invite(self, username: str, role: str = "data_scientist") -> InvitationOut:
-        """Make an account whose password the person sets, with ``gw.accept_invitation`` and this token."""
+    def invite(
+        self, username: str, role: str = "data_scientist", *, email: str | None = None
+    ) -> InvitationOut:
+        """Make an account whose password the person sets, with ``gw.accept_invitation`` and this token.
+
+        With an ``email`` address the token goes there too, from a server that sends mail.
+        """
         body: dict[str, str | bool] = {"username": username, "role": role, "invited": True}
+        if email is not None:
+            body["email"] = email
         self._server.fetch(UserOut, "POST", "/v1/users", body=body)
         return self.reset(username)
 
@@ -70,6 +80,18 @@ class Accounts:
         """Change a role."""
         return self._server.fetch(UserOut, "PATCH", f"/v1/users/{username}", body={"role": role})
 
+    def set_email(self, username: str, email: str | None) -> UserOut:
+        """Change somebody's e-mail address, or take it away; one's own: ``account.set_mail``."""
+        return self._server.fetch(UserOut, "PATCH", f"/v1/users/{username}", body={"email": email or ""})
+
+    def link_sign_in(self, username: str, subject: str) -> None:
+        """Let a person at the server's sign-in provider, named by ``sub``, into an account."""
+        self._server.send("PUT", f"/v1/users/{username}/sign-in", body={"subject": subject})
+
+    def unlink_sign_in(self, username: str) -> None:
+        """Undo that; the account's sessions end."""
+        self._server.send("DELETE", f"/v1/users/{username}/sign-in")
+
     def disable(self, username: str) -> UserOut:
         """Lock an account; its sessions end at once."""
         return self._server.fetch(UserOut, "PATCH", f"/v1/users/{username}", body={"disabled": True})
@@ -84,6 +106,27 @@ class OwnAccount:
 
     def __init__(self, server: Transport) -> None:
         self._server = server
+
+    def set_mail(self, email: str | None, password: str | None = None, *, mails: str = "all") -> UserOut:
+        """Set one's e-mail address and which notices come there, ``"all"`` or ``"none"``.
+
+        ``password``: the account's, needed where the address changes.
+        """
+        body = MailIn(email=email, mails=MailChoice(mails)).model_dump(mode="json")
+        sent = json.dumps(body | ({} if password is None else {"password": password}))
+        return self._server.fetch(
+            UserOut,
+            "PUT",
+            "/v1/users/me/mail",
+            content=sent.encode(),
+            headers={"content-type": "application/json"},
+        )
+
+    def link_sign_in(self, password: str, show: Callable[[str], object] = open_browser) -> None:
+        """Link the account to a person at the server's sign-in provider, in a browser."""
+        brought = fetch_ticket(self._server, show)
+        body = {"ticket": brought.ticket, "verifier": brought.verifier, "password": password}
+        self._server.send("PUT", "/v1/users/me/sign-in", body=body)
 
     def begin_second_factor(self, password: str) -> str:
         """Give the ``otpauth://`` address for an authenticator app; then ``confirm_second_factor``."""
@@ -132,3 +175,8 @@ def accept(server: Transport, token: str, password: str) -> UserOut:
     """Set the password of one's account with a one-time token; raises ``NotSignedInError``."""
     body = {"token": token.strip(), "password": password}
     return server.fetch(UserOut, "POST", "/v1/invitations", body=body)
+
+
+def ask_reset(server: Transport, username: str) -> None:
+    """Ask for a one-time token by e-mail; the server answers the same for every name."""
+    server.send("POST", "/v1/password-resets", body={"username": username})

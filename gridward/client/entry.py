@@ -5,7 +5,8 @@ from contextlib import contextmanager
 
 import httpx2
 
-from gridward.client.accounts import accept, set_up
+from gridward.client.accounts import accept, ask_reset, set_up
+from gridward.client.browser_sign_in import open_browser, open_session
 from gridward.client.credentials import PasswordSession, ServiceToken
 from gridward.client.gateway import GatewayClient
 from gridward.client.node import NodeClient
@@ -23,13 +24,14 @@ def connect(
     *,
     code: str | None = None,
     token: str | None = None,
+    oidc: bool = False,
     http: httpx2.Client | None = None,
 ) -> NodeClient:
     """Sign in to a node with an account of that node, such as its owner's.
 
     ``code``: of the second factor, where the account has one. ``token``: a program's, instead of name and
-    password. ``http``: an own client, for proxies or private certificate authorities. The password is not
-    kept.
+    password. ``oidc``: through the node's sign-in provider, in a browser, instead of both. ``http``: an own
+    client, for proxies or private certificate authorities. The password is not kept.
     Raises ``WrongCredentialsError``, ``SecondFactorRequiredError``, ``TooManyAttemptsError``,
     ``NodeUnreachableError``.
     """
@@ -39,7 +41,8 @@ def connect(
         except ObjectNotFoundError as why:
             raise InvalidInputError(f"{anonymous.url} is no node; for a gateway: gw.network") from why
         anonymous.label = f"node {facts.name!r} at {anonymous.url}"
-        calls = anonymous.with_credentials(_session(anonymous, username, password, code, token))
+        session = _session(anonymous, username, password, code, token, oidc=oidc)
+        calls = anonymous.with_credentials(session)
         return NodeClient(calls, id=facts.id, name=facts.name)
 
 
@@ -50,6 +53,7 @@ def network(
     *,
     code: str | None = None,
     token: str | None = None,
+    oidc: bool = False,
     http: httpx2.Client | None = None,
 ) -> GatewayClient:
     """Sign in to a gateway, and so to the grid of nodes behind it.
@@ -64,7 +68,8 @@ def network(
         except ObjectNotFoundError as why:
             raise InvalidInputError(f"{anonymous.url} is no gateway; for a node: gw.connect") from why
         anonymous.label = f"gateway {facts.name!r} at {anonymous.url}"
-        calls = anonymous.with_credentials(_session(anonymous, username, password, code, token))
+        session = _session(anonymous, username, password, code, token, oidc=oidc)
+        calls = anonymous.with_credentials(session)
         return GatewayClient(calls, facts)
 
 
@@ -94,14 +99,37 @@ def accept_invitation(url: str, token: str, password: str, *, http: httpx2.Clien
         server.close()
 
 
+def request_password_reset(url: str, username: str, *, http: httpx2.Client | None = None) -> None:
+    """Ask a node or gateway to mail a one-time token to one's address, for ``accept_invitation``.
+
+    Nothing tells whether there is such an account. Raises ``ConflictError`` where no resets are mailed.
+    """
+    server = Transport(url, http=http)
+    try:
+        ask_reset(server, username)
+    finally:
+        server.close()
+
+
 def _session(
-    anonymous: Transport, username: str | None, password: str | None, code: str | None, token: str | None
+    anonymous: Transport,
+    username: str | None,
+    password: str | None,
+    code: str | None,
+    token: str | None,
+    *,
+    oidc: bool,
 ) -> Credentials:
+    if oidc and (username, password, token) == (None, None, None):
+        opened = open_session(anonymous, open_browser, code=code)
+        return PasswordSession(anonymous, opened)
+    if oidc:
+        raise InvalidInputError("sign in with oidc=True alone: the browser asks for the rest")
     if token is not None and (username, password, code) == (None, None, None):
         return ServiceToken(token)
     if token is None and username is not None and password is not None:
         return PasswordSession.open(anonymous, username, password, code=code)
-    raise InvalidInputError("sign in with username and password, or with token=")
+    raise InvalidInputError("sign in with username and password, with token= or oidc=True")
 
 
 @contextmanager

@@ -18,14 +18,24 @@ from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
 from gridward.gateway.state import Gateway
 from gridward.gateway.tables import ACCOUNT_TABLES
-from gridward.server import account_routes, audit_heads, audit_routes, keys, restore, role_routes
+from gridward.server import (
+    account_routes,
+    audit_heads,
+    audit_routes,
+    keys,
+    mail,
+    metrics,
+    oidc_routes,
+    restore,
+    role_routes,
+)
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.db import Database
 from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Repeated
-from gridward.server.pages import account, audit, entry, roles, second_factor, users
+from gridward.server.pages import account, audit, entry, oidc, roles, second_factor, users
 from gridward.server.pages.shell import Shell
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import GatewaySettings
@@ -47,12 +57,16 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         gateway = await run_in_threadpool(open_gateway, chosen, clock)
         app.state.server = gateway
+        app.state.metrics.show(metrics.of_accounts(gateway.accounts))
         heads = Repeated("audit heads", audit_heads.PAUSE_S, partial(audit_heads.keep, gateway.accounts))
+        post = Repeated("mail", mail.PAUSE_S, partial(mail.deliver, gateway.accounts))
         try:
             await run_in_threadpool(restore.note, gateway.accounts)
             await run_in_threadpool(audit_heads.compare, gateway.accounts)
             heads.start()
+            post.start()
             yield
+            await run_in_threadpool(post.stop)
             await run_in_threadpool(heads.stop)
         finally:
             await run_in_threadpool(close_gateway, gateway)
@@ -64,6 +78,7 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
             gateway_routes.router,
             account_routes.router,
             role_routes.router,
+            oidc_routes.router,
             audit_routes.router,
             nodes.router,
             search.router,
@@ -71,6 +86,8 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
             matchmaking.router,
             entry.router,
             entry.strangers,
+            oidc.router,
+            oidc.strangers,
             account.router,
             second_factor.router,
             users.router,

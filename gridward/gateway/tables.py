@@ -11,6 +11,7 @@ from sqlmodel import Field, SQLModel
 from gridward.server.accounts import (
     AccountTables,
     InvitationFields,
+    OutboxFields,
     OwnershipFields,
     RoleFields,
     ServiceTokenFields,
@@ -75,6 +76,12 @@ class ServiceToken(GatewayTable, ServiceTokenFields, table=True):
     __tablename__ = "service_tokens"
 
 
+class Outbox(GatewayTable, OutboxFields, table=True):
+    """A letter on its way."""
+
+    __tablename__ = "outbox"
+
+
 class CustomRole(GatewayTable, RoleFields, table=True):
     """A role that was made here."""
 
@@ -82,7 +89,14 @@ class CustomRole(GatewayTable, RoleFields, table=True):
 
 
 ACCOUNT_TABLES: Final = AccountTables(
-    User, UserSession, Ownership, AuditEntry, Invitation, ServiceToken, CustomRole
+    user=User,
+    session=UserSession,
+    ownership=Ownership,
+    audit=AuditEntry,
+    invitation=Invitation,
+    service_token=ServiceToken,
+    outbox=Outbox,
+    role=CustomRole,
 )
 
 

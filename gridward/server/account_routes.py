@@ -9,9 +9,11 @@ from gridward.core.schemas.accounts import (
     CodeIn,
     InvitationAcceptance,
     InvitationOut,
+    MailIn,
     PasswordIn,
     RecoveryOut,
     RefreshIn,
+    ResetIn,
     SecondFactorIn,
     SecondFactorOut,
     SecondFactorRemoval,
@@ -27,7 +29,7 @@ from gridward.core.schemas.accounts import (
     UserPatch,
     UsersOut,
 )
-from gridward.server import invitations, second_factor, service_tokens, sessions, users
+from gridward.server import invitations, own_mail, second_factor, service_tokens, sessions, users
 from gridward.server.state import AccountsOf, Address, Caller
 
 router = APIRouter(prefix="/v1")
@@ -85,6 +87,12 @@ def change_password(body: PasswordIn, caller: Caller, accounts: AccountsOf, addr
     )
 
 
+@router.put("/users/me/mail", tags=["users"])
+def change_own_mail(body: MailIn, caller: Caller, accounts: AccountsOf, address: Address) -> UserOut:
+    """Set one's own e-mail address and which notices come there."""
+    return own_mail.change_own(accounts, caller, body, address)
+
+
 @router.post("/users/me/second-factor", status_code=201, tags=["users"])
 def begin_second_factor(
     body: SecondFactorIn, caller: Caller, accounts: AccountsOf, address: Address
@@ -139,6 +147,12 @@ def accept_invitation(body: InvitationAcceptance, accounts: AccountsOf, address:
     return invitations.accept(
         accounts, body.token.get_secret_value(), body.password.get_secret_value(), address
     )
+
+
+@router.post("/password-resets", status_code=202, tags=["users"])
+def ask_reset(body: ResetIn, accounts: AccountsOf, address: Address) -> None:
+    """Ask for a one-time token by e-mail; the answer is the same whether or not there is such an account."""
+    invitations.ask_reset(accounts, body.username, address)
 
 
 @router.get("/users", tags=["users"])

@@ -5,21 +5,27 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import JSON, BigInteger
+from sqlalchemy import JSON, BigInteger, Text
 from sqlmodel import Field, SQLModel
 
+from gridward.core.schemas.accounts import MailChoice
 from gridward.server.audit import AuditFields
 from gridward.server.db import Database, UtcDateTime
 from gridward.server.ids import Clock
 from gridward.server.keys import Keys
+from gridward.server.oidc.provider import Provider
 from gridward.server.passwords import Passwords
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import ServerSettings
+from gridward.server.signing import ReplayGuard
 
 OWNERSHIP_ID: Final = 1
 CODE_ATTEMPTS: Final = 10
 CODE_WINDOW_S: Final = 3600.0
 """So many wrong codes of one account's second factor in so long, from wherever they come."""
+RESETS: Final = 3
+RESETS_WINDOW_S: Final = 3600.0
+"""So many times in so long a new password may be asked for by mail for one user name."""
 
 
 class UserFields(SQLModel):
@@ -35,6 +41,9 @@ class UserFields(SQLModel):
     totp_active: bool = False
     totp_step: int = Field(default=0, sa_type=BigInteger)
     recovery_hashes: list[str] = Field(default_factory=list, sa_type=JSON)
+    email: str | None = Field(default=None, max_length=254)
+    mails: str = Field(default=MailChoice.ALL.value, max_length=8)
+    oidc_key: str | None = Field(default=None, unique=True, max_length=600)
 
 
 class RoleFields(SQLModel):
@@ -57,6 +66,22 @@ class InvitationFields(SQLModel):
     invited_by: str = Field(max_length=64)
 
 
+class OutboxFields(SQLModel):
+    """Columns of a letter on its way. What it says is sealed, and gone once it was sent or given up."""
+
+    id: str = Field(primary_key=True, max_length=64)
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE", index=True, max_length=64)
+    address: str = Field(max_length=254)
+    sealed: str = Field(sa_type=Text)
+    state: str = Field(max_length=16)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    due_at: datetime = Field(index=True, sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
+    attempts: int = 0
+    failure: str = Field(default="", max_length=64)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class ServiceTokenFields(SQLModel):
     """Columns of a program's token: it may do what its account may, within its scopes, until it expires."""
 
@@ -65,17 +90,22 @@ class ServiceTokenFields(SQLModel):
     name: str = Field(max_length=64)
     scopes: list[str] = Field(sa_type=JSON)
     token_hash: str = Field(max_length=64)
+    vouched: bool = False
     created_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class SessionFields(SQLModel):
-    """Columns of a session. Its refresh token, or its browser's cookie, is kept as its SHA-256 only."""
+    """Columns of a session. Its refresh token, or its browser's cookie, is kept as its SHA-256 only.
+
+    ``vouched``: it was opened through a provider that saw a second factor.
+    """
 
     id: str = Field(primary_key=True, max_length=64)
     user_id: str = Field(foreign_key="users.id", ondelete="CASCADE", index=True, max_length=64)
     refresh_hash: str = Field(max_length=64)
     browser: bool = False
+    vouched: bool = False
     created_at: datetime = Field(sa_type=UtcDateTime)
     last_seen_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
@@ -100,6 +130,7 @@ class AccountTables:
     audit: type[AuditFields]
     invitation: type[InvitationFields]
     service_token: type[ServiceTokenFields]
+    outbox: type[OutboxFields]
     role: type[RoleFields]
 
 
@@ -116,6 +147,10 @@ class Accounts:
     per_user: RateLimit
     global_: RateLimit
     codes: RateLimit
+    resets: RateLimit
+    provider: Provider | None
+    spent_flows: ReplayGuard = field(default_factory=ReplayGuard)
+    """Sign-ins through the provider that came back, and their tickets."""
     heads: threading.Lock = field(default_factory=threading.Lock)
     """Held by whoever changes the file of the audit log's heads."""
 
@@ -138,4 +173,6 @@ class Accounts:
             per_user=RateLimit(settings.sign_in_attempts, settings.sign_in_window_s, now_s),
             global_=RateLimit(settings.sign_in_attempts_global, settings.sign_in_window_s, now_s),
             codes=RateLimit(CODE_ATTEMPTS, CODE_WINDOW_S, now_s),
+            resets=RateLimit(RESETS, RESETS_WINDOW_S, now_s),
+            provider=None if settings.oidc_issuer is None else Provider(settings),
         )

@@ -3,8 +3,9 @@
 import logging
 import secrets
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
@@ -16,11 +17,12 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bound_contextvars
 
 from gridward.core.errors import BusyError, GridError
 from gridward.core.schemas.examples import EXAMPLES
 from gridward.core.schemas.problem import Problem
-from gridward.server import problems
+from gridward.server import metrics, problems
 from gridward.server.browser import cookie_of
 from gridward.server.pages import assets, refusals
 from gridward.server.pages.shell import Shell
@@ -53,10 +55,14 @@ class _Frame:
         self._body_max_bytes = body_max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["request_id"] = f"req-{secrets.token_hex(6)}"
+        with bound_contextvars(request_id=scope["request_id"]):
+            await self._framed(scope, receive, send)
+
+    async def _framed(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        scope["request_id"] = f"req-{secrets.token_hex(6)}"
         started = time.perf_counter()
         status = 500
 
@@ -70,7 +76,9 @@ class _Frame:
         try:
             await self._app(scope, self._bounded(scope, receive), framed_send)
         finally:
-            _write_line(scope, status, time.perf_counter() - started)
+            seconds = time.perf_counter() - started
+            scope["app"].state.metrics.count(scope, status, seconds)
+            _write_line(scope, status, seconds)
 
     def _bounded(self, scope: Scope, receive: Receive) -> Receive:
         """Let little of a body through until its token has proven genuine: handlers run after the body."""
@@ -127,7 +135,7 @@ def build(
         title=title,
         description=description,
         version=version("gridward"),
-        lifespan=lifespan,
+        lifespan=partial(_told, lifespan),
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
@@ -135,13 +143,29 @@ def build(
     )
     problems.install(app)
     refusals.install(app, shell)
+    app.state.metrics = metrics.Metrics()
     app.add_middleware(_Frame, body_max_bytes=body_max_bytes)
     app.include_router(_health)
+    app.include_router(metrics.router)
     app.include_router(assets.router)
     for router in routers:
         app.include_router(router)
     app.openapi = _documented(app)  # type: ignore[method-assign]  # FastAPI's documented way to extend it
     return app
+
+
+@asynccontextmanager
+async def _told(lifespan: Lifespan, app: FastAPI) -> AsyncIterator[None]:
+    """Say in words why a server cannot start; what fails later says only where."""
+    entered = False
+    try:
+        async with lifespan(app):
+            entered = True
+            yield
+    except GridError as why:
+        if not entered:
+            _log.critical("cannot start: %s", why.detail)
+        raise
 
 
 _health = APIRouter(tags=["health"])
@@ -155,9 +179,10 @@ async def health() -> Health:
 
 @_health.get("/ready")
 async def ready(request: Request) -> Health:
-    """Say that the database answers, so that requests can be served."""
-    if not await run_in_threadpool(server_of(request).database.is_ready):
-        raise BusyError("the database does not answer", retry_after_s=1)
+    """Say that every part answers, so that requests can be served; else which one does not."""
+    unready = await run_in_threadpool(server_of(request).unready)
+    if unready:
+        raise BusyError(f"not ready: {', '.join(unready)}", retry_after_s=1)
     return Health(status="ready")
 
 
@@ -207,7 +232,6 @@ def _write_line(scope: Scope, status: int, seconds: float) -> None:
         path,
         status,
         extra={
-            "request_id": scope["request_id"],
             "method": scope["method"],
             "route": path,
             "status": status,

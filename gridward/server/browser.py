@@ -24,9 +24,10 @@ _TOUCHES: Final = 20
 """A session in use is written again after so small a part of its lifetime, not at every request."""
 
 
-def open_session(accounts: Accounts, user: UserFields) -> str:
+def open_session(accounts: Accounts, user: UserFields, *, vouched: bool = False) -> str:
     """Open a session for a user who was proven to be there, and return the cookie."""
-    session, secret = start(accounts, user, accounts.settings.page_session_s, browser=True)
+    lifetime_s = accounts.settings.page_session_s
+    session, secret = start(accounts, user, lifetime_s, browser=True, vouched=vouched)
     return f"{session.id}.{secret}"
 
 
@@ -38,11 +39,11 @@ def authenticate(accounts: Accounts, cookie: str) -> Principal:
         if found is None or not hmac.compare_digest(found[0].refresh_hash, hash_secret(secret)):
             raise NotSignedInError("you are signed out; sign in again")
         session, user = found
-        caller = principal_of(db, accounts, user, session.id)
+        principal = principal_of(db, accounts, user, session)
     lifetime = timedelta(seconds=accounts.settings.page_session_s)
     if accounts.clock() - session.last_seen_at > lifetime / _TOUCHES:
         _touch(accounts, session_id, lifetime)
-    return caller
+    return principal
 
 
 def cookie_of(request: HTTPConnection, keys: Keys) -> str | None:

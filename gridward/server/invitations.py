@@ -3,23 +3,33 @@
 import hashlib
 import hmac
 import secrets
-from datetime import timedelta
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timedelta
 
 from sqlmodel import Session, col, select
 
-from gridward.core.errors import AuthorizationError, NotSignedInError, ObjectNotFoundError
+from gridward.core.errors import (
+    AuthorizationError,
+    ConflictError,
+    NotSignedInError,
+    ObjectNotFoundError,
+)
 from gridward.core.schemas.accounts import InvitationOut, UserOut
-from gridward.server import audit, roles
-from gridward.server.accounts import Accounts
+from gridward.server import audit, letters, outbox, roles
+from gridward.server.accounts import Accounts, InvitationFields, UserFields
 from gridward.server.principals import Capability, Principal
 from gridward.server.sessions import forget, guess_limits, revoke_all, user_named
 from gridward.server.users import describe
 
 
 def invite(accounts: Accounts, caller: Principal, username: str) -> InvitationOut:
-    """Make the token, in place of any earlier one. The account's sessions go on until it is used."""
+    """Make the token, in place of any earlier one. The account's sessions go on until it is used.
+
+    It goes to the account's e-mail address too, where there is one and this server sends mail.
+    """
     caller.require(Capability.MANAGE_USERS)
-    secret, now = secrets.token_urlsafe(24), accounts.clock()
+    now = accounts.clock()
     expires_at = now + timedelta(seconds=accounts.settings.invitation_s)
     with accounts.database.write() as db:
         user = user_named(db, accounts, username)
@@ -29,15 +39,34 @@ def invite(accounts: Accounts, caller: Principal, username: str) -> InvitationOu
             raise AuthorizationError("change your own password with the old one")
         if not roles.held_by(db, accounts.tables.role, user.role) <= caller.capabilities:
             raise AuthorizationError(f"'{username}' can do more than '{caller.name}'")
-        row = accounts.tables.invitation(
-            user_id=user.id,
-            token_hash=_hash(secret),
-            expires_at=expires_at,
-            invited_by=caller.user_id or "",
-        )
-        db.merge(row)
+        secret = _draw(db, accounts, user, expires_at, by=caller.user_id or "")
+        letter = letters.invitation(accounts, username, secret, expires_at)
+        mailed = outbox.put(db, accounts, user, letter, expires_at=expires_at)
         audit.record(db, accounts.tables.audit, caller, now, "invite_user", username)
-    return InvitationOut(token=secret, expires_at=expires_at)
+    return InvitationOut(token=secret, expires_at=expires_at, mailed=mailed)
+
+
+def ask_reset(accounts: Accounts, username: str, address: str) -> None:
+    """Mail a one-time token to the address of an account with a password, if there is such an account.
+
+    The caller learns nothing of that: the answer, the limits and the written line are the same for every
+    name. Raises `ConflictError` where this server mails no resets, `TooManyAttemptsError`.
+    """
+    if not outbox.sends(accounts) or not accounts.settings.mail_resets:
+        raise ConflictError("this server mails no resets; ask an administrator for a one-time token")
+    accounts.per_user.take(f"/password-resets\n{address}")
+    accounts.resets.take(username)
+    now = accounts.clock()
+    expires_at = now + timedelta(seconds=accounts.settings.reset_s)
+    with accounts.database.write() as db:
+        user = user_named(db, accounts, username)
+        mailed = user is not None and user.password_hash is not None and user.email is not None
+        if user is not None and mailed and not user.disabled:
+            secret = _draw(db, accounts, user, expires_at, by=user.id)
+            letter = letters.reset(accounts, username, secret, expires_at)
+            outbox.put(db, accounts, user, letter, expires_at=expires_at)
+        reason = f"from {address}"
+        audit.record(db, accounts.tables.audit, None, now, "ask_reset", username, reason=reason)
 
 
 def accept(accounts: Accounts, token: str, password: str, address: str) -> UserOut:
@@ -45,13 +74,28 @@ def accept(accounts: Accounts, token: str, password: str, address: str) -> UserO
 
     A second factor stays. Raises `NotSignedInError` for a token that is unknown, used or expired.
     """
-    table, now = accounts.tables.invitation, accounts.clock()
+    row = known(accounts, token, address)
+    hashed = accounts.passwords.hash(password)
+    with redeemed(accounts, row) as (db, user):
+        user.password_hash = hashed
+        return describe(db, accounts, user)
+
+
+def known(accounts: Accounts, token: str, address: str) -> InvitationFields:
+    """Return the row of a token, or raise `NotSignedInError`; guesses count as at a sign-in."""
+    table = accounts.tables.invitation
     with guess_limits(accounts, "/invitations", address):
         with accounts.database.read() as db:
             row = db.exec(select(table).where(col(table.token_hash) == _hash(token))).first()
-        if row is None or row.expires_at <= now:
+        if row is None or row.expires_at <= accounts.clock():
             raise NotSignedInError("the token is unknown, was used, or has expired; ask for another")
-    hashed = accounts.passwords.hash(password)
+    return row
+
+
+@contextmanager
+def redeemed(accounts: Accounts, row: InvitationFields) -> Iterator[tuple[Session, UserFields]]:
+    """Spend a token in the transaction of the block, which may change the account that it is for."""
+    table = accounts.tables.invitation
     with accounts.database.write() as db:
         current = db.get(table, row.user_id, with_for_update=True)
         user = db.get(accounts.tables.user, row.user_id)
@@ -59,13 +103,23 @@ def accept(accounts: Accounts, token: str, password: str, address: str) -> UserO
             raise NotSignedInError("the token was used meanwhile")
         if user.disabled:
             raise NotSignedInError("this account is locked")
-        _require_inviter(db, accounts, current.invited_by, user.role)
-        user.password_hash = hashed
+        if current.invited_by != user.id:  # else a reset that the holder asked for
+            _require_inviter(db, accounts, current.invited_by, user.role)
+        yield db, user
         db.add(user)
         revoke_all(db, accounts, user.id)
         forget(db, accounts, user.id)
-        audit.record(db, accounts.tables.audit, None, now, "accept_invitation", user.username)
-        return describe(db, accounts, user)
+        audit.record(db, accounts.tables.audit, None, accounts.clock(), "accept_invitation", user.username)
+
+
+def _draw(db: Session, accounts: Accounts, user: UserFields, expires_at: datetime, *, by: str) -> str:
+    """Draw the account's one token within the transaction `db`, and return what is shown once."""
+    secret = secrets.token_urlsafe(24)
+    row = accounts.tables.invitation(
+        user_id=user.id, token_hash=_hash(secret), expires_at=expires_at, invited_by=by
+    )
+    db.merge(row)
+    return secret
 
 
 def _require_inviter(db: Session, accounts: Accounts, inviter_id: str, role: str) -> None:

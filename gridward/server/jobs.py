@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
+from structlog.contextvars import bind_contextvars
 
 _log: Final = logging.getLogger("gridward.jobs")
 
@@ -52,6 +53,7 @@ class Repeated:
         self._thread.join()
 
     def _run(self) -> None:
+        bind_contextvars(job=self._thread.name)
         while not self._stopping.is_set():
             try:
                 self._task()

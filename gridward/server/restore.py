@@ -81,7 +81,8 @@ def restore(settings: ServerSettings, kind: ServerKind, archive: Path) -> Manife
 def note(accounts: Accounts, undo: Callable[[Session], None] = lambda _: None) -> None:
     """At the first start after a restore: write it into the audit log, and let nothing be used again.
 
-    Sessions, tokens and invitations that were ended since the back-up came back with it: all of them end.
+    Sessions, tokens and invitations that were ended since the back-up came back with it: all of them end,
+    and letters that wait were sent, or hold such a token.
     ``undo`` is what else of the kind a service has, in the same transaction.
     """
     marker = accounts.settings.data_dir / RESTORED
@@ -90,7 +91,8 @@ def note(accounts: Accounts, undo: Callable[[Session], None] = lambda _: None) -
     manifest = Manifest.model_validate_json(marker.read_bytes())
     said = f"from a back-up of {moment(manifest.made_at)}, when the log had {manifest.head.count} entries"
     with accounts.database.write() as db:
-        for table in (accounts.tables.session, accounts.tables.service_token, accounts.tables.invitation):
+        known = accounts.tables
+        for table in (known.session, known.service_token, known.invitation, known.outbox):
             db.exec(delete(table))
         undo(db)
         audit.record(db, accounts.tables.audit, None, accounts.clock(), "restore", "", reason=said)

@@ -58,6 +58,8 @@ def create(accounts: Accounts, caller: Principal, body: ServiceTokenIn, address:
         expires_at=now + timedelta(seconds=body.lifetime_s),
     )
     with accounts.database.write() as db:
+        session = db.get(accounts.tables.session, caller.session_id)
+        row.vouched = session is not None and session.vouched
         living = (col(table.user_id) == caller.user_id, col(table.expires_at) > now)
         if db.exec(select(func.count()).select_from(table).where(*living)).one() >= _MOST:
             raise ConflictError(f"you have {_MOST} tokens; revoke some")
@@ -96,7 +98,7 @@ def authenticate(accounts: Accounts, token: str) -> Principal:
         if row is None or user is None or not genuine or user.disabled or row.expires_at <= accounts.clock():
             raise NotSignedInError("this token has expired, was revoked, or never was")
         scopes = frozenset(map(Capability, row.scopes))
-        if lacks_second_factor(db, accounts, user):
+        if lacks_second_factor(db, accounts, user, vouched=row.vouched):
             scopes = frozenset()
         return roles.principal(db, accounts.tables.role, user, row.id, scopes)
 

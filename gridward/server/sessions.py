@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Final
 
 from sqlmodel import Session, col, delete, select, update
 
@@ -25,6 +26,8 @@ from gridward.server import audit, roles, tokens, totp
 from gridward.server.accounts import Accounts, SessionFields, UserFields
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
+
+_JUST_NOW: Final = timedelta(minutes=10)
 
 
 @contextmanager
@@ -42,9 +45,7 @@ def sign_in(
     accounts: Accounts, username: str, password: str, address: str, code: str | None = None
 ) -> SessionOut:
     """Open a session for whom `prove` finds."""
-    user = prove(accounts, username, password, address, code)
-    session, secret = start(accounts, user, accounts.settings.refresh_token_s)
-    return _tokens(accounts, session, user, secret)
+    return open_session(accounts, prove(accounts, username, password, address, code))
 
 
 def prove(
@@ -111,7 +112,7 @@ def authenticate(accounts: Accounts, access_token: str) -> Principal:
         if found is None or found[1].username != claims["sub"]:
             raise NotSignedInError("this session has ended; sign in again")
         session, user = found
-        return principal_of(db, accounts, user, session.id)
+        return principal_of(db, accounts, user, session)
 
 
 def list_own(accounts: Accounts, caller: Principal) -> SessionsOut:
@@ -188,17 +189,28 @@ def spend_code(accounts: Accounts, user_id: str, code: str) -> bool:
     return True
 
 
-def lacks_second_factor(db: Session, accounts: Accounts, user: UserFields) -> bool:
-    """Say whether the account's role needs a second factor that it does not have."""
-    if user.totp_active or user.password_hash is None:
+def lacks_second_factor(db: Session, accounts: Accounts, user: UserFields, *, vouched: bool) -> bool:
+    """Say whether the account's role needs a second factor that neither it has nor a provider saw.
+
+    Identities of a gateway sign in there.
+    """
+    if user.totp_active or vouched or "@" in user.username:
         return False
     return roles.needs_second_factor(db, accounts, user.role)
 
 
 def check_password(accounts: Accounts, caller: Principal, password: str, address: str) -> UserFields:
-    """Return the caller's account, if the password is its own; guesses count as at a sign-in."""
+    """Return the caller's account, if the password is its own; guesses count as at a sign-in.
+
+    An account without one, which signs in through a provider, has to have done that just now.
+    """
     with accounts.database.read() as db:
         user = None if caller.user_id is None else db.get(accounts.tables.user, caller.user_id)
+        session = db.get(accounts.tables.session, caller.session_id)
+    if user is not None and user.password_hash is None and user.oidc_key is not None:
+        if session is not None and accounts.clock() - session.created_at < _JUST_NOW:
+            return user
+        raise WrongCredentialsError("this account has no password: sign in through its provider again first")
     with guess_limits(accounts, caller.name, address):
         if user is None or not accounts.passwords.verify(user.password_hash, password):
             _record_refusal(accounts, caller.name, address, "the password is wrong")
@@ -219,8 +231,19 @@ def user_named(db: Session, accounts: Accounts, username: str) -> UserFields | N
     return db.exec(select(table).where(col(table.username) == username)).one_or_none()
 
 
+def open_session(accounts: Accounts, user: UserFields, *, vouched: bool = False) -> SessionOut:
+    """Open a program's session for a user who was proven to be there."""
+    session, secret = start(accounts, user, accounts.settings.refresh_token_s, vouched=vouched)
+    return _tokens(accounts, session, user, secret)
+
+
 def start(
-    accounts: Accounts, user: UserFields, lifetime_s: float, *, browser: bool = False
+    accounts: Accounts,
+    user: UserFields,
+    lifetime_s: float,
+    *,
+    browser: bool = False,
+    vouched: bool = False,
 ) -> tuple[SessionFields, str]:
     """Open a session for a user who was proven to be there, and return it with its secret."""
     now = accounts.clock()
@@ -230,6 +253,7 @@ def start(
         user_id=user.id,
         refresh_hash=hash_secret(secret),
         browser=browser,
+        vouched=vouched,
         created_at=now,
         last_seen_at=now,
         expires_at=now + timedelta(seconds=lifetime_s),
@@ -239,20 +263,21 @@ def start(
         if now_is is None or now_is.disabled or _proof(now_is) != _proof(user):
             raise WrongCredentialsError("the account was changed meanwhile; sign in again")
         db.add(session)
-        principal = principal_of(db, accounts, user, session.id)
+        principal = principal_of(db, accounts, user, session)
         audit.record(db, accounts.tables.audit, principal, now, "sign_in", session.id)
     return session, secret
 
 
-def principal_of(db: Session, accounts: Accounts, user: UserFields, session_id: str) -> Principal:
+def principal_of(db: Session, accounts: Accounts, user: UserFields, session: SessionFields) -> Principal:
     """Return who an account is within a session; one that lacks a needed second factor may do nothing."""
-    limited = frozenset[Capability]() if lacks_second_factor(db, accounts, user) else None
-    return roles.principal(db, accounts.tables.role, user, session_id, limited)
+    lacks = lacks_second_factor(db, accounts, user, vouched=session.vouched)
+    limited = frozenset[Capability]() if lacks else None
+    return roles.principal(db, accounts.tables.role, user, session.id, limited)
 
 
-def _proof(user: UserFields) -> tuple[str | None, bool]:
+def _proof(user: UserFields) -> tuple[str | None, bool, str | None]:
     """What a sign-in was checked against."""
-    return user.password_hash, user.totp_active
+    return user.password_hash, user.totp_active, user.oidc_key
 
 
 def _tokens(accounts: Accounts, session: SessionFields, user: UserFields, secret: str) -> SessionOut:

@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Final, Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import SettingsConfigDict
 
 from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.node import NODE_NAME_PATTERN, URL_PATTERN
+from gridward.server.settings_mail import MailSettings
+from gridward.server.settings_oidc import OidcSettings
 
 MEBIBYTE: Final = 2**20
 GIBIBYTE: Final = 2**30
 
 
-class ServerSettings(BaseSettings):
+class ServerSettings(OidcSettings, MailSettings):
     """What a node and a gateway have in common."""
 
     model_config = SettingsConfigDict(env_prefix="GRIDWARD_", extra="ignore", validate_default=True)
@@ -40,6 +42,10 @@ class ServerSettings(BaseSettings):
     log_format: Literal["json", "text"] = Field(default="json", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="The least severe log line that is written."
+    )
+    metrics_token_file: Path | None = Field(
+        default=None,
+        description="File that holds the token with which `/metrics` is read. Unset: there are no metrics.",
     )
     body_max_bytes: int = Field(
         default=256 * MEBIBYTE,
@@ -84,6 +90,10 @@ class ServerSettings(BaseSettings):
     database_wait_s: float = Field(
         default=15, gt=0, description="Longest wait for the database's write lock or a connection, seconds."
     )
+
+    def url(self) -> str:
+        """Return the URL under which others reach this server."""
+        raise NotImplementedError
 
     def url_of_database(self) -> str:
         """Return the SQLAlchemy URL: the given one, or SQLite in the data folder."""

@@ -10,7 +10,8 @@ _HEAD = """# Settings
 Written by `scripts/generate` from `gridward/server/settings.py`; do not edit.
 
 Every setting is an environment variable. No secret is a setting: keys lie in the data folder, made by
-`gridward init`, and the database's password can come from PostgreSQL's own password file.
+`gridward init`, secrets of other servers in files that settings name, and the database's password can come
+from PostgreSQL's own password file.
 """
 
 

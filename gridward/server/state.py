@@ -1,11 +1,13 @@
 """What a running server is made of, and how handlers reach it."""
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Final, TypeAlias
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from gridward.core.errors import AuthorizationError, NotSignedInError
@@ -17,6 +19,7 @@ from gridward.server.keys import Keys
 from gridward.server.principals import Principal
 from gridward.server.signing import ReplayGuard
 
+LEAST_FREE_BYTES: Final = 64 * 2**20
 _BEFORE_SECOND_FACTOR: Final = ("/v1/users/me", "/v1/sessions")
 
 
@@ -35,6 +38,19 @@ class Server:
         if service_tokens.is_one(token):
             return service_tokens.authenticate(self.accounts, token)
         return sessions.authenticate(self.accounts, token)
+
+    def unready(self) -> list[str]:
+        """Name the parts without which no request is served: nothing else is said of them."""
+        return [name for name, answers in self.parts().items() if not answers]
+
+    def parts(self) -> dict[str, bool]:
+        """Say which parts answer."""
+        try:
+            answers = self.database.is_ready()
+        except SQLAlchemyError:
+            answers = False
+        free_bytes = shutil.disk_usage(self.accounts.settings.data_dir).free
+        return {"the database": answers, "room on the disk": free_bytes >= LEAST_FREE_BYTES}
 
     def vouch_browser(self, cookie: str, most_bytes: int) -> int:
         """Say the same of a browser's cookie."""

@@ -9,20 +9,18 @@ from base64 import b32encode
 from datetime import datetime
 from typing import Final
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
-from cryptography.hazmat.primitives.hashes import SHA1, SHA256
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor import InvalidToken
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 
 from gridward.core.errors import ConflictError
+from gridward.server import sealed
 from gridward.server.keys import Keys
 
 _STEP_S: Final = 30
 _DIGITS: Final = 6
 _SECRET_BYTES: Final = 20
-_NONCE_BYTES: Final = 12
+_PURPOSE: Final = "totp"
 _RECOVERY_CODES: Final = 10
 _RECOVERY_BYTES: Final = 10
 _STEPS_AROUND: Final = (-1, 0, 1)
@@ -36,17 +34,15 @@ def new_secret() -> bytes:
 
 def seal(keys: Keys, user_id: str, secret: bytes) -> str:
     """Encrypt a secret for the row of this account, hex."""
-    nonce = secrets.token_bytes(_NONCE_BYTES)
-    return (nonce + _cipher(keys).encrypt(nonce, secret, user_id.encode())).hex()
+    return sealed.seal(keys, _PURPOSE, user_id, secret)
 
 
-def unseal(keys: Keys, user_id: str, sealed: str) -> bytes:
+def unseal(keys: Keys, user_id: str, text: str) -> bytes:
     """Decrypt what ``seal`` made; raises `ConflictError` for another account's, or another server's."""
-    raw = bytes.fromhex(sealed)
-    try:
-        return _cipher(keys).decrypt(raw[:_NONCE_BYTES], raw[_NONCE_BYTES:], user_id.encode())
-    except InvalidTag as why:
-        raise ConflictError("the second factor cannot be read; an administrator may remove it") from why
+    secret = sealed.unseal(keys, _PURPOSE, user_id, text)
+    if secret is None:
+        raise ConflictError("the second factor cannot be read; an administrator may remove it")
+    return secret
 
 
 def address(secret: bytes, account: str, issuer: str) -> str:
@@ -80,8 +76,3 @@ def hash_recovery(code: str) -> str:
 
 def _totp(secret: bytes) -> TOTP:
     return TOTP(secret, _DIGITS, SHA1(), _STEP_S)  # noqa: S303 (what RFC 6238 and every app have)
-
-
-def _cipher(keys: Keys) -> ChaCha20Poly1305:
-    derived = HKDF(SHA256(), 32, salt=None, info=b"gridward.totp.1").derive(keys.token_secret)
-    return ChaCha20Poly1305(derived)

@@ -12,9 +12,18 @@ from gridward.core.errors import (
     SetupRefusedError,
     WrongCredentialsError,
 )
-from gridward.core.schemas.accounts import RoleName, SessionsOut, UserIn, UserOut, UserPatch, UsersOut
+from gridward.core.schemas.accounts import (
+    MailChoice,
+    RoleName,
+    SessionsOut,
+    UserIn,
+    UserOut,
+    UserPatch,
+    UsersOut,
+)
 from gridward.server import audit, roles
 from gridward.server.accounts import OWNERSHIP_ID, Accounts, UserFields
+from gridward.server.addresses import change_address
 from gridward.server.ids import new_id
 from gridward.server.keys import is_setup_token, spend_setup_token
 from gridward.server.principals import Capability, Principal
@@ -61,6 +70,7 @@ def create(accounts: Accounts, caller: Principal, body: UserIn) -> UserOut:
     hashed = None if body.password is None else accounts.passwords.hash(body.password.get_secret_value())
     now = accounts.clock()
     user = _account(accounts, body.username, body.role, hashed, now)
+    user.email = body.email
     with accounts.database.write() as db:
         roles.require_grantable(db, accounts, caller, body.role)
         if user_named(db, accounts, body.username) is not None:
@@ -94,7 +104,7 @@ def get_own(accounts: Accounts, caller: Principal) -> UserOut:
 def get(accounts: Accounts, caller: Principal, username: str) -> UserOut:
     """Describe an account, for those who manage it."""
     with accounts.database.read() as db:
-        return describe(db, accounts, _managed(db, accounts, caller, username))
+        return describe(db, accounts, managed(db, accounts, caller, username))
 
 
 def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatch) -> UserOut:
@@ -117,8 +127,10 @@ def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatc
         if user.disabled:
             revoke_all(db, accounts, user.id)
         forget(db, accounts, user.id, tokens=user.disabled)
+        if patch.email is not None:
+            change_address(db, accounts, user, patch.email or None)
         db.add(user)
-        said = patch.model_dump_json(exclude_none=True)
+        said = _said(patch)
         audit.record(db, accounts.tables.audit, caller, now, "change_user", username, reason=said)
         return describe(db, accounts, user)
 
@@ -126,14 +138,14 @@ def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatc
 def list_sessions(accounts: Accounts, caller: Principal, username: str) -> SessionsOut:
     """List the living sessions of an account, for those who manage it."""
     with accounts.database.read() as db:
-        user = _managed(db, accounts, caller, username)
+        user = managed(db, accounts, caller, username)
     return list_of(accounts, user.id, caller.session_id)
 
 
 def end_sessions(accounts: Accounts, caller: Principal, username: str) -> None:
     """End every session and token of an account at once, for those who manage it."""
     with accounts.database.write() as db:
-        user = _managed(db, accounts, caller, username)
+        user = managed(db, accounts, caller, username)
         revoke_all(db, accounts, user.id)
         forget(db, accounts, user.id)
         audit.record(db, accounts.tables.audit, caller, accounts.clock(), "end_sessions", username)
@@ -169,8 +181,17 @@ def describe(db: Session, accounts: Accounts, user: UserFields) -> UserOut:
         capabilities=sorted(roles.held_by(db, accounts.tables.role, user.role)),
         disabled=user.disabled,
         second_factor=user.totp_active,
+        oidc=user.oidc_key is not None,
+        email=user.email,
+        mails=MailChoice(user.mails),
         created_at=user.created_at,
     )
+
+
+def _said(patch: UserPatch) -> str:
+    """What the log keeps of a change: never the address."""
+    without = patch.model_copy(update={"email": None if patch.email is None else "changed"})
+    return without.model_dump_json(exclude_none=True)
 
 
 def _account(
@@ -181,7 +202,8 @@ def _account(
     )
 
 
-def _managed(db: Session, accounts: Accounts, caller: Principal, username: str) -> UserFields:
+def managed(db: Session, accounts: Accounts, caller: Principal, username: str) -> UserFields:
+    """Return an account that the caller may manage, or raise a refusal."""
     caller.require(Capability.MANAGE_USERS)
     user = user_named(db, accounts, username)
     if user is None:

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, TypeAlias
 
+from gridward.server.logs import carried
+
 Task: TypeAlias = Callable[[], None]
 _log: Final = logging.getLogger("gridward.errands")
 
@@ -42,7 +44,7 @@ class Errands:
                 return
             if key in self._due:
                 due = min(due, self._due.pop(key)[0])
-            self._due[key] = due, task
+            self._due[key] = due, carried(task)
             if not self._started:
                 self._started = True
                 for thread in self._threads:

@@ -81,7 +81,7 @@ def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> 
         if agreed is not None:
             _open(db, caller, row, datasets, agreed, now, body.note)
         kind = EventKind.AGREED if agreed is None else EventKind.APPROVED
-        _record(db, caller, row, kind, body.note or _words(agreed or terms), now)
+        _record(node, db, caller, row, kind, body.note or _words(agreed or terms), now)
         return detail(db, caller, row, now)
 
 
@@ -92,7 +92,7 @@ def deny(node: Node, caller: Principal, request_id: str, reason: str) -> Request
         row = _decidable(caller, db, request_id, now)
         _require_status(row, now, Status.PENDING)
         _decide(db, caller, row, Outcome.DENIED, now, reason)
-        _record(db, caller, row, EventKind.DENIED, reason, now)
+        _record(node, db, caller, row, EventKind.DENIED, reason, now)
         return detail(db, caller, row, now)
 
 
@@ -105,7 +105,7 @@ def revoke(node: Node, caller: Principal, request_id: str, reason: str) -> Reque
             raise ConflictError(f"request {row.id} was not approved")
         db.exec(delete(StandingRule).where(col(StandingRule.request_id) == row.id))
         _decide(db, caller, row, Outcome.REVOKED, now, reason)
-        _record(db, caller, row, EventKind.REVOKED, reason, now)
+        _record(node, db, caller, row, EventKind.REVOKED, reason, now)
         return detail(db, caller, row, now)
 
 
@@ -163,11 +163,11 @@ def forget_answers(node: Node) -> None:
     storage.collect(node, unused)
 
 
-def acts(node: Node, caller: Principal, db: Session, request: RequestDetail) -> frozenset[Act]:
+def acts(caller: Principal, db: Session, request: RequestDetail, now: datetime) -> frozenset[Act]:
     """Say what the caller may do to a request that they read; each act is checked again when it is done."""
     if request.asked_by == caller.name or not caller.may(Capability.DECIDE_REQUESTS):
         return frozenset({Act.COMMENT})
-    found, now = {Act.COMMENT}, node.clock()
+    found = {Act.COMMENT}
     datasets = [one for one in (db.get(Dataset, of.dataset_id) for of in request.sources) if one is not None]
     versions = {of.dataset_id: of.version for of in request.sources}
     current = {one.id: one.version for one in datasets} == versions
@@ -282,9 +282,15 @@ def _decide(
 
 
 def _record(
-    db: Session, caller: Principal, row: AccessRequest, kind: EventKind, said: str, now: datetime
+    node: Node,
+    db: Session,
+    caller: Principal,
+    row: AccessRequest,
+    kind: EventKind,
+    said: str,
+    now: datetime,
 ) -> None:
-    note(db, caller, row.id, kind, said, now)
+    note(node, db, caller, row.id, kind, said, now)
     audit.record(
         db,
         AuditEntry,

@@ -87,7 +87,7 @@ def _subject(node: Node, db: Session, who: str) -> tuple[Principal, bool]:
         return Principal(who, "", "", "", custom=frozenset(Capability) - {Capability.SEE_ALL_DATA}), False
     user = sessions.user_named(db, node.accounts, who)
     if user is not None:
-        locked_out = user.disabled or sessions.lacks_second_factor(db, node.accounts, user)
+        locked_out = user.disabled or sessions.lacks_second_factor(db, node.accounts, user, vouched=False)
         return roles.principal(db, CustomRole, user), locked_out
     if "@" in who:
         return Principal(who, "", None, ""), False

@@ -213,7 +213,7 @@ def _take(wish: Wish, db: Session, request_id: str, seal: Seal | None) -> None:
         use.blob = seal.sha256
         storage.keep(wish.node, db, seal, used_by=used_by(use), user_id=row.user_id)
     db.add(use)
-    note(db, wish.caller, request_id, EventKind.USED, f"{row.used} of {row.times}", now)
+    note(wish.node, db, wish.caller, request_id, EventKind.USED, f"{row.used} of {row.times}", now)
 
 
 def used_by(use: RequestUse) -> str:

@@ -74,7 +74,7 @@ def ask(node: Node, caller: Principal, body: RequestIn) -> RequestDetail:
         db.add(row)
         db.flush()
         db.add_all(_sources(db, row.id, found))
-        note(db, caller, row.id, EventKind.ASKED, body.reason, row.created_at)
+        note(node, db, caller, row.id, EventKind.ASKED, body.reason, row.created_at)
         subjects = ",".join([row.id, *found.subjects])
         audit.record(
             db,
@@ -123,7 +123,7 @@ def comment(node: Node, caller: Principal, request_id: str, text: str) -> Reques
         row = _visible(caller, db, request_id, now)
         if len(queries_requests.events(db, row.id)) >= _MOST_EVENTS:
             raise ConflictError(f"request {row.id} has a long history already; ask anew")
-        note(db, caller, row.id, EventKind.COMMENTED, text, now)
+        note(node, db, caller, row.id, EventKind.COMMENTED, text, now)
         audit.record(db, AuditEntry, caller, now, "comment_request", row.id)
         return detail(db, caller, row, now)
 

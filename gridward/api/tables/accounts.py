@@ -6,6 +6,7 @@ from gridward.api.tables.base import NodeTable
 from gridward.server.accounts import (
     AccountTables,
     InvitationFields,
+    OutboxFields,
     OwnershipFields,
     RoleFields,
     ServiceTokenFields,
@@ -51,6 +52,12 @@ class ServiceToken(NodeTable, ServiceTokenFields, table=True):
     __tablename__ = "service_tokens"
 
 
+class Outbox(NodeTable, OutboxFields, table=True):
+    """A letter on its way."""
+
+    __tablename__ = "outbox"
+
+
 class CustomRole(NodeTable, RoleFields, table=True):
     """A role that was made here."""
 
@@ -58,5 +65,12 @@ class CustomRole(NodeTable, RoleFields, table=True):
 
 
 ACCOUNT_TABLES: Final = AccountTables(
-    User, UserSession, Ownership, AuditEntry, Invitation, ServiceToken, CustomRole
+    user=User,
+    session=UserSession,
+    ownership=Ownership,
+    audit=AuditEntry,
+    invitation=Invitation,
+    service_token=ServiceToken,
+    outbox=Outbox,
+    role=CustomRole,
 )

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -10,6 +10,12 @@ from gridward.core.schemas.access import PRINCIPAL_PATTERN, USERNAME_PATTERN, Ro
 
 PROGRAMS: Final = "svc-"
 """What tokens of programs begin with; others are JSON Web Tokens."""
+EMAIL_PATTERN: Final = (
+    r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}"
+    r"@[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$"
+)
+"""An address as HTML's `<input type=email>` takes it: no name beside it, no quotes, no line break."""
+EmailAddress: TypeAlias = Annotated[str, Field(pattern=EMAIL_PATTERN, max_length=254)]
 SHORTEST_PASSWORD: Final = 10
 """Characters."""
 
@@ -23,6 +29,13 @@ class RoleName(StrEnum):
     COMPLIANCE_OFFICER = "compliance_officer"
     DATA_SCIENTIST = "data_scientist"
     GUEST = "guest"
+
+
+class MailChoice(StrEnum):
+    """Which notices an account gets by e-mail. What it asked for itself comes in any case."""
+
+    ALL = "all"
+    NONE = "none"
 
 
 class SetupIn(BaseModel):
@@ -45,6 +58,47 @@ class SessionIn(BaseModel):
     code: SecretStr | None = Field(
         default=None, max_length=40, description="Of the second factor, or a recovery code."
     )
+
+
+class OidcIn(BaseModel):
+    """What a program that waited for a browser has to show."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    ticket: SecretStr = Field(max_length=8000, description="From the address that the browser came to.")
+    verifier: SecretStr = Field(
+        min_length=43, max_length=128, description="Whose S256 challenge began the sign-in (RFC 7636)."
+    )
+
+
+class OidcSessionIn(OidcIn):
+    """Sign in with it."""
+
+    code: SecretStr | None = Field(default=None, max_length=40, description="Of the account's second factor.")
+    invitation: SecretStr | None = Field(
+        default=None, max_length=200, description="One-time token that links the account it is for."
+    )
+
+
+class OidcLinkIn(OidcIn):
+    """Link one's own account to the person who was at the provider."""
+
+    password: SecretStr = Field(max_length=200, description="The account's.")
+
+
+class SubjectIn(BaseModel):
+    """Whom an account is linked to."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    subject: str = Field(pattern=r"^[!-~]{1,255}$", description="The provider's `sub` of the person.")
+
+
+class SignInWays(BaseModel):
+    """How people may sign in here."""
+
+    password: bool
+    oidc: str | None = Field(description="What the provider is called; null: none.")
 
 
 class RefreshIn(BaseModel):
@@ -121,6 +175,7 @@ class InvitationOut(BaseModel):
 
     token: str
     expires_at: datetime
+    mailed: bool = Field(description="It goes to the account's e-mail address too.")
 
 
 class InvitationAcceptance(BaseModel):
@@ -130,6 +185,26 @@ class InvitationAcceptance(BaseModel):
 
     token: SecretStr = Field(max_length=200)
     password: SecretStr = Field(min_length=SHORTEST_PASSWORD, max_length=200)
+
+
+class ResetIn(BaseModel):
+    """Ask for a one-time token at the account's e-mail address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    username: str = Field(max_length=64)
+
+
+class MailIn(BaseModel):
+    """One's own e-mail address and what comes there."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: EmailAddress | None = Field(default=None, description="Null: no address.")
+    mails: MailChoice = MailChoice.ALL
+    password: SecretStr | None = Field(
+        default=None, max_length=200, description="The account's; needed where the address changes."
+    )
 
 
 class ServiceTokenIn(BaseModel):
@@ -183,6 +258,7 @@ class UserIn(BaseModel):
     role: RoleId = RoleName.DATA_SCIENTIST.value
     password: SecretStr | None = Field(default=None, min_length=10, max_length=200)
     invited: bool = Field(default=False, description="The person sets the password: see `invitation`.")
+    email: EmailAddress | None = None
 
 
 class UserPatch(BaseModel):
@@ -192,6 +268,7 @@ class UserPatch(BaseModel):
 
     role: RoleId | None = None
     disabled: bool | None = None
+    email: EmailAddress | Literal[""] | None = Field(default=None, description="Empty: no address.")
 
 
 class PasswordIn(BaseModel):
@@ -211,6 +288,9 @@ class UserOut(BaseModel):
     capabilities: list[str]
     disabled: bool
     second_factor: bool
+    oidc: bool = Field(description="It signs in through the provider.")
+    email: str | None
+    mails: MailChoice
     created_at: datetime
 
 

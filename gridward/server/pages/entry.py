@@ -39,7 +39,8 @@ def show_sign_in(
     """Show the sign-in; a server that nobody owns yet shows the owner's first visit."""
     if not users.is_owned(accounts):
         return RedirectResponse("/claim", 303)
-    return page(request, "sign_in.html", next=own_path(next))
+    label = accounts.settings.oidc_label if accounts.provider is not None else ""
+    return page(request, "sign_in.html", next=own_path(next), oidc=label)
 
 
 @strangers.post("/sign-in")

@@ -92,8 +92,8 @@ def remove_second_factor(
 
 def grantable(accounts: Accounts, caller: Principal) -> list[str]:
     """Return the roles that the caller may give: none that can do more."""
-    found = roles.list_all(accounts, caller).items
-    return [role.name for role in found if caller.capabilities.issuperset(role.capabilities)]
+    known = roles.list_all(accounts, caller).items
+    return [role.name for role in known if set(role.capabilities) <= caller.capabilities]
 
 
 def _invited(request: Request, caller: Principal, username: str, made: InvitationOut) -> Response:

