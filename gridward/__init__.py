@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from gridward.client import ResultSuppressedError as ResultSuppressedError
     from gridward.client import RoundPlan as RoundPlan
     from gridward.client import RoundReport as RoundReport
+    from gridward.client import Rule as Rule
     from gridward.client import Scaffold as Scaffold
     from gridward.client import SearchResult as SearchResult
     from gridward.client import SecondFactorRequiredError as SecondFactorRequiredError
@@ -142,6 +143,7 @@ __all__ = [
     "ResultSuppressedError",
     "RoundPlan",
     "RoundReport",
+    "Rule",
     "Scaffold",
     "SearchResult",
     "SecondFactorRequiredError",

@@ -1,25 +1,26 @@
 """What this node tells its gateways: the things whose owners made them discoverable, never values."""
 
+from collections.abc import Callable
+from datetime import datetime
+from operator import attrgetter
 from typing import Final
 
 from sqlmodel import Session
 
-from gridward.api import queries, queries_results
+from gridward.api import queries, queries_access, queries_results
+from gridward.api.tables.rules import AccessRule
 from gridward.core.schemas.gateway import CatalogueEntry, CatalogueIn
 from gridward.core.schemas.tensor import TensorInfo
-from gridward.server.principals import DISCOVER
 
 # What a gateway takes (`CatalogueIn`); a node with more stays a member and shows the first.
 _MOST_ENTRIES: Final = 10_000
 _MOST_TENSORS: Final = 4096
+_MOST_NAMES: Final = 1000
 
 
-def dataset_entries(db: Session) -> list[CatalogueEntry]:
-    """Return an entry for every dataset whose `discover` list names somebody."""
-    datasets = queries.all_datasets(db)
-    lists: dict[str, list[str]] = {}
-    for grant in queries.discover_grants(db):
-        lists.setdefault(grant.dataset_id, []).append(grant.entry)
+def dataset_entries(db: Session, now: datetime) -> list[CatalogueEntry]:
+    """Return an entry for every dataset that a rule lets somebody discover."""
+    lists = _discover_lists(db, now, attrgetter("dataset_id"))
     return [
         CatalogueEntry(
             kind="dataset",
@@ -29,20 +30,16 @@ def dataset_entries(db: Session) -> list[CatalogueEntry]:
             tags=dataset.tags,
             rows=dataset.rows,
             tensors=[TensorInfo.model_validate(tensor) for tensor in dataset.tensors[:_MOST_TENSORS]],
-            discover=sorted(lists[dataset.id]),
+            discover=lists[dataset.id],
         )
-        for dataset in datasets
+        for dataset in queries.all_datasets(db)
         if dataset.id in lists
     ]
 
 
-def model_entries(db: Session) -> list[CatalogueEntry]:
-    """Return an entry for every model whose `discover` list names somebody."""
-    models = queries_results.all_models(db)
-    lists: dict[str, list[str]] = {}
-    for grant in queries_results.model_grants(db, [model.id for model in models]):
-        if grant.verb == DISCOVER:
-            lists.setdefault(grant.model_id, []).append(grant.entry)
+def model_entries(db: Session, now: datetime) -> list[CatalogueEntry]:
+    """Return an entry for every model that a rule lets somebody discover."""
+    lists = _discover_lists(db, now, attrgetter("model_id"))
     return [
         CatalogueEntry(
             kind="model",
@@ -50,17 +47,30 @@ def model_entries(db: Session) -> list[CatalogueEntry]:
             name=model.id,
             description=model.description,
             tags=model.tags,
-            discover=sorted(lists[model.id]),
+            discover=lists[model.id],
         )
-        for model in models
+        for model in queries_results.all_models(db)
         if model.id in lists
     ]
 
 
-def catalogue(db: Session) -> bytes:
+def _discover_lists(
+    db: Session, now: datetime, about: Callable[[AccessRule], str | None]
+) -> dict[str, list[str]]:
+    """Names by what they may discover; a gateway knows no groups: it is told of the identities in them."""
+    members = queries_access.identities_in_groups(db)
+    lists: dict[str, set[str]] = {}
+    for rule in queries_access.discover_rules(db, now):
+        names = [rule.entry] if rule.group_name is None else members.get(rule.group_name, [])
+        if (found := about(rule)) is not None:
+            lists.setdefault(found, set()).update(names)
+    return {found: sorted(names)[:_MOST_NAMES] for found, names in lists.items() if names}
+
+
+def catalogue(db: Session, now: datetime) -> bytes:
     """Return the catalogue as it is sent: equal content has equal bytes, so a digest can name it.
 
     Beyond 10,000 entries the rest is left out, datasets before models.
     """
-    entries = [*dataset_entries(db), *model_entries(db)][:_MOST_ENTRIES]
+    entries = [*dataset_entries(db, now), *model_entries(db, now)][:_MOST_ENTRIES]
     return CatalogueIn(entries=entries).model_dump_json().encode()

@@ -30,6 +30,12 @@ class Found:
     behind: tuple[Behind, ...]
     grants: Sequence[Grant]
     question: Question | None
+    fingerprint: str
+
+    @property
+    def named(self) -> frozenset[str]:
+        """Digests by which a rule may mean this question."""
+        return questions.names_of(self.question)
 
     @property
     def subjects(self) -> list[str]:
@@ -64,10 +70,11 @@ def find(node: Node, caller: Principal, body: QuestionIn) -> Found:
     with node.database.read() as db:
         fed = {source.input: _source(node, caller, db, source) for source in body.sources}
         behind = tuple(sorted({item for one in fed.values() for item in one.behind}))
-        granted = grants(caller, db, behind)
-    digest = codec.digest(plan)
-    versions = {item.dataset_id: item.version for item in behind}
-    return Found(plan, digest, fed, behind, granted, questions.name(body, digest, versions))
+        versions = {item.dataset_id: item.version for item in behind}
+        digest = codec.digest(plan)
+        question = questions.name(body, digest, versions)
+        granted = grants(caller, db, behind, node.clock(), questions.names_of(question))
+    return Found(plan, digest, fed, behind, granted, question, questions.fingerprint(body, digest))
 
 
 def load(node: Node, found: Found, body: QuestionIn, *, release: bool) -> Prepared:
@@ -113,7 +120,7 @@ def _source(node: Node, caller: Principal, db: Session, source: Source) -> feedi
         raise InvalidInputError(f"source of '{source.input}': name a dataset's tensor or an object, not both")
     if source.object_id is not None:
         return feeding.of_object(node, caller, db, source.object_id)
-    dataset = queries.visible_dataset(caller, db, source.dataset_id or "")
+    dataset = queries.visible_dataset(caller, db, source.dataset_id or "", node.clock())
     if dataset is None:
         raise ObjectNotFoundError(f"no dataset '{source.dataset_id}' on this node")
     return feeding.of_dataset(node, dataset, source.tensor)

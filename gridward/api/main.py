@@ -32,12 +32,14 @@ from gridward.api.routes import (
     computations,
     datasets,
     deployments,
+    groups,
     memberships,
     models,
     objects,
     parties,
     provider,
     requests,
+    rules,
     secure_sums,
     trainings,
     uploads,
@@ -53,7 +55,15 @@ from gridward.api.workers import Workers
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.paces import read_paces
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.server import account_routes, audit_heads, audit_routes, mail, oidc_routes, restore
+from gridward.server import (
+    account_routes,
+    audit_heads,
+    audit_routes,
+    mail,
+    oidc_routes,
+    restore,
+    role_routes,
+)
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
 from gridward.server.blobs import BlobFolder
@@ -72,18 +82,22 @@ PACES: Final = "paces.json"
 MIGRATIONS: Final = "gridward.api:migrations"
 ROUTERS: Final = (
     account_routes.router,
+    role_routes.router,
+    groups.router,
     oidc_routes.router,
     audit_routes.router,
     node_routes.router,
     memberships.router,
     uploads.router,
     datasets.router,
+    rules.of_datasets,
     objects.router,
     computations.router,
     requests.router,
     requests.notices,
     trainings.router,
     models.router,
+    rules.of_models,
     deployments.router,
     parties.before,
     parties.router,

@@ -67,7 +67,7 @@ def beat(node: Node, calls: Calls, gateway_id: str) -> float:
     """
     with node.database.read() as db:
         membership = db.get_one(Membership, gateway_id)
-        entries = catalogue(db)
+        entries = catalogue(db, node.clock())
     peer = Peer(gateway_id, membership.gateway_name, membership.gateway_url)
     try:
         answer = _heartbeat(node, calls, peer, entries)

@@ -17,7 +17,7 @@ from gridward.core.errors import NotSignedInError
 from gridward.core.identity import read_sign_key
 from gridward.core.schemas.access import USERNAME_PATTERN
 from gridward.core.schemas.accounts import RoleName
-from gridward.server import sessions, tokens
+from gridward.server import roles, sessions, tokens
 from gridward.server.blobs import BlobFolder
 from gridward.server.jobs import Bell
 from gridward.server.principals import Principal
@@ -97,11 +97,11 @@ class Node(Server):
                 raise NotSignedInError("the gateway names nobody that could be a user")
             name = f"{claims['sub']}@{membership.gateway_name}"
             user = sessions.user_named(db, self.accounts, name)
-        if user is None:
-            return Principal(name, RoleName.GUEST, None, str(claims["jti"]))
-        if user.disabled:
-            raise NotSignedInError("this node's owner has disabled this identity")
-        return Principal(name, RoleName(user.role), user.id, str(claims["jti"]))
+            if user is None:
+                return Principal(name, RoleName.GUEST, None, str(claims["jti"]))
+            if user.disabled:
+                raise NotSignedInError("this node's owner has disabled this identity")
+            return roles.principal(db, self.accounts.tables.role, user, str(claims["jti"]))
 
 
 def node_of(request: Request) -> Node:

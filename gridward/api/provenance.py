@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlmodel import Session
 
@@ -24,18 +25,34 @@ class Behind:
         return f"{self.dataset_id}@{self.version}"
 
 
-def grants(caller: Principal, db: Session, sources: Iterable[Behind]) -> list[Grant]:
-    """Say what the caller may do now with each dataset behind a value; a deleted one allows nothing."""
-    return [_grant(caller, db, source) for source in sorted(set(sources))]
+def grants(
+    caller: Principal,
+    db: Session,
+    sources: Iterable[Behind],
+    now: datetime,
+    named: frozenset[str] = frozenset(),
+) -> list[Grant]:
+    """Say what the caller may do now with each dataset behind a value; a deleted one allows nothing.
+
+    ``named``: digests of what is asked, for rules that hold for one plan only.
+    """
+    return [_grant(caller, db, source, now, named) for source in sorted(set(sources))]
 
 
-def _grant(caller: Principal, db: Session, source: Behind) -> Grant:
-    dataset = queries.visible_dataset(caller, db, source.dataset_id)
+def _grant(caller: Principal, db: Session, source: Behind, now: datetime, named: frozenset[str]) -> Grant:
+    dataset = queries.visible_dataset(caller, db, source.dataset_id, now)
     if dataset is None:
         hidden = "a dataset that is not open to you"
         return Grant(source.table, hidden, frozenset(), source.rows, 1, reviewers=0)
-    verbs = frozenset(queries.dataset_verbs(caller, db, dataset))
+    rights = queries.dataset_rights(caller, db, dataset, now, named)
     standing = queries_requests.standing_questions(caller, db, dataset.id)
     return Grant(
-        source.table, dataset.name, verbs, source.rows, dataset.min_rows, standing, dataset.reviewers
+        source.table,
+        dataset.name,
+        rights.verbs,
+        source.rows,
+        dataset.min_rows,
+        standing,
+        dataset.reviewers,
+        rights.ways,
     )

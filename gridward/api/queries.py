@@ -4,43 +4,51 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Text, cast, exists
-from sqlmodel import Session, and_, col, func, or_, select
+from sqlmodel import Session, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from gridward.api.tables.datasets import BlobUse, Dataset, DatasetGrant, DatasetVersion, Upload
+from gridward.api.queries_access import concerning, rights_by
+from gridward.api.tables.datasets import BlobUse, Dataset, DatasetVersion, Upload
 from gridward.api.tables.memberships import Membership
+from gridward.api.tables.rules import AccessRule
+from gridward.core.privacy.access import Rights
 from gridward.core.schemas.node import MembershipState
-from gridward.server.principals import DISCOVER, Capability, Principal
+from gridward.server.principals import Capability, Principal
 
 VERBS = ("discover", "compute", "raw", "train", "export_model", "approve")
 
 
-def visible_datasets(caller: Principal) -> SelectOfScalar[Dataset]:
-    """Datasets that this caller may know to exist: any verb includes discovery."""
+def visible_datasets(caller: Principal, now: datetime) -> SelectOfScalar[Dataset]:
+    """Datasets that this caller may know to exist: any rule that speaks of them includes discovery."""
     rows = select(Dataset)
     if caller.owner:
         return rows
-    granted = [
-        and_(col(DatasetGrant.verb) == verb, col(DatasetGrant.entry).in_(caller.entries(verb)))
-        for verb in VERBS
-        if caller.entries(verb)
-    ]
-    listed = exists().where(col(DatasetGrant.dataset_id) == col(Dataset.id), or_(*granted))
-    return rows.where(or_(_publishes(caller), listed))
+    about = col(AccessRule.dataset_id) == col(Dataset.id)
+    return rows.where(or_(_publishes(caller), exists().where(about, concerning(caller, now))))
 
 
-def visible_dataset(caller: Principal, db: Session, dataset_id: str) -> Dataset | None:
+def visible_dataset(caller: Principal, db: Session, dataset_id: str, now: datetime) -> Dataset | None:
     """Return one dataset by id, unless it is hidden from the caller."""
-    return db.exec(visible_datasets(caller).where(col(Dataset.id) == dataset_id)).one_or_none()
+    return db.exec(visible_datasets(caller, now).where(col(Dataset.id) == dataset_id)).one_or_none()
 
 
-def dataset_verbs(caller: Principal, db: Session, dataset: Dataset) -> list[str]:
-    """Say which verbs this caller has on a dataset; the publisher and the node's owner have all."""
+def dataset_rights(
+    caller: Principal, db: Session, dataset: Dataset, now: datetime, named: frozenset[str] = frozenset()
+) -> Rights:
+    """Say what this caller may do with a dataset; its publisher and the node's owner may everything.
+
+    ``named``: digests of what is asked, for rules that hold for one plan only.
+    """
     if caller.owner or (caller.user_id is not None and caller.user_id == dataset.user_id):
-        return list(VERBS)
-    grants = db.exec(select(DatasetGrant).where(col(DatasetGrant.dataset_id) == dataset.id)).all()
-    held = {grant.verb for grant in grants if grant.entry in caller.entries(grant.verb)}
-    return [verb for verb in VERBS if verb in held or (verb == "discover" and held)]
+        return Rights(frozenset(VERBS))
+    about = col(AccessRule.dataset_id) == dataset.id
+    return rights_by(caller, db, about, now, named)
+
+
+def dataset_verbs(caller: Principal, db: Session, dataset: Dataset, now: datetime) -> list[str]:
+    """Say which verbs this caller has on a dataset, counted ones included."""
+    held = dataset_rights(caller, db, dataset, now).all_verbs
+    return [verb for verb in VERBS if verb in held]
 
 
 def manages(caller: Principal, dataset: Dataset) -> bool:
@@ -48,11 +56,6 @@ def manages(caller: Principal, dataset: Dataset) -> bool:
     return caller.acts_for(dataset.user_id, Capability.PUBLISH) or (
         caller.owner and (caller.limited_to is None or caller.may(Capability.PUBLISH))
     )
-
-
-def grants_of(db: Session, dataset_ids: Sequence[str]) -> Sequence[DatasetGrant]:
-    """Return the rules of datasets; for the node itself (catalogue) and for those who manage them."""
-    return db.exec(select(DatasetGrant).where(col(DatasetGrant.dataset_id).in_(dataset_ids))).all()
 
 
 def versions_of(db: Session, dataset_id: str) -> Sequence[DatasetVersion]:
@@ -132,11 +135,6 @@ def with_words(rows: SelectOfScalar[Dataset], text: str) -> SelectOfScalar[Datas
         places = (func.lower(col(Dataset.name)), func.lower(col(Dataset.description)))
         rows = rows.where(or_(*(place.contains(word, autoescape=True) for place in places)))
     return rows
-
-
-def discover_grants(db: Session) -> Sequence[DatasetGrant]:
-    """Return all entries of discover lists; for the node itself, which tells its gateways."""
-    return db.exec(select(DatasetGrant).where(col(DatasetGrant.verb) == DISCOVER)).all()
 
 
 def memberships(db: Session) -> Sequence[Membership]:

@@ -10,8 +10,9 @@ from sqlalchemy.orm import defer
 from sqlmodel import Session, and_, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from gridward.api.queries_access import concerning
 from gridward.api.tables.accounts import User
-from gridward.api.tables.datasets import Dataset, DatasetGrant
+from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.requests import (
     AccessRequest,
     NotificationMark,
@@ -22,6 +23,7 @@ from gridward.api.tables.requests import (
     RequestVote,
     StandingRule,
 )
+from gridward.api.tables.rules import AccessRule
 from gridward.core.privacy.approvals import Outcome, Request, Status, Terms
 from gridward.core.schemas.accounts import MailChoice
 from gridward.server.principals import Capability, Principal
@@ -34,7 +36,7 @@ def own_requests(caller: Principal) -> ColumnElement[bool]:
     return col(AccessRequest.user_id) == (caller.user_id or "")
 
 
-def decidable(caller: Principal) -> ColumnElement[bool]:
+def decidable(caller: Principal, now: datetime) -> ColumnElement[bool]:
     """Say which requests of others the caller may read to decide on.
 
     Those who triage see all; who decides without that sees what reads a dataset that they may open.
@@ -45,9 +47,9 @@ def decidable(caller: Principal) -> ColumnElement[bool]:
     if not caller.may(Capability.DECIDE_REQUESTS):
         return false()
     listed = exists().where(
-        col(DatasetGrant.dataset_id) == col(Dataset.id),
-        col(DatasetGrant.verb) == APPROVE,
-        col(DatasetGrant.entry).in_(caller.entries(APPROVE)),
+        col(AccessRule.dataset_id) == col(Dataset.id),
+        col(AccessRule.verb) == APPROVE,
+        concerning(caller, now),
     )
     opens = exists().where(
         col(RequestSource.request_id) == col(AccessRequest.id),
@@ -59,14 +61,16 @@ def decidable(caller: Principal) -> ColumnElement[bool]:
 
 def visible_requests(caller: Principal, status: Status | None, now: datetime) -> SelectOfScalar[str]:
     """Ids of the caller's own requests and of those that they may decide on."""
-    rows = select(AccessRequest.id).where(or_(own_requests(caller), decidable(caller)))
+    rows = select(AccessRequest.id).where(or_(own_requests(caller), decidable(caller, now)))
     return rows if status is None else rows.where(_stands(status, now))
 
 
 def standings(caller: Principal, db: Session, now: datetime) -> dict[Status, int]:
     """How many of the visible requests stand where: one pass for all."""
     sums = [func.sum(case((_stands(status, now), 1), else_=0)) for status in Status]
-    wanted = sql_select(*sums).select_from(AccessRequest).where(or_(own_requests(caller), decidable(caller)))
+    wanted = (
+        sql_select(*sums).select_from(AccessRequest).where(or_(own_requests(caller), decidable(caller, now)))
+    )
     (found,) = db.execute(wanted).all()
     return {status: number or 0 for status, number in zip(Status, found, strict=True)}
 
@@ -79,15 +83,15 @@ def outlined(db: Session, request_ids: Sequence[str]) -> Sequence[AccessRequest]
     return [rows[id_] for id_ in request_ids]
 
 
-def visible_request(caller: Principal, db: Session, request_id: str) -> AccessRequest | None:
+def visible_request(caller: Principal, db: Session, request_id: str, now: datetime) -> AccessRequest | None:
     """Return one request, unless it is hidden from the caller."""
-    rows = select(AccessRequest).where(or_(own_requests(caller), decidable(caller)))
+    rows = select(AccessRequest).where(or_(own_requests(caller), decidable(caller, now)))
     return db.exec(rows.where(col(AccessRequest.id) == request_id)).one_or_none()
 
 
-def decides_on(caller: Principal, db: Session, request_id: str) -> bool:
+def decides_on(caller: Principal, db: Session, request_id: str, now: datetime) -> bool:
     """Say whether the caller may read this request to decide on it."""
-    wanted = select(AccessRequest.id).where(decidable(caller), col(AccessRequest.id) == request_id)
+    wanted = select(AccessRequest.id).where(decidable(caller, now), col(AccessRequest.id) == request_id)
     return db.exec(wanted).first() is not None
 
 
@@ -171,13 +175,13 @@ def had_before(
 
 
 def unseen_events(
-    caller: Principal, told: Sequence[str], asked: Sequence[str]
+    caller: Principal, told: Sequence[str], asked: Sequence[str], now: datetime
 ) -> SelectOfScalar[RequestEvent]:
     """Events by others after the mark: of kinds `told` on own requests, `asked` on those to decide."""
     mark = select(NotificationMark.last_event).where(col(NotificationMark.user_id) == (caller.user_id or ""))
     concerns = or_(
         and_(own_requests(caller), col(RequestEvent.kind).in_(told)),
-        and_(decidable(caller), col(RequestEvent.kind).in_(asked)),
+        and_(decidable(caller, now), col(RequestEvent.kind).in_(asked)),
     )
     return (
         select(RequestEvent)

@@ -1,17 +1,21 @@
 """SELECTs over objects, models and trainings; each takes the caller first, or says why it needs none."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import exists
 from sqlmodel import Session, and_, col, func, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
+from gridward.api.queries_access import concerning, rights_by
 from gridward.api.tables.accounts import User
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.deployments import Deployment
-from gridward.api.tables.models import Model, ModelGrant, ModelSource
+from gridward.api.tables.models import Model, ModelSource
 from gridward.api.tables.objects import ObjectSource, StoredObject
+from gridward.api.tables.rules import AccessRule
 from gridward.api.tables.trainings import Training, TrainingSource
+from gridward.core.privacy.access import Rights
 from gridward.core.schemas.deployments import DeploymentDocument, DeploymentState
 from gridward.core.schemas.trainings import TrainingState
 from gridward.server.principals import Capability, Principal
@@ -34,32 +38,32 @@ def object_sources(db: Session, object_ids: Sequence[str]) -> Sequence[ObjectSou
     return db.exec(select(ObjectSource).where(col(ObjectSource.object_id).in_(object_ids))).all()
 
 
-def visible_models(caller: Principal) -> SelectOfScalar[Model]:
-    """Models that this caller may know to exist: any verb includes discovery."""
+def visible_models(caller: Principal, now: datetime) -> SelectOfScalar[Model]:
+    """Models that this caller may know to exist: any rule that speaks of them includes discovery."""
     rows = select(Model)
     if caller.owner:
         return rows
-    granted = [
-        and_(col(ModelGrant.verb) == verb, col(ModelGrant.entry).in_(caller.entries(verb)))
-        for verb in MODEL_VERBS
-        if caller.entries(verb)
-    ]
-    listed = exists().where(col(ModelGrant.model_id) == col(Model.id), or_(*granted))
+    about = col(AccessRule.model_id) == col(Model.id)
+    listed = exists().where(about, concerning(caller, now))
     return rows.where(or_(col(Model.user_id) == (caller.user_id or ""), listed))
 
 
-def visible_model(caller: Principal, db: Session, model_id: str) -> Model | None:
+def visible_model(caller: Principal, db: Session, model_id: str, now: datetime) -> Model | None:
     """Return one model by id, unless it is hidden from the caller."""
-    return db.exec(visible_models(caller).where(col(Model.id) == model_id)).one_or_none()
+    return db.exec(visible_models(caller, now).where(col(Model.id) == model_id)).one_or_none()
 
 
-def model_verbs(caller: Principal, db: Session, model: Model) -> list[str]:
-    """Say which verbs this caller has on a model; whoever hosts it and the node's owner have all."""
+def model_rights(caller: Principal, db: Session, model: Model, now: datetime) -> Rights:
+    """Say what this caller may do with a model; whoever hosts it and the node's owner may everything."""
     if hosts(caller, model):
-        return list(MODEL_VERBS)
-    grants = db.exec(select(ModelGrant).where(col(ModelGrant.model_id) == model.id)).all()
-    held = {grant.verb for grant in grants if grant.entry in caller.entries(grant.verb)}
-    return [verb for verb in MODEL_VERBS if verb in held or (verb == "discover" and held)]
+        return Rights(frozenset(MODEL_VERBS))
+    return rights_by(caller, db, col(AccessRule.model_id) == model.id, now)
+
+
+def model_verbs(caller: Principal, db: Session, model: Model, now: datetime) -> list[str]:
+    """Say which verbs this caller has on a model, counted ones included."""
+    held = model_rights(caller, db, model, now).all_verbs
+    return [verb for verb in MODEL_VERBS if verb in held]
 
 
 def hosts(caller: Principal, model: Model) -> bool:
@@ -82,11 +86,6 @@ def model_host(db: Session, model: Model) -> User | None:
 def all_models(db: Session) -> Sequence[Model]:
     """Return every model; for the node itself, which tells its gateways the discoverable ones."""
     return db.exec(select(Model).order_by(col(Model.id))).all()
-
-
-def model_grants(db: Session, model_ids: Sequence[str]) -> Sequence[ModelGrant]:
-    """Return the rules of models; for the node itself (catalogue)."""
-    return db.exec(select(ModelGrant).where(col(ModelGrant.model_id).in_(model_ids))).all()
 
 
 def deployment_of(db: Session, model_id: str) -> str | None:

@@ -14,6 +14,20 @@ from gridward.core.schemas.computations import QuestionIn
 from gridward.core.schemas.tensor import Tensor
 
 
+def names_of(question: "Question | None") -> frozenset[str]:
+    """Digests by which a rule may mean what is asked; none where a source is a kept result.
+
+    The plan's own is not among them: it says nothing of what feeds the plan.
+    """
+    return frozenset() if question is None else frozenset((question.digest, question.standing))
+
+
+def fingerprint(body: QuestionIn, plan_digest: str) -> str:
+    """Name what is asked of whatever feeds it now, kept results included; for attempts at the same answer."""
+    fed = sorted((source.model_dump() for source in body.sources), key=lambda source: str(source["input"]))
+    return _digest({"plan": plan_digest, "values": [_value(value) for value in _by_name(body)], "fed": fed})
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """A question's digests: SHA-256 in 64 hex digits."""

@@ -4,16 +4,16 @@ A letter names the request, people, and what kind of thing happened. What was as
 what was said stays on the node: it is read after signing in.
 """
 
+from datetime import datetime
 from typing import Final
 
 from sqlmodel import Session
 
 from gridward.api import queries_requests
-from gridward.api.tables.accounts import User
+from gridward.api.tables.accounts import CustomRole, User
 from gridward.api.tables.requests import AccessRequest
-from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.requests import EventKind
-from gridward.server import outbox
+from gridward.server import outbox, roles
 from gridward.server.accounts import Accounts
 from gridward.server.outbox import Letter
 from gridward.server.principals import Capability, Principal
@@ -45,7 +45,7 @@ def tell(db: Session, accounts: Accounts, caller: Principal, request_id: str, ki
     letter = about(kind, request, caller.name, accounts.settings.url())
     if kind in TO_OFFICERS:
         for user in queries_requests.reached_by_mail(db):
-            if user.id != caller.user_id and _decides(db, user, request):
+            if user.id != caller.user_id and _decides(db, user, request, accounts.clock()):
                 outbox.notify(db, accounts, user, letter)
     if kind in TO_ASKER and request.user_id != caller.user_id:
         outbox.notify(db, accounts, db.get_one(User, request.user_id), letter)
@@ -61,8 +61,8 @@ def about(kind: EventKind, request: AccessRequest, actor: str, url: str) -> Lett
     )
 
 
-def _decides(db: Session, user: User, request: AccessRequest) -> bool:
-    officer = Principal(user.username, RoleName(user.role), user.id, "")
+def _decides(db: Session, user: User, request: AccessRequest, now: datetime) -> bool:
+    officer = roles.principal(db, CustomRole, user)
     if not (officer.may(Capability.DECIDE_REQUESTS) or officer.may(Capability.TRIAGE_REQUESTS)):
         return False
-    return queries_requests.decides_on(officer, db, request.id)
+    return queries_requests.decides_on(officer, db, request.id, now)

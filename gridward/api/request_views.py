@@ -8,7 +8,7 @@ from sqlmodel import Session
 
 from gridward.api import queries_requests, questions
 from gridward.api.provenance import Behind, grants
-from gridward.api.tables.accounts import User
+from gridward.api.tables.accounts import CustomRole, User
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.requests import AccessRequest, RequestSource
 from gridward.core.errors import ConflictError
@@ -16,7 +16,6 @@ from gridward.core.plans import codec
 from gridward.core.privacy.analysis import Finding, Level
 from gridward.core.privacy.policy import Grant
 from gridward.core.privacy.verdicts import Verdict, before_run
-from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.computations import QuestionIn
 from gridward.core.schemas.requests import (
     EarlierOut,
@@ -29,6 +28,7 @@ from gridward.core.schemas.requests import (
     RequestSourceOut,
     VerdictOut,
 )
+from gridward.server import roles
 from gridward.server.principals import Principal
 
 NEWEST: Final = 20
@@ -74,7 +74,9 @@ def detail(db: Session, caller: Principal, row: AccessRequest, now: datetime) ->
             EventOut(at=event.at, actor=event.actor, kind=EventKind(event.kind), text=event.text)
             for event in queries_requests.events(db, row.id)
         ],
-        verdicts=verdicts(before_run(_findings(row), asker_grants(db, row, sources))) if decides else None,
+        verdicts=verdicts(before_run(_findings(row), asker_grants(db, row, sources, now)))
+        if decides
+        else None,
         overlap=_overlap(db, row, sources) if decides else None,
     )
 
@@ -90,12 +92,15 @@ def stored_question(row: AccessRequest, sources: Sequence[RequestSource]) -> Que
     return body
 
 
-def asker_grants(db: Session, row: AccessRequest, sources: Sequence[RequestSource]) -> Sequence[Grant]:
-    """What the asker may do now with the data that was asked about."""
+def asker_grants(
+    db: Session, row: AccessRequest, sources: Sequence[RequestSource], now: datetime
+) -> Sequence[Grant]:
+    """What the asker may do now with the data that was asked about, by whatever rule."""
     user = db.get_one(User, row.user_id)
-    asker = Principal(user.username, RoleName(user.role), user.id, "")
+    asker = roles.principal(db, CustomRole, user)
     behind = (Behind(source.dataset_id, source.version, source.rows) for source in sources)
-    return grants(asker, db, behind)
+    named = frozenset((row.digest, row.standing_digest))
+    return [grant.opened() for grant in grants(asker, db, behind, now, named)]
 
 
 def reviewers(db: Session, sources: Sequence[RequestSource]) -> int:

@@ -133,6 +133,11 @@ BENCHES: Final = {
         "gridward.bench.search",
         {"repeat": 3, "nodes": 50, "datasets": 100},
     ),
+    "rules": Bench(
+        "decisions on access over 1,000 rules: by the engine alone, and with rules looked up in SQLite",
+        "gridward.bench.rules",
+        {"repeat": 3},
+    ),
     "queue": Bench(
         "the page of requests that wait, of a node process that has many",
         "gridward.bench.queue",

@@ -6,10 +6,15 @@ from typing import Annotated
 import typer
 
 import gridward as gw
+from gridward.cli import rules
 from gridward.cli.output import say, table
 from gridward.cli.session import Password, Url, Username, node
 
 app = typer.Typer(help="Datasets of a node.", no_args_is_help=True)
+app.command()(rules.rules)
+app.command()(rules.allow)
+app.command("end-rule")(rules.end_rule)
+app.command()(rules.preview)
 Dataset = Annotated[str, typer.Argument(help="The dataset's name.")]
 
 

@@ -13,9 +13,11 @@ from gridward.cli import (
     backup,
     datasets,
     directory,
+    groups,
     membership,
     models,
     requests,
+    roles,
     serve,
     setup,
     status,
@@ -57,6 +59,8 @@ app.command("backup")(backup.make)
 app.command("restore")(backup.restore)
 app.add_typer(account.app, name="account")
 app.add_typer(users.app, name="user")
+app.add_typer(roles.app, name="role")
+app.add_typer(groups.app, name="group")
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(models.app, name="model")
 app.add_typer(audit.app, name="audit")

@@ -12,7 +12,10 @@ from gridward.core.schemas.accounts import InvitationOut
 app = typer.Typer(help="Accounts of a node or gateway.", no_args_is_help=True)
 Who = Annotated[str, typer.Argument(help="User name; `dana@grid` for an identity of a gateway.")]
 Role = Annotated[
-    str, typer.Option(help="owner, admin, data_officer, compliance_officer, data_scientist or guest.")
+    str,
+    typer.Option(
+        help="owner, admin, data_officer, compliance_officer, data_scientist, guest or one made here."
+    ),
 ]
 
 
@@ -21,7 +24,7 @@ def list_users(url: Url, username: Username, password: Password) -> None:
     """List accounts."""
     with calls(url, username, password) as home:
         rows = [
-            (user.username, user.role.value, "disabled" if user.disabled else "active")
+            (user.username, user.role, "disabled" if user.disabled else "active")
             for user in Accounts(home).list()
         ]
     table(("user", "role", "state"), rows, empty="no accounts")
@@ -47,7 +50,7 @@ def add(
     """Make an account."""
     with calls(url, username, password) as home:
         made = Accounts(home).add(who, new_password, role)
-    say(f"{made.username} is a {made.role.value} here")
+    say(f"{made.username} is a {made.role} here")
 
 
 @app.command()
@@ -113,7 +116,7 @@ def admit(who: Who, url: Url, username: Username, password: Password, role: Role
     """Give an identity of a gateway a role on this node."""
     with calls(url, username, password) as home:
         made = Accounts(home).admit(who, role)
-    say(f"{made.username} is a {made.role.value} here")
+    say(f"{made.username} is a {made.role} here")
 
 
 @app.command()
@@ -127,7 +130,7 @@ def role(
     """Change a role."""
     with calls(url, username, password) as home:
         changed = Accounts(home).set_role(who, new_role)
-    say(f"{changed.username} is a {changed.role.value} here")
+    say(f"{changed.username} is a {changed.role} here")
 
 
 @app.command("email")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from gridward.client import computations, notebook
+from gridward.client import computations, granting, notebook
 from gridward.client.computations import Stored
 from gridward.client.place import Place
 from gridward.client.pointers import Pointer
@@ -12,6 +12,7 @@ from gridward.core.plans import expression
 from gridward.core.plans.expression import Expression
 from gridward.core.schemas.datasets import DatasetOut
 from gridward.core.schemas.gateway import Hit
+from gridward.core.schemas.previews import AccessPreview
 from gridward.core.schemas.tensor import TensorInfo
 
 
@@ -98,6 +99,15 @@ class DatasetPointer(Pointer):
         rows = [(info.name, info.dtype, str(info.shape)) for info in self._tensors]
         head = f"{self._name} on {self._location.name}: {self._description} {' '.join(self._tags)}"
         return notebook.grid(("tensor", "type", "shape"), rows, after=head.strip())
+
+    def preview(self, who: str, question: Pointer | None = None) -> AccessPreview:
+        """Say what somebody would get of it: ``"ana"``, ``"dana@grid"``, ``"role:guest"``, ``"group:ward"``.
+
+        For those who write its rules or answer requests for it. ``question``: what they would ask, such as
+        ``pointer["weight"].mean()``; nothing is run or counted, and they do not notice.
+        """
+        asked = None if question is None else computations.question({"output": question._value})
+        return granting.preview(self._location, self._id, who, asked)
 
     def row(self) -> tuple[str, str, str, str, str]:
         """Give what a list of datasets says of it: node, name, content, tags, description."""

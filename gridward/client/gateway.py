@@ -17,6 +17,7 @@ from gridward.client.federated import TrainingResult
 from gridward.client.node import NodeClient
 from gridward.client.paging import collected_up_to
 from gridward.client.place import segment
+from gridward.client.roles import Roles
 from gridward.client.search import SearchResult, words_and_tags
 from gridward.client.training import Loss, Recipe, Run
 from gridward.client.transport import Transport
@@ -47,6 +48,7 @@ class GatewayClient:
         self._asker = Asker(facts)
         transport.label = f"gateway {facts.name!r} at {transport.url}"
         self.users = Accounts(transport)
+        self.roles = Roles(transport)
         self.account = OwnAccount(transport)
         self.audit = AuditLog(transport)
 

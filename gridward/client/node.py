@@ -5,24 +5,27 @@ from types import TracebackType
 
 import torch
 
-from gridward.client import encrypted, memberships, models, objects
+from gridward.client import encrypted, granting, memberships, models, objects
 from gridward.client.accounts import Accounts, OwnAccount
 from gridward.client.audit import AuditLog
 from gridward.client.checks import checked
 from gridward.client.credentials import PasswordSession
 from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.encrypted import EncryptedModel
+from gridward.client.groups import Groups
 from gridward.client.paging import collected
 from gridward.client.payload import Data, pack
 from gridward.client.place import segment
 from gridward.client.pointers import Pointer
 from gridward.client.ranges import Ranges
 from gridward.client.requests import Notifications, Requests
-from gridward.client.rules import Access, ModelAccess, Names, dataset_access
+from gridward.client.roles import Roles
+from gridward.client.rules import Access, ModelAccess, Names, Rule, dataset_access
 from gridward.client.search import SearchResult
 from gridward.client.transport import Transport
 from gridward.client.uploads import upload
 from gridward.core.errors import AlreadyExistsError, InvalidInputError, ObjectNotFoundError
+from gridward.core.schemas.access import RuleOut
 from gridward.core.schemas.accounts import UserOut
 from gridward.core.schemas.datasets import (
     Bounds,
@@ -56,6 +59,8 @@ class NodeClient:
         self._gateway = gateway
         transport.label = f"node {name!r} at {transport.url}"
         self.users = Accounts(transport)
+        self.roles = Roles(transport)
+        self.groups = Groups(transport)
         self.account = OwnAccount(transport)
         self.audit = AuditLog(transport)
         self.requests = Requests(self)
@@ -224,6 +229,30 @@ class NodeClient:
     def withdraw(self, name: str) -> None:
         """Delete a dataset from the node, for good."""
         self._transport.send("DELETE", f"/v1/datasets/{self._find(name).id}")
+
+    def rules(self, name: str) -> list[RuleOut]:
+        """The rules of a dataset that you manage, with their conditions and how often each was used."""
+        return granting.listed(self._transport, granting.of_dataset(self._find(name).id))
+
+    def allow(self, name: str, verb: str, rule: Rule | str) -> RuleOut:
+        """Add one rule to a dataset, such as ``allow("births", "raw", gw.Rule("ana", times=3))``."""
+        return granting.add(self._transport, granting.of_dataset(self._find(name).id), verb, rule)
+
+    def end_rule(self, name: str, rule_id: str) -> None:
+        """End one rule of a dataset at once; ``rules`` gives the ids."""
+        granting.end(self._transport, granting.of_dataset(self._find(name).id), rule_id)
+
+    def model_rules(self, model_id: str) -> list[RuleOut]:
+        """The rules of a model that you host."""
+        return granting.listed(self._transport, granting.of_model(model_id))
+
+    def allow_model(self, model_id: str, verb: str, rule: Rule | str) -> RuleOut:
+        """Add one rule to a model, such as ``allow_model("diagnosis", "infer", "group:ward")``."""
+        return granting.add(self._transport, granting.of_model(model_id), verb, rule)
+
+    def end_model_rule(self, model_id: str, rule_id: str) -> None:
+        """End one rule of a model at once."""
+        granting.end(self._transport, granting.of_model(model_id), rule_id)
 
     def send(self, values: torch.Tensor, *, description: str = "", tags: Sequence[str] = ()) -> Pointer:
         """Store a tensor on the node; it belongs to the sender. Raises ``SendNotPermittedError``."""

@@ -2,24 +2,51 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TypeAlias
 
 from gridward.client.checks import checked
 from gridward.core.errors import InvalidInputError
 from gridward.core.schemas import access as wire
 
-Names: TypeAlias = str | Sequence[str]
 SIGNED_IN = wire.SIGNED_IN
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
-    """Verbs on a dataset, each with names: ``"bob"``, ``"dana@grid"``, ``"role:guest"``, ``SIGNED_IN``.
+class Rule:
+    """A name with conditions: ``gw.Rule("ana", times=3)`` in place of ``"ana"``.
 
-    The publisher and the node's owner always may. ``discover``: find it and see its description and shapes.
-    ``compute``: compute on it and read checked aggregates. ``raw``: have the real values. ``train``: train
-    models on it. ``export_model``: take such a model away. ``approve``: answer requests for it, with a role
-    that decides on requests.
+    ``until``: before that moment only (with a zone). ``times``: so many answers in all, whoever of those that
+    ``who`` names has them. ``plan``: that question only, by its digest: of a request, or of a preview.
+    ``min_rows``: over at least so many rows. The node says which conditions mean something for which verb.
+    """
+
+    who: str
+    until: datetime | None = None
+    times: int | None = None
+    plan: str | None = None
+    min_rows: int | None = None
+
+    def to_schema(self) -> wire.Rule:
+        """Write it as it travels."""
+        with checked():
+            return wire.Rule(
+                who=self.who, until=self.until, times=self.times, plan=self.plan, min_rows=self.min_rows
+            )
+
+
+Names: TypeAlias = str | Rule | Sequence[str | Rule]
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Verbs on a dataset, each with who has it.
+
+    A name is ``"bob"``, ``"dana@grid"``, ``"role:guest"``, ``"group:ward"`` or ``SIGNED_IN``; with conditions
+    it is a ``gw.Rule``. The publisher and the node's owner always may. ``discover``: find it and see its
+    description and shapes. ``compute``: compute on it and read checked aggregates. ``raw``: have the real
+    values. ``train``: train models on it. ``export_model``: take such a model away. ``approve``: answer
+    requests for it, with a role that decides on requests.
     """
 
     discover: Names = ()
@@ -73,5 +100,6 @@ def dataset_access(allowed_users: Names | None, access: Access | None) -> Access
     return Access(raw=allowed_users, compute=SIGNED_IN, discover=SIGNED_IN)
 
 
-def _listed(names: Names) -> list[str]:
-    return [names] if isinstance(names, str) else list(names)
+def _listed(names: Names) -> list[str | wire.Rule]:
+    each = [names] if isinstance(names, str | Rule) else names
+    return [one.to_schema() if isinstance(one, Rule) else one for one in each]

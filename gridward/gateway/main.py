@@ -25,6 +25,7 @@ from gridward.server import (
     metrics,
     oidc_routes,
     restore,
+    role_routes,
 )
 from gridward.server.accounts import Accounts
 from gridward.server.app import build
@@ -74,6 +75,7 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
         routers=(
             gateway_routes.router,
             account_routes.router,
+            role_routes.router,
             oidc_routes.router,
             audit_routes.router,
             nodes.router,

@@ -13,6 +13,7 @@ from gridward.server.accounts import (
     InvitationFields,
     OutboxFields,
     OwnershipFields,
+    RoleFields,
     ServiceTokenFields,
     SessionFields,
     UserFields,
@@ -81,6 +82,12 @@ class Outbox(GatewayTable, OutboxFields, table=True):
     __tablename__ = "outbox"
 
 
+class CustomRole(GatewayTable, RoleFields, table=True):
+    """A role that was made here."""
+
+    __tablename__ = "roles"
+
+
 ACCOUNT_TABLES: Final = AccountTables(
     user=User,
     session=UserSession,
@@ -89,6 +96,7 @@ ACCOUNT_TABLES: Final = AccountTables(
     invitation=Invitation,
     service_token=ServiceToken,
     outbox=Outbox,
+    role=CustomRole,
 )
 
 

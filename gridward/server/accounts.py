@@ -46,6 +46,17 @@ class UserFields(SQLModel):
     oidc_key: str | None = Field(default=None, unique=True, max_length=600)
 
 
+class RoleFields(SQLModel):
+    """Columns of a role that was made here; the built-in ones are in `principals`."""
+
+    name: str = Field(primary_key=True, max_length=32)
+    description: str = Field(default="", max_length=400)
+    capabilities: list[str] = Field(sa_type=JSON)
+    second_factor: bool = False
+    made_by: str = Field(max_length=80)
+    made_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class InvitationFields(SQLModel):
     """Columns of a one-time token by which an account's password is set; kept as its SHA-256 only."""
 
@@ -120,6 +131,7 @@ class AccountTables:
     invitation: type[InvitationFields]
     service_token: type[ServiceTokenFields]
     outbox: type[OutboxFields]
+    role: type[RoleFields]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,13 +36,14 @@ def authenticate(accounts: Accounts, cookie: str) -> Principal:
     session_id, _, secret = cookie.partition(".")
     with accounts.database.read() as db:
         found = alive(db, accounts, session_id, browser=True)
-    if found is None or not hmac.compare_digest(found[0].refresh_hash, hash_secret(secret)):
-        raise NotSignedInError("you are signed out; sign in again")
-    session, user = found
+        if found is None or not hmac.compare_digest(found[0].refresh_hash, hash_secret(secret)):
+            raise NotSignedInError("you are signed out; sign in again")
+        session, user = found
+        principal = principal_of(db, accounts, user, session)
     lifetime = timedelta(seconds=accounts.settings.page_session_s)
     if accounts.clock() - session.last_seen_at > lifetime / _TOUCHES:
         _touch(accounts, session_id, lifetime)
-    return principal_of(accounts, user, session)
+    return principal
 
 
 def cookie_of(request: HTTPConnection, keys: Keys) -> str | None:

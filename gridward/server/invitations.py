@@ -15,10 +15,10 @@ from gridward.core.errors import (
     NotSignedInError,
     ObjectNotFoundError,
 )
-from gridward.core.schemas.accounts import InvitationOut, RoleName, UserOut
-from gridward.server import audit, letters, outbox
+from gridward.core.schemas.accounts import InvitationOut, UserOut
+from gridward.server import audit, letters, outbox, roles
 from gridward.server.accounts import Accounts, InvitationFields, UserFields
-from gridward.server.principals import CAPABILITIES, Capability, Principal
+from gridward.server.principals import Capability, Principal
 from gridward.server.sessions import forget, guess_limits, revoke_all, user_named
 from gridward.server.users import describe
 
@@ -37,7 +37,7 @@ def invite(accounts: Accounts, caller: Principal, username: str) -> InvitationOu
             raise ObjectNotFoundError(f"no account '{username}' that signs in here")
         if user.id == caller.user_id:
             raise AuthorizationError("change your own password with the old one")
-        if not CAPABILITIES[RoleName(user.role)] <= caller.capabilities:
+        if not roles.held_by(db, accounts.tables.role, user.role) <= caller.capabilities:
             raise AuthorizationError(f"'{username}' can do more than '{caller.name}'")
         secret = _draw(db, accounts, user, expires_at, by=caller.user_id or "")
         letter = letters.invitation(accounts, username, secret, expires_at)
@@ -76,9 +76,9 @@ def accept(accounts: Accounts, token: str, password: str, address: str) -> UserO
     """
     row = known(accounts, token, address)
     hashed = accounts.passwords.hash(password)
-    with redeemed(accounts, row) as (_, user):
+    with redeemed(accounts, row) as (db, user):
         user.password_hash = hashed
-    return describe(user)
+        return describe(db, accounts, user)
 
 
 def known(accounts: Accounts, token: str, address: str) -> InvitationFields:
@@ -104,7 +104,7 @@ def redeemed(accounts: Accounts, row: InvitationFields) -> Iterator[tuple[Sessio
         if user.disabled:
             raise NotSignedInError("this account is locked")
         if current.invited_by != user.id:  # else a reset that the holder asked for
-            _require_inviter(db, accounts, current.invited_by, RoleName(user.role))
+            _require_inviter(db, accounts, current.invited_by, user.role)
         yield db, user
         db.add(user)
         revoke_all(db, accounts, user.id)
@@ -122,11 +122,13 @@ def _draw(db: Session, accounts: Accounts, user: UserFields, expires_at: datetim
     return secret
 
 
-def _require_inviter(db: Session, accounts: Accounts, inviter_id: str, role: RoleName) -> None:
+def _require_inviter(db: Session, accounts: Accounts, inviter_id: str, role: str) -> None:
     """Refuse the token of an administrator who may not manage such an account any more."""
     inviter = db.get(accounts.tables.user, inviter_id)
-    held = frozenset() if inviter is None or inviter.disabled else CAPABILITIES[RoleName(inviter.role)]
-    if Capability.MANAGE_USERS not in held or not CAPABILITIES[role] <= held:
+    table = accounts.tables.role
+    known = inviter is not None and not inviter.disabled
+    held = roles.held_by(db, table, inviter.role) if inviter is not None and known else frozenset()
+    if Capability.MANAGE_USERS not in held or not roles.held_by(db, table, role) <= held:
         raise NotSignedInError("who made this token may not any more; ask for another")
 
 

@@ -28,7 +28,7 @@ def change_own(accounts: Accounts, caller: Principal, body: MailIn, address: str
         change_address(db, accounts, row, body.email)
         db.add(row)
         audit.record(db, accounts.tables.audit, caller, accounts.clock(), "change_mail", row.username)
-    return describe(row)
+        return describe(db, accounts, row)
 
 
 def _row(db: Session, accounts: Accounts, caller: Principal) -> UserFields:

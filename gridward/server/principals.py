@@ -5,7 +5,7 @@ from enum import StrEnum
 from typing import Final
 
 from gridward.core.errors import AuthorizationError
-from gridward.core.schemas.access import SIGNED_IN
+from gridward.core.schemas.access import ROLE_ENTRY, SIGNED_IN
 from gridward.core.schemas.accounts import RoleName
 
 DISCOVER: Final = "discover"
@@ -32,8 +32,15 @@ class Capability(StrEnum):
 _ASKS: Final = frozenset({Capability.COMPUTE, Capability.TRAIN, Capability.INFER, Capability.SEND})
 _PUBLISHES: Final = _ASKS | {Capability.PUBLISH, Capability.HOST_MODELS}
 _TRIAGES: Final = frozenset({Capability.READ_AUDIT, Capability.TRIAGE_REQUESTS, Capability.DECIDE_REQUESTS})
+GUARDED: Final = _TRIAGES | {
+    Capability.SEE_ALL_DATA,
+    Capability.MANAGE_SERVER,
+    Capability.MANAGE_USERS,
+    Capability.APPROVE_NODES,
+}
+"""What opens other people's data or accounts; see `roles.needs_second_factor`."""
 
-CAPABILITIES: Final[dict[RoleName, frozenset[Capability]]] = {
+CAPABILITIES: Final[dict[str, frozenset[Capability]]] = {
     RoleName.OWNER: frozenset(Capability),
     RoleName.ADMIN: _PUBLISHES | _TRIAGES | {Capability.MANAGE_USERS, Capability.APPROVE_NODES},
     RoleName.DATA_OFFICER: _PUBLISHES | {Capability.DECIDE_REQUESTS},
@@ -48,22 +55,28 @@ class Principal:
     """An authenticated identity: an account (`ana`) or a gateway identity (`dana@grid`).
 
     `user_id` is None for a gateway identity that nobody admitted: it may discover, and nothing else.
-    `limited_to` is what a token's scopes leave of the role's capabilities; None leaves all.
+    `limited_to` is what a token's scopes leave of the role's capabilities; None leaves all. `custom` is what
+    a role that is not built in holds, as of the sign-in of this request.
     """
 
     name: str
-    role: RoleName
+    role: str
     user_id: str | None
     session_id: str
     limited_to: frozenset[Capability] | None = None
+    custom: frozenset[Capability] = frozenset()
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """What its role may do, within its limits; nothing if it was not admitted."""
         if self.user_id is None:
             return frozenset()
-        held = CAPABILITIES[self.role]
-        return held if self.limited_to is None else held & self.limited_to
+        return self.held if self.limited_to is None else self.held & self.limited_to
+
+    @property
+    def held(self) -> frozenset[Capability]:
+        """What its role may do, with no limits; a role that is gone may do nothing."""
+        return CAPABILITIES.get(self.role, self.custom)
 
     @property
     def owner(self) -> bool:
@@ -83,19 +96,24 @@ class Principal:
         """Raise `AuthorizationError` unless the role has the capability."""
         if capability not in self.capabilities:
             wanted = capability.value.replace("_", " ")
-            if self.limited_to is not None and capability in CAPABILITIES[self.role]:
+            if self.limited_to is not None and capability in self.held:
                 raise AuthorizationError(
                     f"'{self.name}' may not {wanted} with this sign-in: set up the second factor that the "
                     f"role needs, or use a token with the scope {capability.value}"
                 )
             raise AuthorizationError(f"'{self.name}' may not {wanted} here; ask the owner for such a role")
 
-    def entries(self, verb: str) -> frozenset[str]:
-        """Return the access-list entries that speak of this principal for `verb`.
+    @property
+    def admitted(self) -> bool:
+        """True for accounts of this server that may do anything at all with this sign-in."""
+        return self.user_id is not None and self.limited_to != frozenset()
 
-        A list permits the verb iff it shares an entry with this set: SQL can ask that with `IN`.
-        An identity that was not admitted is spoken of by discover lists only.
+    def entries(self, verb: str) -> frozenset[str]:
+        """Return the entries of rules that speak of this principal for `verb`; a node's groups come on top.
+
+        A rule permits the verb iff its entry is in this set: SQL can ask that with `IN`.
+        An identity that was not admitted is spoken of by rules to discover only.
         """
-        if self.user_id is None or self.limited_to == frozenset():
+        if not self.admitted:
             return frozenset({self.name, SIGNED_IN}) if verb == DISCOVER else frozenset()
-        return frozenset({self.name, SIGNED_IN, f"role:{self.role.value}"})
+        return frozenset({self.name, SIGNED_IN, f"{ROLE_ENTRY}{self.role}"})

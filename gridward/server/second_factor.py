@@ -8,10 +8,10 @@ from gridward.core.errors import (
     ObjectNotFoundError,
     WrongCredentialsError,
 )
-from gridward.core.schemas.accounts import RecoveryOut, RoleName, SecondFactorOut
-from gridward.server import audit, totp
+from gridward.core.schemas.accounts import RecoveryOut, SecondFactorOut
+from gridward.server import audit, roles, totp
 from gridward.server.accounts import Accounts, UserFields
-from gridward.server.principals import CAPABILITIES, Capability, Principal
+from gridward.server.principals import Capability, Principal
 from gridward.server.sessions import check_password, forget, guess_limits, revoke_all, spend_code, user_named
 
 
@@ -67,12 +67,12 @@ def remove(accounts: Accounts, caller: Principal, username: str) -> None:
     caller.require(Capability.MANAGE_USERS)
     with accounts.database.read() as db:
         user = user_named(db, accounts, username)
-    if user is None:
-        raise ObjectNotFoundError(f"no user '{username}'")
-    if user.id == caller.user_id:
-        raise AuthorizationError("your own second factor takes your password and a code to remove")
-    if not CAPABILITIES[RoleName(user.role)] <= caller.capabilities:
-        raise AuthorizationError(f"'{username}' can do more than '{caller.name}'")
+        if user is None:
+            raise ObjectNotFoundError(f"no user '{username}'")
+        if user.id == caller.user_id:
+            raise AuthorizationError("your own second factor takes your password and a code to remove")
+        if not roles.held_by(db, accounts.tables.role, user.role) <= caller.capabilities:
+            raise AuthorizationError(f"'{username}' can do more than '{caller.name}'")
     _remove(accounts, caller, user.id)
 
 

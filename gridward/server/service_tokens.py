@@ -17,13 +17,12 @@ from gridward.core.errors import (
 )
 from gridward.core.schemas.accounts import (
     PROGRAMS,
-    RoleName,
     ServiceTokenIn,
     ServiceTokenMade,
     ServiceTokenOut,
     ServiceTokensOut,
 )
-from gridward.server import audit
+from gridward.server import audit, roles
 from gridward.server.accounts import Accounts, ServiceTokenFields
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
@@ -95,13 +94,13 @@ def authenticate(accounts: Accounts, token: str) -> Principal:
     with accounts.database.read() as db:
         row = db.get(accounts.tables.service_token, token_id)
         user = None if row is None else db.get(accounts.tables.user, row.user_id)
-    genuine = row is not None and hmac.compare_digest(row.token_hash, _hash(secret))
-    if row is None or user is None or not genuine or user.disabled or row.expires_at <= accounts.clock():
-        raise NotSignedInError("this token has expired, was revoked, or never was")
-    scopes = frozenset(map(Capability, row.scopes))
-    if lacks_second_factor(accounts, user, vouched=row.vouched):
-        scopes = frozenset()
-    return Principal(user.username, RoleName(user.role), user.id, row.id, scopes)
+        genuine = row is not None and hmac.compare_digest(row.token_hash, _hash(secret))
+        if row is None or user is None or not genuine or user.disabled or row.expires_at <= accounts.clock():
+            raise NotSignedInError("this token has expired, was revoked, or never was")
+        scopes = frozenset(map(Capability, row.scopes))
+        if lacks_second_factor(db, accounts, user, vouched=row.vouched):
+            scopes = frozenset()
+        return roles.principal(db, accounts.tables.role, user, row.id, scopes)
 
 
 def _describe(row: ServiceTokenFields) -> ServiceTokenOut:

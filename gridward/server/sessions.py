@@ -21,8 +21,8 @@ from gridward.core.errors import (
     SecondFactorRequiredError,
     WrongCredentialsError,
 )
-from gridward.core.schemas.accounts import RoleName, SessionInfo, SessionOut, SessionsOut
-from gridward.server import audit, tokens, totp
+from gridward.core.schemas.accounts import SessionInfo, SessionOut, SessionsOut
+from gridward.server import audit, roles, tokens, totp
 from gridward.server.accounts import Accounts, SessionFields, UserFields
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
@@ -109,10 +109,10 @@ def authenticate(accounts: Accounts, access_token: str) -> Principal:
     )
     with accounts.database.read() as db:
         found = alive(db, accounts, str(claims.get("sid", "")))
-    if found is None or found[1].username != claims["sub"]:
-        raise NotSignedInError("this session has ended; sign in again")
-    session, user = found
-    return principal_of(accounts, user, session)
+        if found is None or found[1].username != claims["sub"]:
+            raise NotSignedInError("this session has ended; sign in again")
+        session, user = found
+        return principal_of(db, accounts, user, session)
 
 
 def list_own(accounts: Accounts, caller: Principal) -> SessionsOut:
@@ -189,13 +189,14 @@ def spend_code(accounts: Accounts, user_id: str, code: str) -> bool:
     return True
 
 
-def lacks_second_factor(accounts: Accounts, user: UserFields, *, vouched: bool) -> bool:
+def lacks_second_factor(db: Session, accounts: Accounts, user: UserFields, *, vouched: bool) -> bool:
     """Say whether the account's role needs a second factor that neither it has nor a provider saw.
 
     Identities of a gateway sign in there.
     """
-    needed = RoleName(user.role) in accounts.settings.second_factor_roles
-    return needed and not (user.totp_active or vouched or "@" in user.username)
+    if user.totp_active or vouched or "@" in user.username:
+        return False
+    return roles.needs_second_factor(db, accounts, user.role)
 
 
 def check_password(accounts: Accounts, caller: Principal, password: str, address: str) -> UserFields:
@@ -257,21 +258,21 @@ def start(
         last_seen_at=now,
         expires_at=now + timedelta(seconds=lifetime_s),
     )
-    principal = principal_of(accounts, user, session)
     with accounts.database.write() as db:
         now_is = db.get(accounts.tables.user, user.id, with_for_update=True)
         if now_is is None or now_is.disabled or _proof(now_is) != _proof(user):
             raise WrongCredentialsError("the account was changed meanwhile; sign in again")
         db.add(session)
+        principal = principal_of(db, accounts, user, session)
         audit.record(db, accounts.tables.audit, principal, now, "sign_in", session.id)
     return session, secret
 
 
-def principal_of(accounts: Accounts, user: UserFields, session: SessionFields) -> Principal:
+def principal_of(db: Session, accounts: Accounts, user: UserFields, session: SessionFields) -> Principal:
     """Return who an account is within a session; one that lacks a needed second factor may do nothing."""
-    lacks = lacks_second_factor(accounts, user, vouched=session.vouched)
+    lacks = lacks_second_factor(db, accounts, user, vouched=session.vouched)
     limited = frozenset[Capability]() if lacks else None
-    return Principal(user.username, RoleName(user.role), user.id, session.id, limited)
+    return roles.principal(db, accounts.tables.role, user, session.id, limited)
 
 
 def _proof(user: UserFields) -> tuple[str | None, bool, str | None]:

@@ -21,12 +21,12 @@ from gridward.core.schemas.accounts import (
     UserPatch,
     UsersOut,
 )
-from gridward.server import audit
+from gridward.server import audit, roles
 from gridward.server.accounts import OWNERSHIP_ID, Accounts, UserFields
 from gridward.server.addresses import change_address
 from gridward.server.ids import new_id
 from gridward.server.keys import is_setup_token, spend_setup_token
-from gridward.server.principals import CAPABILITIES, Capability, Principal
+from gridward.server.principals import Capability, Principal
 from gridward.server.sessions import forget, guess_limits, list_of, revoke_all, user_named
 
 
@@ -42,7 +42,7 @@ def setup(accounts: Accounts, token: str, username: str, password: str, address:
         if is_owned(accounts) or not is_setup_token(accounts.settings.data_dir, token):
             raise SetupRefusedError("the one-time token is wrong or was used; `gridward init` printed it")
     now = accounts.clock()
-    owner = _account(accounts, username, RoleName.OWNER, accounts.passwords.hash(password), now)
+    owner = _account(accounts, username, RoleName.OWNER.value, accounts.passwords.hash(password), now)
     with accounts.database.write() as db:
         if db.get(accounts.tables.ownership, OWNERSHIP_ID) is not None:
             raise SetupRefusedError("the server has an owner already")
@@ -51,14 +51,16 @@ def setup(accounts: Accounts, token: str, username: str, password: str, address:
         db.add(accounts.tables.ownership(id=OWNERSHIP_ID, user_id=owner.id, at=now))
         principal = Principal(username, RoleName.OWNER, owner.id, "")
         audit.record(db, accounts.tables.audit, principal, now, "setup", username)
+        made = describe(db, accounts, owner)
     spend_setup_token(accounts.settings.data_dir)
-    return describe(owner)
+    return made
 
 
 def create(accounts: Accounts, caller: Principal, body: UserIn) -> UserOut:
     """Make an account, or admit a gateway identity (`dana@grid`, no password) with a role."""
     caller.require(Capability.MANAGE_USERS)
-    _require_grantable(caller, body.role)
+    with accounts.database.read() as db:
+        roles.require_grantable(db, accounts, caller, body.role)
     if ("@" in body.username) == (body.invited or body.password is not None):
         raise InvalidInputError(
             "password: an account needs one or an invitation, a gateway identity such as dana@grid neither"
@@ -70,13 +72,12 @@ def create(accounts: Accounts, caller: Principal, body: UserIn) -> UserOut:
     user = _account(accounts, body.username, body.role, hashed, now)
     user.email = body.email
     with accounts.database.write() as db:
+        roles.require_grantable(db, accounts, caller, body.role)
         if user_named(db, accounts, body.username) is not None:
             raise AlreadyExistsError(f"the user name '{body.username}' is taken")
         db.add(user)
-        audit.record(
-            db, accounts.tables.audit, caller, now, "create_user", body.username, reason=body.role.value
-        )
-    return describe(user)
+        audit.record(db, accounts.tables.audit, caller, now, "create_user", body.username, reason=body.role)
+        return describe(db, accounts, user)
 
 
 def list_all(accounts: Accounts, caller: Principal, offset: int, limit: int) -> UsersOut:
@@ -86,7 +87,7 @@ def list_all(accounts: Accounts, caller: Principal, offset: int, limit: int) -> 
     with accounts.database.read() as db:
         rows = db.exec(select(table).order_by(col(table.username)).offset(offset).limit(limit)).all()
         total = db.exec(select(func.count()).select_from(table)).one()
-    return UsersOut(items=[describe(row) for row in rows], total=total)
+        return UsersOut(items=[describe(db, accounts, row) for row in rows], total=total)
 
 
 def get_own(accounts: Accounts, caller: Principal) -> UserOut:
@@ -95,32 +96,32 @@ def get_own(accounts: Accounts, caller: Principal) -> UserOut:
         raise ObjectNotFoundError(f"'{caller.name}' has no account here; the owner may admit it")
     with accounts.database.read() as db:
         user = db.get(accounts.tables.user, caller.user_id)
-    if user is None:
-        raise ObjectNotFoundError("this account is gone")
-    return describe(user)
+        if user is None:
+            raise ObjectNotFoundError("this account is gone")
+        return describe(db, accounts, user)
 
 
 def get(accounts: Accounts, caller: Principal, username: str) -> UserOut:
     """Describe an account, for those who manage it."""
     with accounts.database.read() as db:
-        return describe(managed(db, accounts, caller, username))
+        return describe(db, accounts, managed(db, accounts, caller, username))
 
 
 def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatch) -> UserOut:
     """Change role or disable. Nobody changes themselves, or someone who may do what they may not."""
     caller.require(Capability.MANAGE_USERS)
-    if patch.role is not None:
-        _require_grantable(caller, patch.role)
     now = accounts.clock()
     with accounts.database.write() as db:
+        if patch.role is not None:
+            roles.require_grantable(db, accounts, caller, patch.role)
         user = user_named(db, accounts, username)
         if user is None:
             raise ObjectNotFoundError(f"no user '{username}'")
         if user.id == caller.user_id:
             raise AuthorizationError("nobody changes their own role or state; ask another administrator")
-        _require_grantable(caller, RoleName(user.role))
+        _require_manageable(db, accounts, caller, user)
         if patch.role is not None:
-            user.role = patch.role.value
+            user.role = patch.role
         if patch.disabled is not None:
             user.disabled = patch.disabled
         if user.disabled:
@@ -131,7 +132,7 @@ def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatc
         db.add(user)
         said = _said(patch)
         audit.record(db, accounts.tables.audit, caller, now, "change_user", username, reason=said)
-    return describe(user)
+        return describe(db, accounts, user)
 
 
 def list_sessions(accounts: Accounts, caller: Principal, username: str) -> SessionsOut:
@@ -172,13 +173,12 @@ def change_password(accounts: Accounts, caller: Principal, old: str, new: str, a
         audit.record(db, accounts.tables.audit, caller, accounts.clock(), "change_password", row.username)
 
 
-def describe(user: UserFields) -> UserOut:
+def describe(db: Session, accounts: Accounts, user: UserFields) -> UserOut:
     """Return what may be shown of an account."""
-    role = RoleName(user.role)
     return UserOut(
         username=user.username,
-        role=role,
-        capabilities=sorted(CAPABILITIES[role]),
+        role=user.role,
+        capabilities=sorted(roles.held_by(db, accounts.tables.role, user.role)),
         disabled=user.disabled,
         second_factor=user.totp_active,
         oidc=user.oidc_key is not None,
@@ -195,10 +195,10 @@ def _said(patch: UserPatch) -> str:
 
 
 def _account(
-    accounts: Accounts, username: str, role: RoleName, password_hash: str | None, now: datetime
+    accounts: Accounts, username: str, role: str, password_hash: str | None, now: datetime
 ) -> UserFields:
     return accounts.tables.user(
-        id=new_id("usr"), username=username, role=role.value, password_hash=password_hash, created_at=now
+        id=new_id("usr"), username=username, role=role, password_hash=password_hash, created_at=now
     )
 
 
@@ -208,10 +208,11 @@ def managed(db: Session, accounts: Accounts, caller: Principal, username: str) -
     user = user_named(db, accounts, username)
     if user is None:
         raise ObjectNotFoundError(f"no user '{username}'")
-    _require_grantable(caller, RoleName(user.role))
+    _require_manageable(db, accounts, caller, user)
     return user
 
 
-def _require_grantable(caller: Principal, role: RoleName) -> None:
-    if not CAPABILITIES[role] <= caller.capabilities:
-        raise AuthorizationError(f"'{role.value}' can do more than '{caller.name}', who may not grant it")
+def _require_manageable(db: Session, accounts: Accounts, caller: Principal, user: UserFields) -> None:
+    """An account whose role is gone holds nothing, and may be given another."""
+    if not roles.held_by(db, accounts.tables.role, user.role) <= caller.capabilities:
+        raise AuthorizationError(f"'{user.username}' can do more than '{caller.name}', who may not manage it")

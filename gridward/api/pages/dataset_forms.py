@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from gridward.core.errors import InvalidInputError
-from gridward.core.schemas.access import SIGNED_IN, Access, ModelAccess
+from gridward.core.schemas.access import SIGNED_IN, Access, ModelAccess, Rule, rules_of
 from gridward.core.schemas.datasets import DatasetIn, DatasetPatch
 from gridward.server.pages.forms import checked
 
@@ -92,11 +92,24 @@ class ChangeForm(AccessForm):
     reviewers: int = 1
     bounds: str = ""
 
-    def checked(self) -> DatasetPatch:
-        """Return it as REST takes it."""
+    def checked(self, standing: Access) -> DatasetPatch:
+        """Return it as REST takes it; rules with conditions, which the form does not show, stay."""
         given: dict[str, Any] = self.model_dump(include={"description", "min_rows", "reviewers"})
-        given |= {"tags": tags_of(self.tags), "bounds": bounds_of(self.bounds), "access": self.access()}
+        conditional = [(verb, rule) for verb, rule in rules_of(standing) if rule.conditions()]
+        access: dict[str, list[str | Rule]] = {verb: [*names] for verb, names in self.access().items()}
+        for verb, rule in conditional:
+            access[verb].append(rule)
+        given |= {"tags": tags_of(self.tags), "bounds": bounds_of(self.bounds), "access": access}
         return checked(DatasetPatch, given)
+
+
+def plain(access: Access) -> dict[str, list[str]]:
+    """Return the names that have a verb without conditions."""
+    found: dict[str, list[str]] = {verb: [] for verb in Access.model_fields}
+    for verb, rule in rules_of(access):
+        if not rule.conditions():
+            found[verb].append(rule.who)
+    return found
 
 
 def split(text: str) -> list[str]:

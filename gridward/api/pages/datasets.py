@@ -8,7 +8,7 @@ from fastapi import APIRouter, File, Path, Query, Request, UploadFile
 from starlette.responses import Response
 
 from gridward.api.node import NodeOf
-from gridward.api.pages.dataset_forms import ChangeForm, PublishForm, SearchText
+from gridward.api.pages.dataset_forms import ChangeForm, PublishForm, SearchText, plain
 from gridward.api.services import dataset_versions, datasets, uploads
 from gridward.core.errors import UploadRefusedError
 from gridward.core.schemas.access import Access
@@ -33,12 +33,13 @@ def show_datasets(
     request: Request,
     caller: PageCaller,
     db: ReadDb,
+    node: NodeOf,
     q: Annotated[str, Query(max_length=200)] = "",
     number: PageNumber = 1,
 ) -> Response:
     """List the datasets that one may discover."""
     asked = SearchText.of(q)
-    found = datasets.list_visible(caller, db, asked.tags, None, offset(number), SIZE, asked.words)
+    found = datasets.list_visible(node, caller, db, asked.tags, None, offset(number), SIZE, asked.words)
     paging = Paging(number, found.total)
     return page(request, "datasets.html", caller, datasets=found, paging=paging, q=q)
 
@@ -93,9 +94,9 @@ def show_dataset(
     request: Request, caller: PageCaller, node: NodeOf, db: ReadDb, dataset_id: DatasetId
 ) -> Response:
     """Show what may be known of a dataset."""
-    found = datasets.get(caller, db, dataset_id)
+    found = datasets.get(node, caller, db, dataset_id)
     manages = found.access is not None
-    versions = dataset_versions.list_all(caller, db, dataset_id).items if manages else []
+    versions = dataset_versions.list_all(node, caller, db, dataset_id).items if manages else []
     return page(
         request,
         "dataset.html",
@@ -110,10 +111,13 @@ def show_dataset(
 
 
 @router.get("/{dataset_id}/edit")
-def show_changing(request: Request, caller: PageCaller, db: ReadDb, dataset_id: DatasetId) -> Response:
+def show_changing(
+    request: Request, caller: PageCaller, db: ReadDb, node: NodeOf, dataset_id: DatasetId
+) -> Response:
     """Show the form by which a dataset is described and ruled."""
-    found = datasets.get(caller, db, dataset_id)
-    return page(request, "dataset_edit.html", caller, it=found, verbs=VERBS, access=found.access)
+    found = datasets.get(node, caller, db, dataset_id)
+    names = None if found.access is None else plain(found.access)
+    return page(request, "dataset_edit.html", caller, it=found, verbs=VERBS, access=names)
 
 
 @router.post("/{dataset_id}")
@@ -125,7 +129,9 @@ def change(
     form: Annotated[ChangeForm, posted(ChangeForm)],
 ) -> Response:
     """Change what is said of a dataset, and who may do what."""
-    datasets.change(node, caller, dataset_id, form.checked())
+    with node.database.read() as db:
+        standing = datasets.get(node, caller, db, dataset_id).access
+    datasets.change(node, caller, dataset_id, form.checked(standing or Access()))
     return done(request, f"/datasets/{dataset_id}", "saved")
 
 

@@ -28,8 +28,8 @@ def show_home(request: Request, caller: PageCaller, node: NodeOf, db: ReadDb) ->
         "home.html",
         caller,
         waiting=requests.list_visible(node, caller, db, Status.PENDING, 0, _WAITING),
-        news=requests.notifications(caller, db, _NOTICES),
-        datasets=datasets.list_visible(caller, db, [], None, 0, 1).total,
+        news=requests.notifications(node, caller, db, _NOTICES),
+        datasets=datasets.list_visible(node, caller, db, [], None, 0, 1).total,
         user=users.get_own(node.accounts, caller),
     )
 

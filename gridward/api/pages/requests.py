@@ -198,7 +198,7 @@ def first_values(value: Tensor) -> list[str]:
 
 def _whole(request: Request, node: Node, caller: Principal, db: Session, request_id: str) -> Response:
     found = requests.get(node, caller, db, request_id)
-    may = decisions.acts(caller, db, found)
+    may = decisions.acts(caller, db, found, node.clock())
     names = {source.dataset_id: source.name for source in found.sources}
     return page(
         request,

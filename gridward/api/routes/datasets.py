@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 
 from gridward.api.node import NodeOf
-from gridward.api.services import dataset_versions, datasets
+from gridward.api.services import dataset_versions, datasets, previews
 from gridward.core.schemas.datasets import (
     ContentIn,
     DatasetIn,
@@ -15,6 +15,7 @@ from gridward.core.schemas.datasets import (
     DatasetVersionsOut,
     Tag,
 )
+from gridward.core.schemas.previews import AccessPreview, PreviewIn
 from gridward.server.state import Caller, ReadDb
 
 router = APIRouter(prefix="/v1/datasets", tags=["datasets"])
@@ -32,6 +33,7 @@ def publish_dataset(body: DatasetIn, caller: Caller, node: NodeOf) -> DatasetOut
 def list_datasets(
     caller: Caller,
     db: ReadDb,
+    node: NodeOf,
     tag: Annotated[list[Tag], Query(default_factory=list, max_length=16, description="Tags that it has.")],
     name: Annotated[str | None, Query(max_length=64, description="Exact name.")] = None,
     q: Annotated[str, Query(max_length=200, description="Words of name and description, all of them.")] = "",
@@ -39,13 +41,19 @@ def list_datasets(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> DatasetsOut:
     """List the datasets that one may discover."""
-    return datasets.list_visible(caller, db, tag, name, offset, limit, q)
+    return datasets.list_visible(node, caller, db, tag, name, offset, limit, q)
 
 
 @router.get("/{dataset_id}")
-def get_dataset(dataset_id: DatasetId, caller: Caller, db: ReadDb) -> DatasetOut:
+def get_dataset(dataset_id: DatasetId, caller: Caller, db: ReadDb, node: NodeOf) -> DatasetOut:
     """Describe a dataset; never its values."""
-    return datasets.get(caller, db, dataset_id)
+    return datasets.get(node, caller, db, dataset_id)
+
+
+@router.post("/{dataset_id}/preview")
+def preview_access(dataset_id: DatasetId, body: PreviewIn, caller: Caller, node: NodeOf) -> AccessPreview:
+    """Say what somebody would get of a dataset, and how a question of theirs would end; nothing is run."""
+    return previews.preview(node, caller, dataset_id, body)
 
 
 @router.patch("/{dataset_id}")
@@ -67,6 +75,8 @@ def replace_dataset(dataset_id: DatasetId, body: ContentIn, caller: Caller, node
 
 
 @router.get("/{dataset_id}/versions")
-def list_dataset_versions(dataset_id: DatasetId, caller: Caller, db: ReadDb) -> DatasetVersionsOut:
+def list_dataset_versions(
+    dataset_id: DatasetId, caller: Caller, db: ReadDb, node: NodeOf
+) -> DatasetVersionsOut:
     """List the contents that a dataset had; for its publisher and the node's owner."""
-    return dataset_versions.list_all(caller, db, dataset_id)
+    return dataset_versions.list_all(node, caller, db, dataset_id)

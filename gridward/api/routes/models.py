@@ -33,24 +33,25 @@ def publish_model(body: ModelIn, caller: Caller, node: NodeOf) -> ModelOut:
 def list_models(
     caller: Caller,
     db: ReadDb,
+    node: NodeOf,
     tag: Annotated[list[str] | None, Query(max_length=64)] = None,
     offset: Annotated[int, Query(ge=0, le=2**31 - 1)] = 0,
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> ModelsOut:
     """List the models that the caller may discover; all given tags must be there."""
-    return models.list_visible(caller, db, tag or [], offset, limit)
+    return models.list_visible(node, caller, db, tag or [], offset, limit)
 
 
 @router.get("/{model_id}")
-def get_model(model_id: ModelPath, caller: Caller, db: ReadDb) -> ModelOut:
+def get_model(model_id: ModelPath, caller: Caller, db: ReadDb, node: NodeOf) -> ModelOut:
     """Describe a model."""
-    return models.get(caller, db, model_id)
+    return models.get(node, caller, db, model_id)
 
 
 @router.get("/{model_id}/plan")
-def get_model_plan(model_id: ModelPath, caller: Caller, db: ReadDb) -> PlanDocument:
+def get_model_plan(model_id: ModelPath, caller: Caller, db: ReadDb, node: NodeOf) -> PlanDocument:
     """Return a model's plan: its architecture, without parameters."""
-    return models.get_plan(caller, db, model_id)
+    return models.get_plan(node, caller, db, model_id)
 
 
 @router.get("/{model_id}/parameters")

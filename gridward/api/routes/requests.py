@@ -96,10 +96,10 @@ def revoke_request(request_id: RequestId, body: RemarkIn, caller: Caller, node: 
 
 @notices.get("")
 def list_notifications(
-    caller: Caller, db: ReadDb, limit: Annotated[int, Query(ge=1, le=500)] = 100
+    caller: Caller, db: ReadDb, node: NodeOf, limit: Annotated[int, Query(ge=1, le=500)] = 100
 ) -> NotificationsOut:
     """List what others did on requests that concern one, and that one has not marked as seen."""
-    return requests.notifications(caller, db, limit)
+    return requests.notifications(node, caller, db, limit)
 
 
 @notices.post("/seen", status_code=204)

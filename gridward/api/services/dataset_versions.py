@@ -12,8 +12,9 @@ from gridward.api import queries, storage
 from gridward.api.content import convert_upload, usable_upload
 from gridward.api.formats.columns import Choice
 from gridward.api.formats.tensor_file import Spec
+from gridward.api.managed import managed_dataset
 from gridward.api.node import Node
-from gridward.api.services.datasets import get, managed, specs_of, version_of
+from gridward.api.services.datasets import get, specs_of, version_of
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.datasets import Dataset, Upload
 from gridward.core.errors import ConflictError, UploadRefusedError
@@ -32,7 +33,7 @@ def replace(node: Node, caller: Principal, dataset_id: str, body: ContentIn) -> 
     """
     with node.blobs.lock(body.upload_id), node.blobs.scratch() as values, node.blobs.scratch() as entities:
         with node.database.read() as db:
-            dataset = managed(caller, db, dataset_id)
+            dataset = managed_dataset(caller, db, dataset_id, node.clock())
             upload = usable_upload(caller, db, body.upload_id)
         held = specs_of(dataset)
         choice = Choice(dataset.entity, {name: spec.dtype for name, spec in held.items()}, frozenset(held))
@@ -40,7 +41,7 @@ def replace(node: Node, caller: Principal, dataset_id: str, body: ContentIn) -> 
         _require_same_columns(held, found)
         seals = [node.blobs.seal(values), *([node.blobs.seal(entities)] if dataset.entity else [])]
         with node.database.write() as db:
-            current = managed(caller, db, dataset_id)
+            current = managed_dataset(caller, db, dataset_id, node.clock())
             if current.version != dataset.version:
                 raise ConflictError("another content was put in its place meanwhile; look at it first")
             unused = _put(node, db, caller, current, found, seals)
@@ -49,12 +50,12 @@ def replace(node: Node, caller: Principal, dataset_id: str, body: ContentIn) -> 
     storage.collect(node, unused)
     node.catalogue_changed.ring()
     with node.database.read() as db:
-        return get(caller, db, dataset_id)
+        return get(node, caller, db, dataset_id)
 
 
-def list_all(caller: Principal, db: Session, dataset_id: str) -> DatasetVersionsOut:
+def list_all(node: Node, caller: Principal, db: Session, dataset_id: str) -> DatasetVersionsOut:
     """List the contents that a dataset had; for the publisher and the node's owner."""
-    managed(caller, db, dataset_id)
+    managed_dataset(caller, db, dataset_id, node.clock())
     rows = queries.versions_of(db, dataset_id)
     return DatasetVersionsOut(
         items=[

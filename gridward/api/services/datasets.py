@@ -1,34 +1,32 @@
 """Datasets: publish, find, describe, change the rules, delete. Values leave through releases only."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from sqlmodel import Session, col, delete, func, select
+from sqlmodel import Session, col, func, select
 
-from gridward.api import queries, queries_requests, storage
+from gridward.api import access, queries, storage
+from gridward.api.access import Ruled
 from gridward.api.content import convert_upload, usable_upload
+from gridward.api.dataset_views import describe
 from gridward.api.formats.columns import Choice
 from gridward.api.formats.tensor_file import Spec
+from gridward.api.managed import managed_dataset, visible_dataset
 from gridward.api.node import Node
 from gridward.api.tables.accounts import AuditEntry
-from gridward.api.tables.datasets import Dataset, DatasetGrant, DatasetVersion, Upload
-from gridward.api.tables.requests import StandingRule as StandingRuleRow
+from gridward.api.tables.datasets import Dataset, DatasetVersion, Upload
 from gridward.core.errors import (
     AlreadyExistsError,
-    AuthorizationError,
     InvalidInputError,
-    ObjectNotFoundError,
     SendNotPermittedError,
 )
-from gridward.core.schemas.access import Access
 from gridward.core.schemas.datasets import (
     Bounds,
     DatasetIn,
     DatasetOut,
     DatasetPatch,
     DatasetsOut,
-    StandingRule,
 )
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.server import audit
@@ -58,6 +56,7 @@ def publish(node: Node, caller: Principal, body: DatasetIn) -> DatasetOut:
 
 
 def list_visible(
+    node: Node,
     caller: Principal,
     db: Session,
     tags: Sequence[str],
@@ -67,26 +66,29 @@ def list_visible(
     text: str = "",
 ) -> DatasetsOut:
     """List the datasets that the caller may discover, by name; `tags` and words must all be there."""
-    wanted = queries.with_words(queries.with_tags(queries.visible_datasets(caller), tags), text)
+    now = node.clock()
+    wanted = queries.with_words(queries.with_tags(queries.visible_datasets(caller, now), tags), text)
     if name is not None:
         wanted = wanted.where(col(Dataset.name) == name)
     total = db.exec(select(func.count()).select_from(wanted.subquery())).one()
     page = wanted.order_by(col(Dataset.name), col(Dataset.id)).offset(offset).limit(limit)
     rows = db.exec(page).all()
     return DatasetsOut(
-        items=[_describe(caller, db, row) for row in rows], total=total, offset=offset, limit=limit
+        items=[describe(caller, db, row, now) for row in rows], total=total, offset=offset, limit=limit
     )
 
 
-def get(caller: Principal, db: Session, dataset_id: str) -> DatasetOut:
+def get(node: Node, caller: Principal, db: Session, dataset_id: str) -> DatasetOut:
     """Describe a dataset, unless it is hidden from the caller or missing: the same refusal."""
-    return _describe(caller, db, _visible(caller, db, dataset_id))
+    now = node.clock()
+    return describe(caller, db, visible_dataset(caller, db, dataset_id, now), now)
 
 
 def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) -> DatasetOut:
     """Change description, tags, rules, bounds or threshold; for the publisher and the node's owner."""
+    now = node.clock()
     with node.database.write() as db:
-        dataset = managed(caller, db, dataset_id)
+        dataset = managed_dataset(caller, db, dataset_id, now)
         if patch.description is not None:
             dataset.description = patch.description
         if patch.tags is not None:
@@ -99,13 +101,12 @@ def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) 
             _check_bounds(patch.bounds, specs_of(dataset))
             dataset.bounds = {name: bounds.model_dump() for name, bounds in patch.bounds.items()}
         if patch.access is not None:
-            db.exec(delete(DatasetGrant).where(col(DatasetGrant.dataset_id) == dataset_id))
-            db.add_all(_grants(dataset_id, patch.access))
+            access.write(db, caller, now, Ruled(dataset_id=dataset_id), patch.access)
         db.add(dataset)
         said = patch.model_dump_json(exclude_none=True, exclude={"description", "bounds"})
-        audit.record(db, AuditEntry, caller, node.clock(), "change_dataset", dataset_id, reason=said)
+        audit.record(db, AuditEntry, caller, now, "change_dataset", dataset_id, reason=said)
         db.flush()
-        described = _describe(caller, db, dataset)
+        described = describe(caller, db, dataset, now)
     node.catalogue_changed.ring()
     return described
 
@@ -113,7 +114,7 @@ def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) 
 def remove(node: Node, caller: Principal, dataset_id: str) -> None:
     """Delete a dataset and its values; for the publisher and the node's owner."""
     with node.database.write() as db:
-        dataset = managed(caller, db, dataset_id)
+        dataset = managed_dataset(caller, db, dataset_id, node.clock())
         unused = storage.drop(db, dataset_id)
         db.delete(dataset)
         audit.record(db, AuditEntry, caller, node.clock(), "delete_dataset", dataset_id, reason=dataset.name)
@@ -153,7 +154,7 @@ def _store(
         db.flush()
         db.add(dataset)
         db.flush()
-        db.add_all(_grants(dataset.id, body.access))
+        access.write(db, caller, dataset.created_at, Ruled(dataset_id=dataset.id), body.access)
         db.add(version_of(dataset, caller, dataset.created_at))
         for seal in (values, entities):
             if seal is not None:
@@ -190,68 +191,9 @@ def specs_of(dataset: Dataset) -> dict[str, Spec]:
     return {info.name: Spec(info.dtype, tuple(info.shape)) for info in infos}
 
 
-def _grants(dataset_id: str, access: Access) -> Iterator[DatasetGrant]:
-    for verb, entries in access:
-        for entry in _distinct(entries):
-            yield DatasetGrant(dataset_id=dataset_id, verb=verb, entry=entry)
-
-
-def _visible(caller: Principal, db: Session, dataset_id: str) -> Dataset:
-    dataset = queries.visible_dataset(caller, db, dataset_id)
-    if dataset is None:
-        raise ObjectNotFoundError(f"no dataset '{dataset_id}' on this node")
-    return dataset
-
-
-def managed(caller: Principal, db: Session, dataset_id: str) -> Dataset:
-    """Return a dataset to who published it or owns the node, or refuse."""
-    dataset = _visible(caller, db, dataset_id)
-    if not queries.manages(caller, dataset):
-        raise AuthorizationError(f"only its publisher and the node's owner change '{dataset.name}'")
-    return dataset
-
-
 def _describe_one(node: Node, caller: Principal, dataset_id: str) -> DatasetOut:
     with node.database.read() as db:
-        return get(caller, db, dataset_id)
-
-
-def _describe(caller: Principal, db: Session, dataset: Dataset) -> DatasetOut:
-    access, standing = None, None
-    if queries.manages(caller, dataset):
-        lists: dict[str, list[str]] = {verb: [] for verb in queries.VERBS}
-        for grant in queries.grants_of(db, [dataset.id]):
-            lists[grant.verb].append(grant.entry)
-        access = Access.model_validate({verb: sorted(entries) for verb, entries in lists.items()})
-        standing = [_standing(rule) for rule in queries_requests.standing_rules(db, dataset.id)]
-    return DatasetOut(
-        id=dataset.id,
-        name=dataset.name,
-        description=dataset.description,
-        tags=dataset.tags,
-        version=dataset.version,
-        rows=dataset.rows,
-        tensors=[TensorInfo.model_validate(tensor) for tensor in dataset.tensors],
-        entity=dataset.entity,
-        bounds={name: Bounds.model_validate(limits) for name, limits in dataset.bounds.items()},
-        min_rows=dataset.min_rows,
-        reviewers=dataset.reviewers,
-        published_by=dataset.published_by,
-        created_at=dataset.created_at,
-        verbs=queries.dataset_verbs(caller, db, dataset),
-        access=access,
-        standing_rules=standing,
-    )
-
-
-def _standing(rule: StandingRuleRow) -> StandingRule:
-    return StandingRule(
-        user=rule.username,
-        question=rule.question,
-        request_id=rule.request_id,
-        made_by=rule.made_by,
-        made_at=rule.made_at,
-    )
+        return get(node, caller, db, dataset_id)
 
 
 def _distinct(entries: Sequence[str]) -> list[str]:

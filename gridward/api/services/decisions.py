@@ -7,12 +7,12 @@ from typing import Final
 
 from sqlmodel import Session, col, delete, update
 
-from gridward.api import computing, queries, queries_requests, storage
+from gridward.api import access, computing, queries, queries_requests, rule_uses, storage
 from gridward.api.node import Node
 from gridward.api.request_events import note
 from gridward.api.request_views import asker_grants, detail, stored_question, verdicts
 from gridward.api.services import releases
-from gridward.api.tables.accounts import AuditEntry, User
+from gridward.api.tables.accounts import AuditEntry, CustomRole, User
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.requests import AccessRequest, RequestSource, RequestVote, StandingRule
 from gridward.core import tensors
@@ -25,9 +25,8 @@ from gridward.core.errors import (
 from gridward.core.privacy.approvals import Need, Outcome, Status, Terms, Vote, agree
 from gridward.core.privacy.policy import RAW, Answer, Decision, Reason, decide
 from gridward.core.privacy.verdicts import after_run, before_run
-from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.requests import ApproveIn, EventKind, PreviewOut, RequestDetail
-from gridward.server import audit
+from gridward.server import audit, roles
 from gridward.server.db import lock
 from gridward.server.principals import Capability, Principal
 
@@ -57,14 +56,14 @@ def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> 
     now = node.clock()
     terms = _terms(body, now)
     with node.database.write() as db:
-        row = _decidable(caller, db, request_id)
+        row = _decidable(caller, db, request_id, now)
         _require_status(row, now, Status.PENDING)
         if body.digest != row.digest:
             raise ConflictError(f"request {row.id} is not what you read; read it again")
         sources = queries_requests.sources(db, [row.id])
         stored_question(row, sources)
         datasets = _current(db, sources)
-        _require_useful(caller, db, datasets)
+        _require_useful(caller, db, datasets, now)
         if db.get(RequestVote, (row.id, caller.user_id)) is not None:
             raise ConflictError(f"you agreed to {row.id} already; another person has to")
         db.add(
@@ -78,7 +77,7 @@ def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> 
             )
         )
         db.flush()
-        agreed = agree(_votes(db, row.id, datasets), [Need(one.id, one.reviewers) for one in datasets])
+        agreed = agree(_votes(db, row.id, datasets, now), [Need(one.id, one.reviewers) for one in datasets])
         if agreed is not None:
             _open(db, caller, row, datasets, agreed, now, body.note)
         kind = EventKind.AGREED if agreed is None else EventKind.APPROVED
@@ -90,7 +89,7 @@ def deny(node: Node, caller: Principal, request_id: str, reason: str) -> Request
     """Say no, with a reason that the asker reads."""
     now = node.clock()
     with node.database.write() as db:
-        row = _decidable(caller, db, request_id)
+        row = _decidable(caller, db, request_id, now)
         _require_status(row, now, Status.PENDING)
         _decide(db, caller, row, Outcome.DENIED, now, reason)
         _record(node, db, caller, row, EventKind.DENIED, reason, now)
@@ -101,7 +100,7 @@ def revoke(node: Node, caller: Principal, request_id: str, reason: str) -> Reque
     """Take an approval back, its standing rules and kept answers with it; what left has left."""
     now = node.clock()
     with node.database.write() as db:
-        row = _decidable(caller, db, request_id)
+        row = _decidable(caller, db, request_id, now)
         if row.outcome != Outcome.APPROVED.value:
             raise ConflictError(f"request {row.id} was not approved")
         db.exec(delete(StandingRule).where(col(StandingRule.request_id) == row.id))
@@ -111,8 +110,9 @@ def revoke(node: Node, caller: Principal, request_id: str, reason: str) -> Reque
 
 
 def end_approvals(db: Session) -> None:
-    """Take every approval back after a restore: uses and revocations since the back-up are not known."""
+    """Take approvals and counted rules back after a restore: uses since the back-up are not known."""
     db.exec(delete(StandingRule))
+    access.end_counted(db)
     db.exec(
         update(AccessRequest)
         .where(col(AccessRequest.outcome) == Outcome.APPROVED.value)
@@ -126,10 +126,10 @@ def preview(node: Node, caller: Principal, request_id: str) -> PreviewOut:
     Raises ``GetNotPermittedError`` to others, and what a computation raises. Every preview is written down.
     """
     with node.database.read() as db:
-        row = _decidable(caller, db, request_id)
+        row = _decidable(caller, db, request_id, node.clock())
         sources = queries_requests.sources(db, [row.id])
         question = stored_question(row, sources)
-        asker = asker_grants(db, row, sources)
+        asker = asker_grants(db, row, sources, node.clock())
     found = computing.find(node, caller, question)
     if found.question is None or found.question.digest != row.digest:
         raise ConflictError(f"the data of {row.id} changed since it was asked")
@@ -151,7 +151,7 @@ def preview(node: Node, caller: Principal, request_id: str) -> PreviewOut:
 
 
 def forget_answers(node: Node) -> None:
-    """Drop kept answers of counted approvals that nobody came back for."""
+    """Drop kept answers of counted approvals and rules that nobody came back for."""
     before = node.clock() - timedelta(seconds=node.settings.request_answer_s)
     unused: list[str] = []
     with node.database.write() as db:
@@ -159,10 +159,11 @@ def forget_answers(node: Node) -> None:
             unused += storage.drop(db, releases.used_by(use))
             use.blob = None
             db.add(use)
+        unused += rule_uses.forget(db, before)
     storage.collect(node, unused)
 
 
-def acts(caller: Principal, db: Session, request: RequestDetail) -> frozenset[Act]:
+def acts(caller: Principal, db: Session, request: RequestDetail, now: datetime) -> frozenset[Act]:
     """Say what the caller may do to a request that they read; each act is checked again when it is done."""
     if request.asked_by == caller.name or not caller.may(Capability.DECIDE_REQUESTS):
         return frozenset({Act.COMMENT})
@@ -172,18 +173,18 @@ def acts(caller: Principal, db: Session, request: RequestDetail) -> frozenset[Ac
     current = {one.id: one.version for one in datasets} == versions
     if request.status == Status.PENDING.value:
         found.add(Act.DENY)
-        if current and caller.name not in request.agreed and not _closed(caller, db, datasets):
+        if current and caller.name not in request.agreed and not _closed(caller, db, datasets, now):
             found.add(Act.APPROVE)
     if request.status in (Status.APPROVED.value, Status.USED_UP.value):
         found.add(Act.REVOKE)
-    if current and all(RAW in queries.dataset_verbs(caller, db, one) for one in datasets):
+    if current and all(RAW in queries.dataset_rights(caller, db, one, now).verbs for one in datasets):
         found.add(Act.PREVIEW)
     return frozenset(found)
 
 
-def _decidable(caller: Principal, db: Session, request_id: str) -> AccessRequest:
+def _decidable(caller: Principal, db: Session, request_id: str, now: datetime) -> AccessRequest:
     """Return a request that the caller may decide on, for this transaction alone."""
-    row = queries_requests.visible_request(caller, db, request_id)
+    row = queries_requests.visible_request(caller, db, request_id, now)
     if row is None:
         raise ObjectNotFoundError(f"no request '{request_id}' for you on this node")
     if row.user_id == caller.user_id:
@@ -210,38 +211,38 @@ def _current(db: Session, sources: Sequence[RequestSource]) -> list[Dataset]:
     return found
 
 
-def _require_useful(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> None:
+def _require_useful(caller: Principal, db: Session, datasets: Sequence[Dataset], now: datetime) -> None:
     """A yes opens data, or is a second reviewer's; who can do neither for one of them has no say."""
-    closed = _closed(caller, db, datasets)
+    closed = _closed(caller, db, datasets, now)
     if closed:
         raise AuthorizationError(
             f"you may not open {', '.join(closed)}; its owner may put you on the approve list"
         )
 
 
-def _closed(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> list[str]:
-    opens = _opens(caller, db, datasets)
+def _closed(caller: Principal, db: Session, datasets: Sequence[Dataset], now: datetime) -> list[str]:
+    opens = _opens(caller, db, datasets, now)
     alone = caller.limited_to is not None  # the account behind a token may open more than the token
     return sorted(f"'{one.name}'" for one in datasets if one.id not in opens and (alone or one.reviewers < 2))
 
 
-def _opens(caller: Principal, db: Session, datasets: Sequence[Dataset]) -> frozenset[str]:
+def _opens(caller: Principal, db: Session, datasets: Sequence[Dataset], now: datetime) -> frozenset[str]:
     if not caller.may(Capability.DECIDE_REQUESTS):
         return frozenset()
     verb = queries_requests.APPROVE
-    return frozenset(one.id for one in datasets if verb in queries.dataset_verbs(caller, db, one))
+    return frozenset(one.id for one in datasets if verb in queries.dataset_verbs(caller, db, one, now))
 
 
-def _votes(db: Session, request_id: str, datasets: Sequence[Dataset]) -> list[Vote]:
+def _votes(db: Session, request_id: str, datasets: Sequence[Dataset], now: datetime) -> list[Vote]:
     """Every yes with what its voter may do now; one whose account was disabled or demoted does not count."""
     found = []
     for vote in queries_requests.votes(db, request_id):
         user = db.get_one(User, vote.user_id)
-        voter = Principal(user.username, RoleName(user.role), user.id, "")
+        voter = roles.principal(db, CustomRole, user)
         if user.disabled or not voter.may(Capability.DECIDE_REQUESTS):
             continue
         terms = Terms(vote.times, vote.until, vote.standing)
-        found.append(Vote(user.id, _opens(voter, db, datasets), terms))
+        found.append(Vote(user.id, _opens(voter, db, datasets, now), terms))
     return found
 
 

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from sqlmodel import Session
 
-from gridward.api import queries, queries_results
+from gridward.api import queries, queries_results, rule_uses
 from gridward.api.node import Node
 from gridward.api.parties import grants, levels, records
 from gridward.api.parties.directory import find_holders
@@ -52,7 +52,7 @@ def propose(node: Node, caller: Principal, body: DeploymentIn) -> DeploymentOut:
     Raises ``DeploymentRefusedError`` naming who refused and why; then nobody keeps anything.
     """
     with node.database.read() as db:
-        model = _own_model(caller, db, body.model_id)
+        model = _own_model(node, caller, db, body.model_id)
         membership = queries.first_joined_membership(db)
     if membership is None:
         raise DeploymentRefusedError(
@@ -79,7 +79,7 @@ def activate(node: Node, caller: Principal, deployment_id: str, body: Activation
     record = records.find(node, deployment_id, Role.HOST)
     document = record.document
     with node.database.read() as db:
-        _own_model(caller, db, document.model_id)
+        _own_model(node, caller, db, document.model_id)
     path = f"/v1/parties/deployments/{deployment_id}/activation"
     with ThreadPoolExecutor(len(document.parties)) as pool:
         calls = [
@@ -110,7 +110,7 @@ def withdraw(node: Node, caller: Principal, deployment_id: str) -> None:
     """End a deployment; parties and provider that cannot be reached are named, and the rest is gone."""
     record = records.find(node, deployment_id, Role.HOST)
     with node.database.read() as db:
-        _own_model(caller, db, record.document.model_id)
+        _own_model(node, caller, db, record.document.model_id)
     dismiss(node, record.document)
     records.forget(node, deployment_id, caller.name)
 
@@ -118,7 +118,7 @@ def withdraw(node: Node, caller: Principal, deployment_id: str) -> None:
 def describe(node: Node, caller: Principal, model_id: str) -> DeploymentOut:
     """Say who holds what and what a query costs, to whoever may discover the model."""
     with node.database.read() as db:
-        if queries_results.visible_model(caller, db, model_id) is None:
+        if queries_results.visible_model(caller, db, model_id, node.clock()) is None:
             raise ObjectNotFoundError(f"no model '{model_id}'")
         row = _deployed(db, model_id)
     record = records.record_of(row)
@@ -129,16 +129,19 @@ def describe(node: Node, caller: Principal, model_id: str) -> DeploymentOut:
 def grant_query(node: Node, caller: Principal, model_id: str, body: QueryIn) -> QueryOut:
     """Let one caller run one query: a fresh bundle number, and a signed grant for every party."""
     with node.database.write() as db:
-        model = queries_results.visible_model(caller, db, model_id)
+        model = queries_results.visible_model(caller, db, model_id, node.clock())
         if model is None:
             raise ObjectNotFoundError(f"no model '{model_id}'")
-        if "infer_encrypted" not in queries_results.model_verbs(caller, db, model):
+        uses = queries_results.model_rights(caller, db, model, node.clock()).uses("infer_encrypted")
+        if uses is None:
             raise AuthorizationError(f"'{caller.name}' may not query '{model_id}'; ask its owner")
         if caller.limited_to is not None:
             caller.require(Capability.INFER)
         row = _deployed(db, model_id)
         if row.state != DeploymentState.READY:
             raise ConflictError(f"'{model_id}' is not ready: its parameter shares are not delivered yet")
+        if not rule_uses.take(node, caller, db, uses, node.clock()):
+            raise AuthorizationError(f"the rule by which '{caller.name}' may query '{model_id}' is used up")
         serial = _next_serial(db, row.id, body.batch)
         query_id = secrets.token_hex(16)
         records.log(node, db, caller.name, "deployment.query", f"{model_id}/{query_id}")
@@ -154,8 +157,8 @@ def grant_query(node: Node, caller: Principal, model_id: str, body: QueryIn) -> 
     )
 
 
-def _own_model(caller: Principal, db: Session, model_id: str) -> Model:
-    model = queries_results.visible_model(caller, db, model_id)
+def _own_model(node: Node, caller: Principal, db: Session, model_id: str) -> Model:
+    model = queries_results.visible_model(caller, db, model_id, node.clock())
     if model is None:
         raise ObjectNotFoundError(f"no model '{model_id}'")
     if not queries_results.hosts(caller, model):
@@ -254,7 +257,7 @@ def _describe(
 ) -> DeploymentOut:
     with node.database.read() as db:
         row = db.get_one(Deployment, document.id)
-        model = queries_results.visible_model(caller, db, document.model_id)
+        model = queries_results.visible_model(caller, db, document.model_id, node.clock())
         owns = model is not None and queries_results.hosts(caller, model)
     wants = owns and state is DeploymentState.PROPOSED
     grant = Grant(document.id, Purpose.PARAMETERS, caller.name)

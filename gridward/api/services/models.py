@@ -6,20 +6,24 @@ than they hold.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from sqlmodel import Session, col, delete
+from sqlmodel import Session, col
 
-from gridward.api import feeding, parameters, queries, queries_results, storage
+from gridward.api import access, feeding, parameters, queries, queries_results, storage
+from gridward.api.access import Ruled
+from gridward.api.managed import hosted_model, visible_model
 from gridward.api.model_store import behind_models, load, replace_parameters
 from gridward.api.node import Node
 from gridward.api.parties.dismissal import end_deployments
 from gridward.api.provenance import grants
 from gridward.api.services import releases
-from gridward.api.tables.accounts import AuditEntry
+from gridward.api.tables.accounts import AuditEntry, CustomRole
 from gridward.api.tables.datasets import Upload
-from gridward.api.tables.models import Model, ModelGrant
+from gridward.api.tables.models import Model
 from gridward.core import tensors
 from gridward.core.errors import (
     AlreadyExistsError,
@@ -32,6 +36,7 @@ from gridward.core.errors import (
 from gridward.core.plans import codec
 from gridward.core.plans.plan import Kind, Plan, Role
 from gridward.core.privacy.policy import Answer, Decision, decide_export
+from gridward.core.schemas.access import ModelAccess
 from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.models import (
     InferenceIn,
@@ -44,7 +49,7 @@ from gridward.core.schemas.models import (
 )
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.schemas.uploads import MediaType
-from gridward.server import audit
+from gridward.server import audit, roles
 from gridward.server.principals import Capability, Principal
 
 
@@ -69,55 +74,53 @@ def publish(node: Node, caller: Principal, body: ModelIn) -> ModelOut:
         hosted_by=caller.name,
         created_at=node.clock(),
     )
-    lists = body.access.model_dump().items()
-    rules = [
-        ModelGrant(model_id=body.id, verb=verb, entry=e) for verb, some in lists for e in dict.fromkeys(some)
-    ]
     with node.database.read() as db:
         _require_free(db, body.id)
     if body.upload_id is None:
         with node.database.write() as db:
-            _insert(node, db, caller, model, rules)
+            _insert(node, db, caller, model, body.access)
     else:
         with node.blobs.lock(body.upload_id):
             path = _uploaded(node, caller, body.upload_id, plan)
             seal = node.blobs.seal(path)
             with node.database.write() as db:
-                _insert(node, db, caller, model, rules)
+                _insert(node, db, caller, model, body.access)
                 db.delete(db.get_one(Upload, body.upload_id))
                 db.flush()
                 replace_parameters(node, db, model, seal, ())
     node.catalogue_changed.ring()
     with node.database.read() as db:
-        return get(caller, db, body.id)
+        return get(node, caller, db, body.id)
 
 
-def list_visible(caller: Principal, db: Session, tags: Sequence[str], offset: int, limit: int) -> ModelsOut:
+def list_visible(
+    node: Node, caller: Principal, db: Session, tags: Sequence[str], offset: int, limit: int
+) -> ModelsOut:
     """List the models that the caller may discover, by id; ``tags`` must all be there."""
-    rows = db.exec(queries_results.visible_models(caller).order_by(col(Model.id))).all()
+    now = node.clock()
+    rows = db.exec(queries_results.visible_models(caller, now).order_by(col(Model.id))).all()
     found = [model for model in rows if set(tags) <= set(model.tags)]
-    page = [_describe(caller, db, model) for model in found[offset : offset + limit]]
+    page = [_describe(caller, db, model, now) for model in found[offset : offset + limit]]
     return ModelsOut(items=page, total=len(found), offset=offset, limit=limit)
 
 
-def get(caller: Principal, db: Session, model_id: str) -> ModelOut:
+def get(node: Node, caller: Principal, db: Session, model_id: str) -> ModelOut:
     """Describe a model, unless it is hidden from the caller or missing: the same refusal."""
-    return _describe(caller, db, _visible(caller, db, model_id))
+    now = node.clock()
+    return _describe(caller, db, visible_model(caller, db, model_id, now), now)
 
 
-def get_plan(caller: Principal, db: Session, model_id: str) -> PlanDocument:
+def get_plan(node: Node, caller: Principal, db: Session, model_id: str) -> PlanDocument:
     """Return the plan of a model that the caller may discover: its architecture, not its parameters."""
-    return PlanDocument.model_validate(_visible(caller, db, model_id).plan)
+    return PlanDocument.model_validate(visible_model(caller, db, model_id, node.clock()).plan)
 
 
 def get_parameters(node: Node, caller: Principal, model_id: str) -> ParametersOut:
     """Release a model's parameters, for those who may download it."""
     with node.database.read() as db:
-        model = _visible(caller, db, model_id)
-        allowed = "download" in queries_results.model_verbs(caller, db, model)
-        decision = _export(db, model)
+        model, decision = _may(node, caller, db, model_id, "download")
         subjects = [f"model:{model.id}", *(item.table for item in behind_models(db, [model.id]))]
-    if not allowed:
+    if decision is None:
         raise AuthorizationError(f"you may not download model '{model_id}'; ask whoever hosts it")
     values = load(node, model)
     feeding.require_fits(node, sum(value.numel() * value.element_size() for value in values.values()))
@@ -131,12 +134,12 @@ def get_parameters(node: Node, caller: Principal, model_id: str) -> ParametersOu
 def put_parameters(node: Node, caller: Principal, model_id: str, body: ParametersIn) -> ModelOut:
     """Replace the parameters of a model by an upload; for whoever hosts it and the node's owner."""
     with node.database.read() as db:
-        model = _hosted(caller, db, model_id)
+        model = hosted_model(caller, db, model_id, node.clock())
     with node.blobs.lock(body.upload_id):
         path = _uploaded(node, caller, body.upload_id, codec.from_dict(model.plan))
         seal = node.blobs.seal(path)
         with node.database.write() as db:
-            current = _hosted(caller, db, model_id)
+            current = hosted_model(caller, db, model_id, node.clock())
             current.version += 1
             db.delete(db.get_one(Upload, body.upload_id))
             db.flush()
@@ -144,7 +147,7 @@ def put_parameters(node: Node, caller: Principal, model_id: str, body: Parameter
             audit.record(db, AuditEntry, caller, node.clock(), "replace_parameters", model_id)
     storage.collect(node, unused)
     with node.database.read() as db:
-        return get(caller, db, model_id)
+        return get(node, caller, db, model_id)
 
 
 def infer(node: Node, caller: Principal, model_id: str, body: InferenceIn) -> InferenceOut:
@@ -153,23 +156,17 @@ def infer(node: Node, caller: Principal, model_id: str, body: InferenceIn) -> In
     Who learns what: the caller the outputs, this node the inputs. Raises ``AuthorizationError`` without the
     verb ``infer``; ``PlanLimitError``, ``PlanFailedError``, ``BusyError`` as for any plan.
     """
-    with node.database.read() as db:
-        model = _visible(caller, db, model_id)
-        allowed = "infer" in queries_results.model_verbs(caller, db, model)
-        decision = _export(db, model)
-    if not allowed or not caller.may(Capability.INFER):
-        raise AuthorizationError(f"you may not query model '{model_id}' in the clear; ask whoever hosts it")
+    model, decision = _infers(node, caller, model_id)
     door = partial(
         releases.settle,
         node,
         caller,
-        decision,
         action="inference",
         subjects=[f"model:{model.id}"],
         plan_digest=model.plan_digest,
     )
     if decision.answer is not Answer.VALUE:
-        door()
+        door(decision)
     plan = codec.from_dict(model.plan)
     values = load(node, model)
     given = {value.name: tensors.decode(value) for value in body.inputs}
@@ -179,19 +176,18 @@ def infer(node: Node, caller: Principal, model_id: str, body: InferenceIn) -> In
     inputs = {**values, **given}
     feeding.require_room(node, plan, feeding.meta_values(plan, inputs))
     outputs = node.workers.run(plan, inputs)
-    door()
+    door(_infers(node, caller, model_id)[1])  # a right that was taken back meanwhile is gone
     return InferenceOut(outputs=[tensors.encode(out.name, outputs[out.name]) for out in plan.outputs])
 
 
 def remove(node: Node, caller: Principal, model_id: str) -> None:
     """Delete a model and end its encrypted deployments; for whoever hosts it and the node's owner."""
     with node.database.read() as db:
-        _hosted(caller, db, model_id)
+        hosted_model(caller, db, model_id, node.clock())
     end_deployments(node, model_id, caller.name)
     with node.database.write() as db:
-        model = _hosted(caller, db, model_id)
+        model = hosted_model(caller, db, model_id, node.clock())
         unused = storage.drop(db, f"model:{model.id}")
-        db.exec(delete(ModelGrant).where(col(ModelGrant.model_id) == model_id))
         db.delete(model)
         audit.record(db, AuditEntry, caller, node.clock(), "delete_model", model_id)
     storage.collect(node, unused)
@@ -205,11 +201,11 @@ def _read_plan(document: PlanDocument) -> Plan:
     return plan
 
 
-def _insert(node: Node, db: Session, caller: Principal, model: Model, rules: Sequence[ModelGrant]) -> None:
+def _insert(node: Node, db: Session, caller: Principal, model: Model, rules: ModelAccess) -> None:
     _require_free(db, model.id)
     db.add(model)
     db.flush()
-    db.add_all(rules)
+    access.write(db, caller, model.created_at, Ruled(model_id=model.id), rules)
     audit.record(
         db, AuditEntry, caller, node.clock(), "publish_model", model.id, plan_digest=model.plan_digest
     )
@@ -232,30 +228,38 @@ def _uploaded(node: Node, caller: Principal, upload_id: str, plan: Plan) -> Path
     return path
 
 
-def _export(db: Session, model: Model) -> Decision:
+def _may(
+    node: Node, caller: Principal, db: Session, model_id: str, verb: str
+) -> tuple[Model, Decision | None]:
+    """Decide by the caller's rights, None without the verb, and by those of whoever hosts the model."""
+    now = node.clock()
+    model = visible_model(caller, db, model_id, now)
+    uses = queries_results.model_rights(caller, db, model, now).uses(verb)
+    if uses is None:
+        return model, None
+    decision = _export(db, model, now)
+    return model, replace(decision, uses=uses) if decision.answer is Answer.VALUE else decision
+
+
+def _infers(node: Node, caller: Principal, model_id: str) -> tuple[Model, Decision]:
+    with node.database.read() as db:
+        model, decision = _may(node, caller, db, model_id, "infer")
+    if decision is None or not caller.may(Capability.INFER):
+        raise AuthorizationError(f"you may not query model '{model_id}' in the clear; ask whoever hosts it")
+    return model, decision
+
+
+def _export(db: Session, model: Model, now: datetime) -> Decision:
     """Decide by the rights of whoever hosts the model; an account that is gone or disabled has none."""
     user = queries_results.model_host(db, model)
-    name = user.username if user is not None else ""
-    user_id = user.id if user is not None and not user.disabled else None
-    role = RoleName(user.role) if user is not None else RoleName.GUEST
-    return decide_export(grants(Principal(name, role, user_id, ""), db, behind_models(db, [model.id])))
+    if user is None or user.disabled:
+        host = Principal("", RoleName.GUEST, None, "")
+    else:
+        host = roles.principal(db, CustomRole, user)
+    return decide_export(grants(host, db, behind_models(db, [model.id]), now))
 
 
-def _visible(caller: Principal, db: Session, model_id: str) -> Model:
-    model = queries_results.visible_model(caller, db, model_id)
-    if model is None:
-        raise ObjectNotFoundError(f"no model '{model_id}' on this node")
-    return model
-
-
-def _hosted(caller: Principal, db: Session, model_id: str) -> Model:
-    model = _visible(caller, db, model_id)
-    if not queries_results.hosts(caller, model):
-        raise AuthorizationError(f"only whoever hosts model '{model_id}' and the node's owner change it")
-    return model
-
-
-def _describe(caller: Principal, db: Session, model: Model) -> ModelOut:
+def _describe(caller: Principal, db: Session, model: Model, now: datetime) -> ModelOut:
     plan = codec.from_dict(model.plan)
     data = {given.name: given for given in plan.inputs if given.role is Role.DATA}
     return ModelOut(
@@ -272,5 +276,5 @@ def _describe(caller: Principal, db: Session, model: Model) -> ModelOut:
         hosted_by=model.hosted_by,
         trained_on=sorted(item.table for item in behind_models(db, [model.id])),
         created_at=model.created_at,
-        verbs=queries_results.model_verbs(caller, db, model),
+        verbs=queries_results.model_verbs(caller, db, model, now),
     )

@@ -1,7 +1,7 @@
 """The one door out: whatever of private data leaves this node was decided and written down here first.
 
 A decision, its reason and the plan's digest are one row of the audit log, committed before the answer leaves.
-Where an answer rests on a person's approval, the use is counted in the same transaction.
+Where an answer rests on a person's approval or on a counted rule, the use is counted in the same transaction.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sqlmodel import Session
 
-from gridward.api import queries_requests, storage
+from gridward.api import queries_requests, rule_uses, storage
 from gridward.api.computing import Found
 from gridward.api.node import Node
 from gridward.api.provenance import grants
@@ -38,6 +38,7 @@ from gridward.server.principals import Principal
 Outputs: TypeAlias = Mapping[str, torch.Tensor]
 Judge: TypeAlias = Callable[[Sequence[Grant], Asked | None], Decision]
 PENDING_RETRY_S: Final = 2.0
+_SPENT: Final = Decision(Answer.REFUSED, Reason.NO_ACCESS, "the rule that gave it was used up, or ended")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,11 @@ class Wish:
     found: Found
     question: Question | None
     attempt: str | None
+
+    @property
+    def dataset_ids(self) -> list[str]:
+        """Ids of the datasets behind it."""
+        return [item.dataset_id for item in self.found.behind]
 
     def asked(self, db: Session) -> Asked | None:
         """Look up what people decided on this question."""
@@ -83,6 +89,8 @@ def settle(
         RequestPendingError: somebody has to decide first.
     """
     with node.database.write() as db:
+        if decision.uses and not rule_uses.take(node, caller, db, decision.uses, node.clock()):
+            decision = _SPENT
         _write_down(node, caller, db, decision, action, subjects, plan_digest)
     _require_value(decision, refused)
 
@@ -90,17 +98,19 @@ def settle(
 def give(wish: Wish, judge: Judge, outputs: Outputs) -> None:
     """Decide with rights and approvals as they are now and write down what follows; return iff it may leave.
 
-    One transaction holds the decision, its audit row, the answer and its use of a counted approval: of
-    several at once, no more than were approved get a value, and whoever is cut off may repeat the same
+    One transaction holds the decision, its audit row, the answer and its use of a counted approval or rule:
+    of several at once, no more than were allowed get a value, and whoever is cut off may repeat the same
     attempt. Raises as ``settle``.
     """
     node, caller, found = wish.node, wish.caller, wish.found
     with _kept_answer(wish, outputs) as seal, node.database.write() as db:
         if wish.question is not None:
             lock(db, f"question {caller.user_id} {wish.question.digest}")
+        if rule_uses.counted(found.grants):
+            rule_uses.lock_rules(db, wish.dataset_ids)
         asked = wish.asked(db)
-        if _use(wish, db, asked) is None:
-            decision = judge(grants(caller, db, found.behind), asked)
+        if _kept_blob(wish, db, asked) is None:
+            decision = _judge(wish, db, judge, asked, seal)
             _write_down(node, caller, db, decision, wish.action, found.subjects, found.digest)
             if decision.answer is Answer.VALUE:
                 _remember(wish, db)
@@ -113,13 +123,13 @@ def give(wish: Wish, judge: Judge, outputs: Outputs) -> None:
 
 
 def repeat(wish: Wish) -> dict[str, torch.Tensor] | None:
-    """Give again what this very attempt was given by a counted approval; None if it was given nothing."""
+    """Give again what this very attempt was given by a counted approval or rule; None if nothing was."""
     with wish.node.database.read() as db:
-        use = _use(wish, db, wish.asked(db))
-    if use is None or use.blob is None:
+        blob = _kept_blob(wish, db, wish.asked(db))
+    if blob is None:
         return None
     try:
-        values: dict[str, torch.Tensor] = load_file(wish.node.blobs.path(use.blob))
+        values: dict[str, torch.Tensor] = load_file(wish.node.blobs.path(blob))
     except FileNotFoundError:
         return None
     settle(
@@ -133,12 +143,35 @@ def repeat(wish: Wish) -> dict[str, torch.Tensor] | None:
     return values
 
 
+def _judge(wish: Wish, db: Session, judge: Judge, asked: Asked | None, seal: Seal | None) -> Decision:
+    """Decide, and count the rules that it rests on: decided again once nobody else can count them."""
+    node, caller, found, now = wish.node, wish.caller, wish.found, wish.node.clock()
+    decision = judge(grants(caller, db, found.behind, now, found.named), asked)
+    if not decision.uses:
+        return decision
+    rule_uses.lock_rules(db, wish.dataset_ids)
+    decision = judge(grants(caller, db, found.behind, now, found.named), asked)
+    attempt, question = wish.attempt, found.fingerprint
+    taken = rule_uses.take(
+        node, caller, db, decision.uses, now, attempt=attempt, question=question, seal=seal
+    )
+    return decision if taken else _SPENT
+
+
 def _again() -> Decision:
     return Decision(Answer.VALUE, Reason.APPROVED, "this attempt was given its answer before")
 
 
 def _repeated(wish: Wish) -> str:
     return f"{wish.action}_again"
+
+
+def _kept_blob(wish: Wish, db: Session, asked: Asked | None) -> str | None:
+    """Name the answer that this attempt had by a counted approval or rule, unless that is over."""
+    use = _use(wish, db, asked)
+    if use is not None:
+        return use.blob
+    return rule_uses.answered(wish.caller, db, wish.attempt, wish.found.fingerprint, wish.node.clock())
 
 
 def _use(wish: Wish, db: Session, asked: Asked | None) -> RequestUse | None:
@@ -151,10 +184,11 @@ def _use(wish: Wish, db: Session, asked: Asked | None) -> RequestUse | None:
 
 @contextmanager
 def _kept_answer(wish: Wish, outputs: Outputs) -> Iterator[Seal | None]:
-    """Write the answer to disk where a counted approval may be used up by it."""
+    """Write the answer to disk where a counted approval or rule may be used up by it."""
     with wish.node.database.read() as db:
         asked = wish.asked(db)
-    if wish.attempt is None or asked is None or not any(_counts(one, asked) for one in asked.requests):
+    approved = asked is not None and any(_counts(one, asked) for one in asked.requests)
+    if wish.attempt is None or not (approved or rule_uses.counted(wish.found.grants)):
         yield None
         return
     with wish.node.blobs.scratch() as path:

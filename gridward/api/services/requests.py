@@ -1,6 +1,6 @@
 """Requests of those who want an answer: ask, list, read, comment; and what is new to whom."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from sqlmodel import Session, col, func, select
@@ -112,14 +112,15 @@ def count(node: Node, caller: Principal, db: Session) -> RequestCounts:
 
 def get(node: Node, caller: Principal, db: Session, request_id: str) -> RequestDetail:
     """Describe a request whole, unless it is hidden from the caller or missing: the same refusal."""
-    return detail(db, caller, _visible(caller, db, request_id), node.clock())
+    now = node.clock()
+    return detail(db, caller, _visible(caller, db, request_id, now), now)
 
 
 def comment(node: Node, caller: Principal, request_id: str, text: str) -> RequestDetail:
     """Say something to a request; its asker and those who decide read it."""
     now = node.clock()
     with node.database.write() as db:
-        row = _visible(caller, db, request_id)
+        row = _visible(caller, db, request_id, now)
         if len(queries_requests.events(db, row.id)) >= _MOST_EVENTS:
             raise ConflictError(f"request {row.id} has a long history already; ask anew")
         note(node, db, caller, row.id, EventKind.COMMENTED, text, now)
@@ -127,9 +128,9 @@ def comment(node: Node, caller: Principal, request_id: str, text: str) -> Reques
         return detail(db, caller, row, now)
 
 
-def notifications(caller: Principal, db: Session, limit: int) -> NotificationsOut:
+def notifications(node: Node, caller: Principal, db: Session, limit: int) -> NotificationsOut:
     """What others did that concerns the caller, after their mark."""
-    wanted = queries_requests.unseen_events(caller, TO_ASKER, TO_OFFICERS)
+    wanted = queries_requests.unseen_events(caller, TO_ASKER, TO_OFFICERS, node.clock())
     total = db.exec(select(func.count()).select_from(wanted.subquery())).one()
     rows = db.exec(wanted.order_by(col(RequestEvent.id)).limit(limit)).all()
     return NotificationsOut(items=[_notification(db, event) for event in rows], total=total)
@@ -234,8 +235,8 @@ def _sources(db: Session, request_id: str, found: Found) -> list[RequestSource]:
     ]
 
 
-def _visible(caller: Principal, db: Session, request_id: str) -> AccessRequest:
-    row = queries_requests.visible_request(caller, db, request_id)
+def _visible(caller: Principal, db: Session, request_id: str, now: datetime) -> AccessRequest:
+    row = queries_requests.visible_request(caller, db, request_id, now)
     if row is None:
         raise ObjectNotFoundError(f"no request '{request_id}' for you on this node")
     return row

@@ -66,7 +66,7 @@ def _record(
     history, seconds = progress_of(node, row, running.get(row.id))
     sources = queries_results.training_sources(db, row.id)
     behind = [Behind(one.dataset_id, one.version, one.rows) for one in sources]
-    dataset = queries.visible_dataset(caller, db, row.dataset_id)
+    dataset = queries.visible_dataset(caller, db, row.dataset_id, node.clock())
     return TrainingRecord(
         id=row.id,
         started_by=row.started_by,
@@ -80,7 +80,7 @@ def _record(
         detail=row.detail,
         epochs=row.epochs,
         epochs_done=len(history),
-        history=coarse_unless(decide_export(grants(caller, db, behind)), history),
+        history=coarse_unless(decide_export(grants(caller, db, behind, node.clock())), history),
         seconds=seconds,
         forgotten=row.forgotten,
         created_at=row.created_at,

@@ -3,7 +3,7 @@
 import hashlib
 import hmac
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -35,7 +35,14 @@ from gridward.core.plans.dtypes import DTYPES
 from gridward.core.plans.executors.training import Schedule
 from gridward.core.plans.plan import Kind, Plan, Role
 from gridward.core.privacy.analysis import Feed, Level
-from gridward.core.privacy.policy import Answer, Decision, Reason, decide_export, decide_training
+from gridward.core.privacy.policy import (
+    Answer,
+    Decision,
+    Reason,
+    decide_export,
+    decide_training,
+    settle_training,
+)
 from gridward.core.schemas.tensor import Tensor
 from gridward.core.schemas.trainings import EpochMetrics, TrainingIn, TrainingOut, TrainingState
 from gridward.server.ids import new_id
@@ -79,30 +86,39 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     plan = codec.from_dict(body.plan.model_dump(mode="json", by_alias=True, exclude_none=True))
     if plan.kind is not Kind.TRAINING:
         raise InvalidInputError(f"this plan is for {plan.kind.value}, not for training")
+    digest = codec.digest(plan)
     with node.database.read() as db:
         begin = _begin(node, caller, db, plan, body)
-        granted = grants(caller, db, begin.behind)
+        granted = grants(caller, db, begin.behind, node.clock(), frozenset((digest,)))
+    fewest = min(body.batch_size, begin.dataset.rows)
+    granted = settle_training(granted, fewest_rows=fewest)
     hyper = _hyper(plan, body)
     min_rows = max(grant.min_rows for grant in granted)
     sizes = _batch_sizes(begin.dataset.rows, body.batch_size, min_rows)
     refusals = _refusals(plan, begin, hyper, sizes)
-    fewest = min(body.batch_size, begin.dataset.rows)
     decision = decide_training(granted, fewest_rows=fewest, refusals=refusals)
     if decision.answer is Answer.VALUE and decide_export(granted).answer is not Answer.VALUE:
         _require_few_metrics(plan)
     error: type[GridError] = (
         PlanRejectedError if decision.reason is Reason.NOT_AN_AGGREGATE else AuthorizationError
     )
-    digest = codec.digest(plan)
     subjects = [item.table for item in begin.behind]
-    releases.settle(
-        node, caller, decision, action="train", subjects=subjects, plan_digest=digest, refused=error
+    door = partial(
+        releases.settle,
+        node,
+        caller,
+        decision,
+        action="train",
+        subjects=subjects,
+        plan_digest=digest,
+        refused=error,
     )
+    if decision.answer is not Answer.VALUE:
+        door()
     seed = _secret_seed(node, begin.dataset, body.seed)
     schedule = Schedule(min(body.batch_size, begin.dataset.rows), body.epochs, seed, min_rows)
-    return _launch(
-        node, caller, body, begin, Order(new_id("trn"), plan, begin.held, begin.rows, hyper, schedule)
-    )
+    order = Order(new_id("trn"), plan, begin.held, begin.rows, hyper, schedule)
+    return _launch(node, caller, body, begin, order, door)
 
 
 def mark_interrupted(node: Node) -> None:
@@ -160,7 +176,7 @@ def remove(node: Node, caller: Principal, training_id: str) -> None:
 
 
 def _begin(node: Node, caller: Principal, db: Session, plan: Plan, body: TrainingIn) -> Start:
-    dataset = queries.visible_dataset(caller, db, body.dataset_id)
+    dataset = queries.visible_dataset(caller, db, body.dataset_id, node.clock())
     if dataset is None:
         raise ObjectNotFoundError(f"no dataset '{body.dataset_id}' on this node")
     rows = {
@@ -170,7 +186,7 @@ def _begin(node: Node, caller: Principal, db: Session, plan: Plan, body: Trainin
     held = {value.name: tensors.decode(value) for value in body.parameters}
     if len(held) != len(body.parameters):
         raise InvalidInputError("a parameter is given twice")
-    model = _model(caller, db, body.model_id) if body.model_id is not None else None
+    model = _model(node, caller, db, body.model_id) if body.model_id is not None else None
     stored = model_store.load(node, model) if model is not None else {}
     twice = sorted(held.keys() & stored.keys())
     if twice:
@@ -194,8 +210,8 @@ def _paired(plan: Plan, body: TrainingIn) -> dict[str, str]:
     return fed
 
 
-def _model(caller: Principal, db: Session, model_id: str) -> Model:
-    model = queries_results.visible_model(caller, db, model_id)
+def _model(node: Node, caller: Principal, db: Session, model_id: str) -> Model:
+    model = queries_results.visible_model(caller, db, model_id, node.clock())
     if model is None:
         raise ObjectNotFoundError(f"no model '{model_id}' on this node")
     if not queries_results.hosts(caller, model):
@@ -257,7 +273,14 @@ def _secret_seed(node: Node, dataset: Dataset, seed: int) -> int:
     return int.from_bytes(hmac.new(node.keys.entity_secret, text, hashlib.sha256).digest()[:8], "big") >> 1
 
 
-def _launch(node: Node, caller: Principal, body: TrainingIn, begin: Start, order: Order) -> TrainingOut:
+def _launch(
+    node: Node,
+    caller: Principal,
+    body: TrainingIn,
+    begin: Start,
+    order: Order,
+    door: Callable[[], None],
+) -> TrainingOut:
     node.trainings.admit()
     training = Training(
         id=order.id,
@@ -274,6 +297,7 @@ def _launch(node: Node, caller: Principal, body: TrainingIn, begin: Start, order
         created_at=node.clock(),
     )
     try:
+        door()  # once there is room: a run that cannot start uses no rule up
         with node.database.write() as db:
             db.add(training)
             db.flush()
@@ -328,7 +352,7 @@ def _export(node: Node, caller: Principal, training: Training) -> Export:
     with node.database.read() as db:
         rows = queries_results.training_sources(db, training.id)
         behind = tuple(Behind(row.dataset_id, row.version, row.rows) for row in rows)
-        return Export(decide_export(grants(caller, db, behind)), behind)
+        return Export(decide_export(grants(caller, db, behind, node.clock())), behind)
 
 
 def _parameters(node: Node, caller: Principal, training: Training, export: Export) -> list[Tensor]:

@@ -8,6 +8,7 @@ from gridward.server.accounts import (
     InvitationFields,
     OutboxFields,
     OwnershipFields,
+    RoleFields,
     ServiceTokenFields,
     SessionFields,
     UserFields,
@@ -57,6 +58,12 @@ class Outbox(NodeTable, OutboxFields, table=True):
     __tablename__ = "outbox"
 
 
+class CustomRole(NodeTable, RoleFields, table=True):
+    """A role that was made here."""
+
+    __tablename__ = "roles"
+
+
 ACCOUNT_TABLES: Final = AccountTables(
     user=User,
     session=UserSession,
@@ -65,4 +72,5 @@ ACCOUNT_TABLES: Final = AccountTables(
     invitation=Invitation,
     service_token=ServiceToken,
     outbox=Outbox,
+    role=CustomRole,
 )

@@ -12,9 +12,10 @@ from gridward.api.tables import (
     models,
     objects,
     requests,
+    rules,
     trainings,
 )
 from gridward.api.tables.base import NodeTable
 
-MODULES: Final = (accounts, datasets, deployments, memberships, models, objects, requests, trainings)
+MODULES: Final = (accounts, datasets, deployments, memberships, models, objects, requests, rules, trainings)
 METADATA: Final[MetaData] = NodeTable.metadata

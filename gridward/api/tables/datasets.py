@@ -1,8 +1,8 @@
-"""Datasets, their rules, the blobs behind them, uploads on the way."""
+"""Datasets, the blobs behind them, uploads on the way."""
 
 from datetime import datetime
 
-from sqlalchemy import JSON, BigInteger, Index, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, UniqueConstraint
 from sqlmodel import Field
 
 from gridward.api.tables.base import NodeTable
@@ -71,14 +71,3 @@ class DatasetVersion(NodeTable, table=True):
     rows: int = Field(sa_type=BigInteger)
     put_by: str = Field(max_length=80)
     put_at: datetime = Field(sa_type=UtcDateTime)
-
-
-class DatasetGrant(NodeTable, table=True):
-    """One entry of one list of a dataset's access rules."""
-
-    __tablename__ = "dataset_grants"
-    __table_args__ = (Index("ix_dataset_grants_entry_verb", "entry", "verb"),)
-
-    dataset_id: str = Field(primary_key=True, foreign_key="datasets.id", ondelete="CASCADE", max_length=64)
-    verb: str = Field(primary_key=True, max_length=32)
-    entry: str = Field(primary_key=True, max_length=80)

@@ -1,9 +1,9 @@
-"""Hosted models, their rules, and what their parameters were trained on."""
+"""Hosted models, and what their parameters were trained on."""
 
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index
+from sqlalchemy import JSON, BigInteger
 from sqlmodel import Field
 
 from gridward.api.tables.base import NodeTable
@@ -25,17 +25,6 @@ class Model(NodeTable, table=True):
     user_id: str = Field(foreign_key="users.id", max_length=64)
     hosted_by: str = Field(index=True, max_length=80)
     created_at: datetime = Field(sa_type=UtcDateTime)
-
-
-class ModelGrant(NodeTable, table=True):
-    """One entry of one list of a model's access rules."""
-
-    __tablename__ = "model_grants"
-    __table_args__ = (Index("ix_model_grants_entry_verb", "entry", "verb"),)
-
-    model_id: str = Field(primary_key=True, foreign_key="models.id", ondelete="CASCADE", max_length=64)
-    verb: str = Field(primary_key=True, max_length=32)
-    entry: str = Field(primary_key=True, max_length=80)
 
 
 class ModelSource(NodeTable, table=True):

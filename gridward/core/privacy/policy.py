@@ -1,25 +1,32 @@
 """Whether a value leaves the node: a pure decision with its reason, asked by ``api/services/releases`` only.
 
-Default deny. Those on a dataset's ``raw`` list may have anything of it; a caller with ``compute`` may have
+Default deny. Whom a ``raw`` rule names may have anything of a dataset; a caller with ``compute`` may have
 what ``analysis`` proves to be public or an aggregate over all rows, at least ``min_rows`` of each dataset.
 Anything else takes a person's word on exactly that question: an approval of a request, or a standing rule of
-every dataset behind it. Nobody may have more.
+every dataset behind it. Nobody may have more. Rules that are counted come last: what costs nothing is tried
+first, then counted ``compute``, then counted ``raw``.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from typing import Final
 
+from gridward.core.privacy.access import DISCOVER, Way
 from gridward.core.privacy.analysis import Finding, Level
 from gridward.core.privacy.approvals import Request, Status
 
-DISCOVER: Final = "discover"
 RAW: Final = "raw"
 COMPUTE: Final = "compute"
 TRAIN: Final = "train"
 EXPORT_MODEL: Final = "export_model"
+_STAGES: Final[tuple[Callable[[Way], bool], ...]] = (
+    lambda way: not way.counted,
+    lambda way: not way.counted or way.verb == COMPUTE,
+    lambda _way: True,
+)
 
 
 class Answer(StrEnum):
@@ -51,12 +58,16 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """The answer, its reason code, a sentence for the caller, and the request that it rests on, if any."""
+    """The answer, its reason code, a sentence for the caller, and what it rests on.
+
+    ``request`` is the approved one, ``uses`` the counted rules that a value takes one use of.
+    """
 
     answer: Answer
     reason: Reason
     detail: str
     request: str = ""
+    uses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +75,8 @@ class Grant:
     """One dataset behind a value: what the caller may do with it now, how many rows it has and must have.
 
     ``standing`` names the questions that its rules open to the caller, whatever version the data has;
-    ``reviewers`` is how many people answer a request, 0 where none is taken.
+    ``reviewers`` is how many people answer a request, 0 where none is taken. ``verbs`` cost nothing, ``ways``
+    lead to others under conditions.
     """
 
     table: str
@@ -74,6 +86,28 @@ class Grant:
     min_rows: int
     standing: frozenset[str] = frozenset()
     reviewers: int = 1
+    ways: tuple[Way, ...] = ()
+
+    def opened(self, among: Callable[[Way], bool] = lambda _way: True) -> "Grant":
+        """Count verbs that these ways lead to among the others; other ways are closed."""
+        ways = tuple(way for way in self.ways if among(way))
+        return replace(self, verbs=self.verbs | {way.verb for way in ways}, ways=ways)
+
+    def settled(self, verb: str, fits: Callable[[int], bool]) -> "Grant":
+        """Keep the first way to a verb whose rows fit, or the least strict; the rows wanted are its too."""
+        led = [way for way in self.ways if way.verb == verb]
+        if not led:
+            return self
+        least = min(led, key=lambda way: way.min_rows)
+        chosen = next((way for way in led if fits(max(self.min_rows, way.min_rows))), least)
+        rows = max(self.min_rows, chosen.min_rows)
+        rest = tuple(way for way in self.ways if way.verb != verb)
+        return replace(self, verbs=self.verbs | {verb}, min_rows=rows, ways=(chosen, *rest))
+
+    def uses(self, verb: str) -> tuple[str, ...]:
+        """The counted rule, if any, that the first way to a verb takes a use of."""
+        first = next((way.counted for way in self.ways if way.verb == verb), "")
+        return (first,) if first else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +160,24 @@ def decide(
     refused whatever the plan does. ``asked``: what people decided on this very question counts where the
     rules alone give no value; without it nothing but the rules does.
     """
-    ruled = _decide_by_rules(findings, grants, counted, finite=finite)
-    if ruled.answer is Answer.VALUE:
-        return ruled
-    return (asked and _decide_by_people(grants, asked)) or ruled
+    stages = _STAGES if any(grant.ways for grant in grants) else _STAGES[-1:]
+    for among in stages:
+        opened = [grant.opened(among) for grant in grants]
+        ruled = _decide_by_rules(findings, opened, counted, finite=finite)
+        if ruled.answer is Answer.VALUE:
+            return ruled
+        if asked and (standing := _decide_by_standing_rules(opened, asked)):
+            return standing
+    return (asked and _decide_by_people(opened, asked)) or ruled
+
+
+def _decide_by_standing_rules(grants: Sequence[Grant], asked: Asked) -> Decision | None:
+    open_to_all = all(RAW in grant.verbs or asked.standing in grant.standing for grant in grants)
+    if not open_to_all or not all(DISCOVER in grant.verbs for grant in grants):
+        return None
+    uses = _uses(RAW, (grant for grant in grants if asked.standing not in grant.standing))
+    detail = "a standing rule opens this question to you"
+    return Decision(Answer.VALUE, Reason.STANDING_RULE, detail, uses=uses)
 
 
 def _decide_by_people(grants: Sequence[Grant], asked: Asked) -> Decision | None:
@@ -139,8 +187,6 @@ def _decide_by_people(grants: Sequence[Grant], asked: Asked) -> Decision | None:
     """
     if not all(DISCOVER in grant.verbs for grant in grants):
         return None
-    if all(RAW in grant.verbs or asked.standing in grant.standing for grant in grants):
-        return Decision(Answer.VALUE, Reason.STANDING_RULE, "a standing rule opens this question to you")
     mine = [one for one in asked.requests if (one.asker, one.question) == (asked.asker, asked.question)]
     by_status = {one.status(asked.now): one for one in mine if not one.terms.standing}
     if (approved := by_status.get(Status.APPROVED)) is not None:
@@ -158,7 +204,8 @@ def _decide_by_rules(
     if verbs is None:
         return Decision(Answer.VALUE, Reason.PUBLIC, "nothing private is behind it")
     if RAW in verbs:
-        return Decision(Answer.VALUE, Reason.RAW_ACCESS, "you may have the real values")
+        detail = "you may have the real values"
+        return Decision(Answer.VALUE, Reason.RAW_ACCESS, detail, uses=_uses(RAW, grants))
     closed = [grant for grant in grants if not {RAW, COMPUTE} & grant.verbs]
     if closed:
         detail = f"you may not compute on {_names(closed)}{_how_to_ask(grants)}"
@@ -171,18 +218,34 @@ def _decide_by_rules(
     ]
     if private:
         return Decision(Answer.REFUSED, Reason.NOT_AN_AGGREGATE, _explain(private, grants))
-    guarded = [grant for grant in grants if RAW not in grant.verbs]
+    guarded = [
+        grant.settled(COMPUTE, partial(_crowded, grant, counted))
+        for grant in grants
+        if RAW not in grant.verbs
+    ]
+    uses = _uses(RAW, (grant for grant in grants if RAW in grant.verbs)) + _uses(COMPUTE, guarded)
     return _suppress(guarded, counted, finite=finite) or Decision(
-        Answer.VALUE, Reason.AGGREGATE, "an aggregate over enough rows"
+        Answer.VALUE, Reason.AGGREGATE, "an aggregate over enough rows", uses=uses
     )
+
+
+def _crowded(grant: Grant, counted: Sequence[Counted], min_rows: int) -> bool:
+    groups = (guard.crowded(min_rows) for guard in counted if guard.table == grant.table)
+    return grant.rows >= min_rows and all(groups)
+
+
+def _uses(verb: str, grants: Iterable[Grant]) -> tuple[str, ...]:
+    return tuple(sorted(use for grant in grants for use in grant.uses(verb)))
 
 
 def decide_keeping(grants: Sequence[Grant], counted: Sequence[Counted]) -> Decision:
     """Decide whether results may stay on the node as objects of the caller, who learns their shapes only.
 
-    Rows and unknown values may stay: their release is decided when it is asked for. Groups are counted now,
-    since the masks behind a kept value are gone later.
+    Rows and unknown values may stay: their release is decided when it is asked for, and counted then. Groups
+    are counted now, since the masks behind a kept value are gone later, and against the strictest of the
+    rules that could release it.
     """
+    grants = [_strictest(grant.opened()) for grant in grants]
     closed = [grant for grant in grants if not {RAW, COMPUTE} & grant.verbs]
     if closed:
         return Decision(Answer.REFUSED, Reason.NO_ACCESS, f"you may not compute on {_names(closed)}")
@@ -191,8 +254,16 @@ def decide_keeping(grants: Sequence[Grant], counted: Sequence[Counted]) -> Decis
     return small or Decision(Answer.VALUE, Reason.KEPT, "the results stay on the node")
 
 
+def _strictest(grant: Grant) -> Grant:
+    wanted = [way.min_rows for way in grant.ways if way.verb == COMPUTE]
+    return replace(grant, min_rows=max([grant.min_rows, *wanted]))
+
+
 def decide_training(grants: Sequence[Grant], *, fewest_rows: int, refusals: Sequence[str]) -> Decision:
-    """Decide whether a training may start; ``fewest_rows`` is the smallest batch that it will see."""
+    """Decide whether a training may start; ``fewest_rows`` is the smallest batch that it will see.
+
+    ``grants`` are settled on ``train``: see ``settle_training``.
+    """
     closed = [grant for grant in grants if TRAIN not in grant.verbs]
     if closed:
         return Decision(Answer.REFUSED, Reason.NO_ACCESS, f"you may not train on {_names(closed)}")
@@ -209,7 +280,13 @@ def decide_training(grants: Sequence[Grant], *, fewest_rows: int, refusals: Sequ
             Reason.TOO_FEW_ROWS,
             f"a batch of '{small.name}' must hold at least {small.min_rows} rows",
         )
-    return Decision(Answer.VALUE, Reason.AGGREGATE, "every step adds up over its batch")
+    uses = _uses(TRAIN, grants)
+    return Decision(Answer.VALUE, Reason.AGGREGATE, "every step adds up over its batch", uses=uses)
+
+
+def settle_training(grants: Iterable[Grant], *, fewest_rows: int) -> list[Grant]:
+    """Choose by which rules a training with such batches would run, and so how many rows each must hold."""
+    return [grant.settled(TRAIN, lambda rows: fewest_rows >= rows) for grant in grants]
 
 
 def decide_export(grants: Sequence[Grant]) -> Decision:

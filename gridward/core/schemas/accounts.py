@@ -6,7 +6,7 @@ from typing import Annotated, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from gridward.core.schemas.access import PRINCIPAL_PATTERN, USERNAME_PATTERN
+from gridward.core.schemas.access import PRINCIPAL_PATTERN, USERNAME_PATTERN, RoleId
 
 PROGRAMS: Final = "svc-"
 """What tokens of programs begin with; others are JSON Web Tokens."""
@@ -21,7 +21,7 @@ SHORTEST_PASSWORD: Final = 10
 
 
 class RoleName(StrEnum):
-    """Roles of a node; a gateway uses `owner`, `admin` and `data_scientist`."""
+    """Roles that every server has; others are made, see `roles`. A gateway needs few of them."""
 
     OWNER = "owner"
     ADMIN = "admin"
@@ -255,7 +255,7 @@ class UserIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     username: str = Field(pattern=PRINCIPAL_PATTERN)
-    role: RoleName = RoleName.DATA_SCIENTIST
+    role: RoleId = RoleName.DATA_SCIENTIST.value
     password: SecretStr | None = Field(default=None, min_length=10, max_length=200)
     invited: bool = Field(default=False, description="The person sets the password: see `invitation`.")
     email: EmailAddress | None = None
@@ -266,7 +266,7 @@ class UserPatch(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    role: RoleName | None = None
+    role: RoleId | None = None
     disabled: bool | None = None
     email: EmailAddress | Literal[""] | None = Field(default=None, description="Empty: no address.")
 
@@ -284,7 +284,7 @@ class UserOut(BaseModel):
     """An account as administrators and the user see it."""
 
     username: str
-    role: RoleName
+    role: str
     capabilities: list[str]
     disabled: bool
     second_factor: bool

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, TypeAlias
 
+from gridward.core.schemas.examples_access import ACCESS_EXAMPLES
 from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
 from gridward.core.schemas.examples_node import NODE_EXAMPLES
 
@@ -214,6 +215,7 @@ _COSTS: Final = {
 }
 
 EXAMPLES: Final[Mapping[str, Example]] = {
+    **ACCESS_EXAMPLES,
     **ACCOUNT_EXAMPLES,
     **NODE_EXAMPLES,
     "Access": {

@@ -6,15 +6,16 @@ from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.responses import Response
 
-from gridward.core.schemas.accounts import InvitationOut, RoleName, SubjectIn, UserIn, UserPatch
-from gridward.server import invitations, outbox, second_factor, users
+from gridward.core.schemas.accounts import InvitationOut, SubjectIn, UserIn, UserPatch
+from gridward.server import invitations, outbox, roles, second_factor, users
 from gridward.server.account_routes import Username
+from gridward.server.accounts import Accounts
 from gridward.server.oidc import sign_in
 from gridward.server.pages.forms import checked, posted
 from gridward.server.pages.guard import FormCaller, PageCaller
 from gridward.server.pages.paging import SIZE, PageNumber, Paging, offset
 from gridward.server.pages.shell import done, page
-from gridward.server.principals import CAPABILITIES, Principal
+from gridward.server.principals import Principal
 from gridward.server.state import AccountsOf, server_of
 
 router = APIRouter(prefix="/users", include_in_schema=False)
@@ -49,7 +50,7 @@ def show_users(
         caller,
         users=found.items,
         paging=paging,
-        roles=grantable(caller),
+        roles=grantable(accounts, caller),
         mails=outbox.sends(accounts),
     )
 
@@ -74,7 +75,7 @@ def show_user(request: Request, caller: PageCaller, accounts: AccountsOf, userna
         caller,
         user=users.get(accounts, caller, username),
         sessions=users.list_sessions(accounts, caller, username).items,
-        roles=grantable(caller),
+        roles=grantable(accounts, caller),
         mails=outbox.sends(accounts),
         provider=accounts.settings.oidc_label if accounts.provider is not None else "",
     )
@@ -141,9 +142,10 @@ def remove_second_factor(
     return done(request, f"/users/{username}", "saved")
 
 
-def grantable(caller: Principal) -> list[str]:
+def grantable(accounts: Accounts, caller: Principal) -> list[str]:
     """Return the roles that the caller may give: none that can do more."""
-    return [role.value for role in RoleName if CAPABILITIES[role] <= caller.capabilities]
+    known = roles.list_all(accounts, caller).items
+    return [role.name for role in known if set(role.capabilities) <= caller.capabilities]
 
 
 def _invited(request: Request, caller: Principal, username: str, made: InvitationOut) -> Response:

@@ -158,9 +158,9 @@ def test_a_sent_tensor_comes_back_to_its_sender(bob: gw.NodeClient) -> None:
 
 
 def test_accounts_are_kept(bob: gw.NodeClient) -> None:
-    assert bob.admit("dana@grid").role.value == "data_scientist"
+    assert bob.admit("dana@grid").role == "data_scientist"
     bob.users.add("ute", PASSWORD, role="guest")
-    assert bob.users.set_role("ute", "data_officer").role.value == "data_officer"
+    assert bob.users.set_role("ute", "data_officer").role == "data_officer"
     assert bob.users.disable("ute").disabled
     assert not bob.users.enable("ute").disabled
     assert {"bob", "dana@grid", "ute"} <= {user.username for user in bob.users.list()}
@@ -222,3 +222,58 @@ def test_what_is_written_wrong_is_named_before_anything_is_sent(bob: gw.NodeClie
         bob.join("not an address")
     with pytest.raises(gw.InvalidInputError, match="no role 'king'"):
         bob.users.set_role("bob", "king")
+
+
+def test_rules_with_conditions_are_written_listed_and_ended(bob: gw.NodeClient, http: TestClient) -> None:
+    eve = as_user(bob, "eve", http)
+    pointer = bob.publish("ruled", torch.arange(20.0), access=gw.Access(raw=gw.Rule("eve", times=1)))
+    found = eve.dataset("ruled")
+    assert torch.equal(found.get(), torch.arange(20.0))
+    with pytest.raises(gw.GetNotPermittedError):
+        found.get()
+    (rule,) = bob.rules("ruled")
+    assert (rule.who, rule.times, rule.used) == ("eve", 1, 1)
+    bob.end_rule("ruled", rule.id)
+    bob.allow("ruled", "compute", "eve")
+    seen = pointer.preview("eve", pointer.mean())
+    assert [one.verb for one in seen.verbs] == ["discover", "compute"]
+    assert seen.decision is not None
+    assert (seen.decision.answer, seen.decision.reason) == ("value", "aggregate")
+    with pytest.raises(gw.AuthorizationError):
+        found.preview("bob")
+    with pytest.raises(gw.InvalidInputError, match="no condition"):
+        bob.allow("ruled", "discover", gw.Rule("eve", times=1))
+    bob.withdraw("ruled")
+
+
+def test_groups_and_roles_are_kept(bob: gw.NodeClient, http: TestClient) -> None:
+    eve = as_user(bob, "eve", http)
+    assert bob.groups.make("ward", ["eve"]).members == ["eve"]
+    bob.publish("grouped", torch.arange(20.0), access=gw.Access(compute="group:ward"))
+    assert eve.dataset("grouped").mean().get().item() == 9.5
+    assert bob.groups.change("ward", remove=["eve"], add=["dana@grid"]).members == ["dana@grid"]
+    with pytest.raises(gw.ObjectNotFoundError):
+        eve.dataset("grouped")
+    bob.groups.delete("ward")
+    assert bob.groups.list() == []
+    bob.withdraw("grouped")
+    assert bob.roles.make("steward", ["publish"]).capabilities == ["publish"]
+    assert bob.roles.change("steward", capabilities=["publish", "compute"]).capabilities == [
+        "compute",
+        "publish",
+    ]
+    bob.roles.delete("steward")
+    assert "steward" not in [role.name for role in bob.roles.list()]
+
+
+def test_rules_of_a_model_are_written_and_ended(bob: gw.NodeClient, http: TestClient) -> None:
+    eve = as_user(bob, "eve", http)
+    bob.serve_model(torch.nn.Linear(2, 1), id="ruled", example_input=torch.zeros(1, 2))
+    made = bob.allow_model("ruled", "infer", gw.Rule("eve", times=1))
+    assert eve.query_model("ruled", torch.tensor([5.0, 3.0])).shape == (1,)
+    with pytest.raises(gw.AuthorizationError):
+        eve.query_model("ruled", torch.tensor([5.0, 3.0]))
+    assert [(rule.id, rule.used) for rule in bob.model_rules("ruled")] == [(made.id, 1)]
+    bob.end_model_rule("ruled", made.id)
+    assert bob.model_rules("ruled") == []
+    bob.withdraw_model("ruled")

@@ -43,6 +43,14 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_deployments_model_id"), "deployments", ["model_id"], unique=False)
     op.create_table(
+        "groups",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("description", sa.String(length=400), nullable=False),
+        sa.Column("made_by", sa.String(length=80), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_groups")),
+    )
+    op.create_table(
         "memberships",
         sa.Column("gateway_id", sa.String(length=26), nullable=False),
         sa.Column("gateway_name", sa.String(length=32), nullable=False),
@@ -55,6 +63,16 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("gateway_id", name=op.f("pk_memberships")),
         sa.UniqueConstraint("gateway_name", name=op.f("uq_memberships_gateway_name")),
+    )
+    op.create_table(
+        "roles",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("description", sa.String(length=400), nullable=False),
+        sa.Column("capabilities", sa.JSON(), nullable=False),
+        sa.Column("second_factor", sa.Boolean(), nullable=False),
+        sa.Column("made_by", sa.String(length=80), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_roles")),
     )
     op.create_table(
         "users",
@@ -109,6 +127,16 @@ def upgrade() -> None:
         sa.UniqueConstraint("user_id", "name", name=op.f("uq_datasets_user_id_name")),
     )
     op.create_index(op.f("ix_datasets_published_by"), "datasets", ["published_by"], unique=False)
+    op.create_table(
+        "group_members",
+        sa.Column("group_name", sa.String(length=32), nullable=False),
+        sa.Column("member", sa.String(length=80), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["group_name"], ["groups.name"], name=op.f("fk_group_members_group_name"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("group_name", "member", name=op.f("pk_group_members")),
+    )
+    op.create_index(op.f("ix_group_members_member"), "group_members", ["member"], unique=False)
     op.create_table(
         "invitations",
         sa.Column("user_id", sa.String(length=64), nullable=False),
@@ -257,6 +285,24 @@ def upgrade() -> None:
     op.create_index(op.f("ix_requests_outcome"), "requests", ["outcome"], unique=False)
     op.create_index("ix_requests_user_id_digest", "requests", ["user_id", "digest"], unique=False)
     op.create_table(
+        "rule_uses",
+        sa.Column("rule_id", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("attempt", sa.String(length=64), nullable=True),
+        sa.Column("question", sa.String(length=64), nullable=False),
+        sa.Column("blob", sa.String(length=64), nullable=True),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["user_id"], ["users.id"], name=op.f("fk_rule_uses_user_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("rule_id", "number", name=op.f("pk_rule_uses")),
+        sa.UniqueConstraint(
+            "user_id", "attempt", "rule_id", name=op.f("uq_rule_uses_user_id_attempt_rule_id")
+        ),
+    )
+    op.create_index(op.f("ix_rule_uses_at"), "rule_uses", ["at"], unique=False)
+    op.create_table(
         "service_tokens",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
@@ -332,16 +378,40 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_uploads_user_id"), "uploads", ["user_id"], unique=False)
     op.create_table(
-        "dataset_grants",
-        sa.Column("dataset_id", sa.String(length=64), nullable=False),
+        "access_rules",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("dataset_id", sa.String(length=64), nullable=True),
+        sa.Column("model_id", sa.String(length=64), nullable=True),
         sa.Column("verb", sa.String(length=32), nullable=False),
         sa.Column("entry", sa.String(length=80), nullable=False),
+        sa.Column("until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("times", sa.Integer(), nullable=True),
+        sa.Column("used", sa.Integer(), nullable=False),
+        sa.Column("plan", sa.String(length=64), nullable=True),
+        sa.Column("min_rows", sa.Integer(), nullable=False),
+        sa.Column("group_name", sa.String(length=32), nullable=True),
+        sa.Column("custom_role", sa.String(length=32), nullable=True),
+        sa.Column("made_by", sa.String(length=80), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(
-            ["dataset_id"], ["datasets.id"], name=op.f("fk_dataset_grants_dataset_id"), ondelete="CASCADE"
+            ["custom_role"], ["roles.name"], name=op.f("fk_access_rules_custom_role"), ondelete="CASCADE"
         ),
-        sa.PrimaryKeyConstraint("dataset_id", "verb", "entry", name=op.f("pk_dataset_grants")),
+        sa.ForeignKeyConstraint(
+            ["dataset_id"], ["datasets.id"], name=op.f("fk_access_rules_dataset_id"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["group_name"], ["groups.name"], name=op.f("fk_access_rules_group_name"), ondelete="CASCADE"
+        ),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["models.id"], name=op.f("fk_access_rules_model_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_access_rules")),
     )
-    op.create_index("ix_dataset_grants_entry_verb", "dataset_grants", ["entry", "verb"], unique=False)
+    op.create_index(op.f("ix_access_rules_custom_role"), "access_rules", ["custom_role"], unique=False)
+    op.create_index("ix_access_rules_dataset_id_entry", "access_rules", ["dataset_id", "entry"], unique=False)
+    op.create_index("ix_access_rules_entry_verb", "access_rules", ["entry", "verb"], unique=False)
+    op.create_index(op.f("ix_access_rules_group_name"), "access_rules", ["group_name"], unique=False)
+    op.create_index("ix_access_rules_model_id_entry", "access_rules", ["model_id", "entry"], unique=False)
     op.create_table(
         "dataset_versions",
         sa.Column("dataset_id", sa.String(length=64), nullable=False),
@@ -354,17 +424,6 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("dataset_id", "version", name=op.f("pk_dataset_versions")),
     )
-    op.create_table(
-        "model_grants",
-        sa.Column("model_id", sa.String(length=64), nullable=False),
-        sa.Column("verb", sa.String(length=32), nullable=False),
-        sa.Column("entry", sa.String(length=80), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["model_id"], ["models.id"], name=op.f("fk_model_grants_model_id"), ondelete="CASCADE"
-        ),
-        sa.PrimaryKeyConstraint("model_id", "verb", "entry", name=op.f("pk_model_grants")),
-    )
-    op.create_index("ix_model_grants_entry_verb", "model_grants", ["entry", "verb"], unique=False)
     op.create_table(
         "model_sources",
         sa.Column("model_id", sa.String(length=64), nullable=False),
@@ -491,13 +550,13 @@ def downgrade() -> None:
     op.drop_table("request_events")
     op.drop_table("object_sources")
     op.drop_table("model_sources")
-    op.drop_table("model_grants")
     op.drop_table("dataset_versions")
-    op.drop_table("dataset_grants")
+    op.drop_table("access_rules")
     op.drop_table("uploads")
     op.drop_table("trainings")
     op.drop_table("sessions")
     op.drop_table("service_tokens")
+    op.drop_table("rule_uses")
     op.drop_table("requests")
     op.drop_table("released")
     op.drop_table("query_serials")
@@ -507,9 +566,12 @@ def downgrade() -> None:
     op.drop_table("notification_marks")
     op.drop_table("models")
     op.drop_table("invitations")
+    op.drop_table("group_members")
     op.drop_table("datasets")
     op.drop_table("blob_uses")
     op.drop_table("users")
+    op.drop_table("roles")
     op.drop_table("memberships")
+    op.drop_table("groups")
     op.drop_table("deployments")
     op.drop_table("audit_entries")

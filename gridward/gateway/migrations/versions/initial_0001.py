@@ -46,6 +46,16 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_nodes_name"), "nodes", ["name"], unique=False)
     op.create_table(
+        "roles",
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("description", sa.String(length=400), nullable=False),
+        sa.Column("capabilities", sa.JSON(), nullable=False),
+        sa.Column("second_factor", sa.Boolean(), nullable=False),
+        sa.Column("made_by", sa.String(length=80), nullable=False),
+        sa.Column("made_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_roles")),
+    )
+    op.create_table(
         "users",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("username", sa.String(length=80), nullable=False),
@@ -217,5 +227,6 @@ def downgrade() -> None:
     op.drop_table("invitations")
     op.drop_table("catalogue_entries")
     op.drop_table("users")
+    op.drop_table("roles")
     op.drop_table("nodes")
     op.drop_table("audit_entries")

@@ -9,7 +9,8 @@ from sqlmodel import select
 
 from gridward.api import storage
 from gridward.api.tables.accounts import AuditEntry
-from gridward.api.tables.datasets import BlobUse, Dataset, DatasetGrant, Upload
+from gridward.api.tables.datasets import BlobUse, Dataset, Upload
+from gridward.api.tables.rules import AccessRule
 from gridward.core.schemas.uploads import MediaType
 from tests.support.files import Arrays, npy, publish, safetensors, upload
 from tests.support.nodes import NodeUnderTest
@@ -323,7 +324,7 @@ def test_a_deleted_dataset_is_gone_with_its_values_unless_another_needs_them(nod
     second = publish(node, bob, WARD, name="b")
     assert (blob_files(node), rows(node, BlobUse)) == (1, 2)
     assert node.client.delete(f"/v1/datasets/{first['id']}", headers=bob).status_code == 204
-    assert (blob_files(node), rows(node, BlobUse), rows(node, DatasetGrant)) == (1, 1, 0)
+    assert (blob_files(node), rows(node, BlobUse), rows(node, AccessRule)) == (1, 1, 0)
     assert storage.tensors_path(node.node, stored(node, second["id"])).exists()
     assert node.client.delete(f"/v1/datasets/{second['id']}", headers=bob).status_code == 204
     assert (blob_files(node), rows(node, BlobUse), rows(node, Dataset)) == (0, 0, 0)

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gridward.core.privacy.access import Way
 from gridward.core.privacy.analysis import Finding, Level
 from gridward.core.privacy.approvals import Outcome, Request, Terms
 from gridward.core.privacy.policy import (
@@ -17,8 +18,10 @@ from gridward.core.privacy.policy import (
     Reason,
     decide,
     decide_export,
+    decide_keeping,
     decide_training,
     meet,
+    settle_training,
 )
 
 SUM = {"y": Finding(Level.AGGREGATE)}
@@ -178,3 +181,70 @@ def test_a_refusal_says_how_to_ask_where_the_owner_takes_requests() -> None:
     assert '.request("why")' in decide(ROWS, [grant("compute")], [], finite=True).detail
     silent = replace(grant("compute"), reviewers=0)
     assert "takes no requests" in decide(ROWS, [silent], [], finite=True).detail
+
+
+COUNTED, STRICT = Way("compute", 0, "r-1"), Way("compute", 30)
+RAW_ONCE = Way("raw", 0, "r-2")
+
+
+def led(*ways: Way, verbs: tuple[str, ...] = ("discover",), rows: int = 40) -> Grant:
+    return replace(grant(*verbs, rows=rows), ways=ways)
+
+
+@pytest.mark.parametrize(
+    ("findings", "found", "counted", "reason", "uses"),
+    [
+        (SUM, led(COUNTED), (), Reason.AGGREGATE, ("r-1",)),
+        (SUM, led(STRICT, COUNTED), (), Reason.AGGREGATE, ()),
+        (SUM, led(STRICT, COUNTED), (20,), Reason.AGGREGATE, ("r-1",)),
+        (SUM, led(STRICT), (20,), Reason.SMALL_GROUP, ()),
+        (SUM, led(STRICT, rows=20), (), Reason.TOO_FEW_ROWS, ()),
+        (SUM, led(COUNTED, RAW_ONCE), (), Reason.AGGREGATE, ("r-1",)),
+        (SUM, led(COUNTED, RAW_ONCE), (2,), Reason.RAW_ACCESS, ("r-2",)),
+        (ROWS, led(COUNTED, RAW_ONCE), (), Reason.RAW_ACCESS, ("r-2",)),
+        (ROWS, led(RAW_ONCE, verbs=("discover", "compute")), (), Reason.RAW_ACCESS, ("r-2",)),
+        (SUM, led(RAW_ONCE, verbs=("discover", "compute")), (), Reason.AGGREGATE, ()),
+        (ROWS, led(COUNTED), (), Reason.NOT_AN_AGGREGATE, ()),
+    ],
+)
+def test_what_costs_nothing_is_tried_before_what_is_counted(
+    findings: dict[str, Finding],
+    found: Grant,
+    counted: tuple[int, ...],
+    reason: Reason,
+    uses: tuple[str, ...],
+) -> None:
+    groups = [Counted(found.table, found.rows, counted)] if counted else []
+    decision = decide(findings, [found], groups, finite=True)
+    assert (decision.reason, decision.uses) == (reason, uses)
+
+
+def test_every_dataset_behind_a_value_is_counted_by_its_own_rule() -> None:
+    other = replace(led(Way("compute", 0, "r-9")), table="d-2@1")
+    decision = decide(SUM, [led(COUNTED), other], [], finite=True)
+    assert (decision.answer, decision.uses) == (Answer.VALUE, ("r-1", "r-9"))
+
+
+def test_a_standing_rule_goes_before_a_counted_one() -> None:
+    asked = Asked("usr-1", "q", "s", datetime(2026, 3, 1, tzinfo=UTC))
+    found = replace(led(RAW_ONCE), standing=frozenset({"s"}))
+    decision = decide(ROWS, [found], [], finite=True, asked=asked)
+    assert (decision.reason, decision.uses) == (Reason.STANDING_RULE, ())
+
+
+def test_counted_or_conditional_rights_take_no_model_away() -> None:
+    assert decide_export([led(RAW_ONCE)]).answer is Answer.REFUSED
+
+
+def test_a_training_runs_by_the_first_rule_that_its_batches_fit() -> None:
+    ways = (Way("train", 30), Way("train", 0, "r-3"))
+    for fewest, uses, rows in ((30, (), 30), (20, ("r-3",), 10)):
+        settled = settle_training([led(*ways)], fewest_rows=fewest)
+        decision = decide_training(settled, fewest_rows=fewest, refusals=())
+        assert (decision.answer, decision.uses, settled[0].min_rows) == (Answer.VALUE, uses, rows)
+
+
+def test_what_is_kept_passes_the_strictest_rule() -> None:
+    kept = [Counted("d-1@1", 40, (20,))]
+    assert decide_keeping([led(COUNTED)], kept).answer is Answer.VALUE
+    assert decide_keeping([led(COUNTED, STRICT)], kept).answer is Answer.SUPPRESSED

@@ -1,0 +1,143 @@
+"""SELECTs over rules and groups; each takes the caller first, or says why it needs none."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import ColumnElement
+from sqlalchemy import select as columns
+from sqlmodel import Session, and_, col, func, or_, select
+
+from gridward.api.tables.accounts import CustomRole, User
+from gridward.api.tables.rules import AccessRule, Group, GroupMember, RuleUse
+from gridward.core.privacy.access import DISCOVER, Rights, Rule, rights
+from gridward.core.schemas.access import GROUP_ENTRY
+from gridward.server.principals import Principal
+
+_RULE: Final = (
+    col(AccessRule.id),
+    col(AccessRule.verb),
+    col(AccessRule.entry),
+    col(AccessRule.until),
+    col(AccessRule.times),
+    col(AccessRule.used),
+    col(AccessRule.plan),
+    col(AccessRule.min_rows),
+)
+"""Columns of a `Rule`, in its order."""
+
+
+def concerning(caller: Principal, now: datetime) -> ColumnElement[bool]:
+    """Say which rules speak of the caller and last: by name, role or group, or as somebody signed in.
+
+    An identity that was not admitted is spoken of by rules to discover only. Groups are asked of the
+    database as it is when this is run, so that leaving one counts at once.
+    """
+    mine = select(GroupMember.group_name).where(col(GroupMember.member) == caller.name)
+    named = col(AccessRule.entry).in_(sorted(caller.entries(DISCOVER)))
+    lasts = or_(col(AccessRule.until).is_(None), col(AccessRule.until) > now)
+    spoken_of = and_(or_(named, col(AccessRule.group_name).in_(mine)), lasts)
+    return spoken_of if caller.admitted else and_(spoken_of, col(AccessRule.verb) == DISCOVER)
+
+
+def entries(caller: Principal, db: Session) -> frozenset[str]:
+    """Return the entries of rules that speak of the caller, groups included."""
+    mine = select(GroupMember.group_name).where(col(GroupMember.member) == caller.name)
+    return caller.entries(DISCOVER) | {f"{GROUP_ENTRY}{name}" for name in db.exec(mine)}
+
+
+def rights_by(
+    caller: Principal,
+    db: Session,
+    about: ColumnElement[bool],
+    now: datetime,
+    named: frozenset[str] = frozenset(),
+) -> Rights:
+    """Sum up what the rules that ``about`` chooses give to the caller; reads those that speak of them."""
+    spoken_of = entries(caller, db)
+    lasts = or_(col(AccessRule.until).is_(None), col(AccessRule.until) > now)
+    wanted = columns(*_RULE).where(about, col(AccessRule.entry).in_(sorted(spoken_of)), lasts)
+    db.flush()
+    # columns, not objects: quicker, and who waited for a lock reads what others did meanwhile
+    found = (Rule(*row) for row in db.connection().execute(wanted))
+    open_to = [rule for rule in found if caller.admitted or rule.verb == DISCOVER]
+    return rights(open_to, spoken_of, now, named)
+
+
+def rule_of(row: AccessRule) -> Rule:
+    """What the policy needs to know of a rule."""
+    return Rule(row.id, row.verb, row.entry, row.until, row.times, row.used, row.plan, row.min_rows)
+
+
+def discover_rules(db: Session, now: datetime) -> Sequence[AccessRule]:
+    """Return the rules to discover that last; for the node itself, which tells its gateways."""
+    lasts = or_(col(AccessRule.until).is_(None), col(AccessRule.until) > now)
+    return db.exec(select(AccessRule).where(col(AccessRule.verb) == DISCOVER, lasts)).all()
+
+
+def identities_in_groups(db: Session) -> dict[str, list[str]]:
+    """Return the gateway identities of each group; for the node itself, which tells its gateways."""
+    found: dict[str, list[str]] = {}
+    for row in db.exec(select(GroupMember).where(col(GroupMember.member).contains("@"))):
+        found.setdefault(row.group_name, []).append(row.member)
+    return found
+
+
+def groups(db: Session) -> Sequence[Group]:
+    """Return all groups; for those who manage users or publish."""
+    return db.exec(select(Group).order_by(col(Group.name))).all()
+
+
+def group_members(db: Session, names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the members of groups by name; for those who manage users."""
+    found: dict[str, list[str]] = {name: [] for name in names}
+    wanted = select(GroupMember).where(col(GroupMember.group_name).in_(names))
+    for row in db.exec(wanted.order_by(col(GroupMember.member))):
+        found[row.group_name].append(row.member)
+    return found
+
+
+def rules_of_group(db: Session, name: str) -> Sequence[AccessRule]:
+    """Return the rules that a group carries; for the check of who may add to it."""
+    return db.exec(select(AccessRule).where(col(AccessRule.group_name) == name)).all()
+
+
+def rules_by_group(db: Session, names: Sequence[str]) -> dict[str, int]:
+    """Return how many rules name each group; for those who manage users or publish."""
+    counted = select(AccessRule.group_name, func.count()).where(col(AccessRule.group_name).in_(names))
+    found = db.exec(counted.group_by(col(AccessRule.group_name)))
+    return {name: number for name, number in found if name is not None}
+
+
+def unknown_groups(db: Session, names: Sequence[str]) -> list[str]:
+    """Say which of these groups are not there; for whoever writes a rule."""
+    return sorted(set(names) - set(db.exec(select(Group.name).where(col(Group.name).in_(names))).all()))
+
+
+def custom_roles(db: Session) -> frozenset[str]:
+    """Return the names of roles that were made here; for whoever writes a rule."""
+    return frozenset(db.exec(select(CustomRole.name)))
+
+
+def unknown_accounts(db: Session, names: Sequence[str]) -> list[str]:
+    """Say which of these accounts are not there; for those who manage users."""
+    return sorted(set(names) - set(db.exec(select(User.username).where(col(User.username).in_(names))).all()))
+
+
+def uses_of_attempt(caller: Principal, db: Session, attempt: str, question: str) -> Sequence[RuleUse]:
+    """The caller's uses of rules by one attempt at one question."""
+    wanted = select(RuleUse).where(col(RuleUse.user_id) == (caller.user_id or ""))
+    return db.exec(wanted.where(col(RuleUse.attempt) == attempt, col(RuleUse.question) == question)).all()
+
+
+def rules_that_last(caller: Principal, db: Session, ids: Sequence[str], now: datetime) -> int:
+    """Number of these rules of datasets that still speak of the caller."""
+    chosen = col(AccessRule.id).in_(ids)
+    wanted = select(func.count()).select_from(AccessRule).where(chosen, concerning(caller, now))
+    return db.exec(wanted).one()
+
+
+def uses_with_answers(db: Session, before: datetime) -> Sequence[RuleUse]:
+    """Uses older than `before` whose answers are still kept; for the expiry."""
+    kept = select(RuleUse).where(col(RuleUse.at) < before, col(RuleUse.blob).is_not(None))
+    return db.exec(kept).all()
