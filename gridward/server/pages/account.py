@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from gridward.core.schemas.accounts import PasswordIn, ServiceTokenIn
-from gridward.server import service_tokens, sessions, users
+from gridward.core.schemas.accounts import MailIn, PasswordIn, ServiceTokenIn
+from gridward.server import outbox, own_mail, service_tokens, sessions, users
 from gridward.server.pages.forms import posted
 from gridward.server.pages.guard import FormCaller, PageCaller
 from gridward.server.pages.shell import done, page
@@ -26,6 +26,7 @@ def show_account(request: Request, caller: PageCaller, accounts: AccountsOf) -> 
         user=users.get_own(accounts, caller),
         sessions=sessions.list_own(accounts, caller).items,
         tokens=service_tokens.list_own(accounts, caller).items,
+        mails=outbox.sends(accounts),
     )
 
 
@@ -40,6 +41,19 @@ def change_password(
     """Change one's own password; one's other sessions end."""
     old, new = body.old_password.get_secret_value(), body.new_password.get_secret_value()
     users.change_password(accounts, caller, old, new, address)
+    return done(request, _PATH, "saved")
+
+
+@router.post("/mail")
+def change_mail(
+    request: Request,
+    caller: FormCaller,
+    accounts: AccountsOf,
+    address: Address,
+    body: Annotated[MailIn, posted(MailIn)],
+) -> Response:
+    """Set one's own e-mail address and what comes there."""
+    own_mail.change_own(accounts, caller, body, address)
     return done(request, _PATH, "saved")
 
 

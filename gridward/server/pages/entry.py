@@ -6,8 +6,8 @@ from fastapi import APIRouter, Depends, Form, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
-from gridward.core.schemas.accounts import InvitationAcceptance, SessionIn, SetupIn
-from gridward.server import browser, invitations, sessions, users
+from gridward.core.schemas.accounts import InvitationAcceptance, ResetIn, SessionIn, SetupIn
+from gridward.server import browser, invitations, outbox, sessions, users
 from gridward.server.accounts import UserFields
 from gridward.server.pages.forms import checked
 from gridward.server.pages.guard import FormCaller, require_own_site
@@ -40,7 +40,8 @@ def show_sign_in(
     if not users.is_owned(accounts):
         return RedirectResponse("/claim", 303)
     label = accounts.settings.oidc_label if accounts.provider is not None else ""
-    return page(request, "sign_in.html", next=own_path(next), oidc=label)
+    resets = outbox.sends(accounts) and accounts.settings.mail_resets
+    return page(request, "sign_in.html", next=own_path(next), oidc=label, resets=resets)
 
 
 @strangers.post("/sign-in")
@@ -80,6 +81,21 @@ def claim(
     users.setup(accounts, form.token.get_secret_value(), form.username, password, address)
     user = sessions.prove(accounts, form.username, password, address)
     return _admit(request, accounts, user, "/")
+
+
+@router.get("/forgot")
+def show_reset(request: Request) -> Response:
+    """Show where who forgot the password asks for a token by mail."""
+    return page(request, "forgot.html")
+
+
+@strangers.post("/forgot")
+def ask_reset(
+    request: Request, form: Annotated[ResetIn, Form()], accounts: AccountsOf, address: Address
+) -> Response:
+    """Mail a token; the answer is the same whether or not there is such an account."""
+    invitations.ask_reset(accounts, form.username, address)
+    return done(request, "/accept", "asked")
 
 
 @router.get("/accept")

@@ -24,7 +24,13 @@ _POLICY: Final = (
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
-_SAID: Final = {"saved": "Saved.", "ended": "Ended.", "deleted": "Deleted.", "sent": "Sent."}
+_SAID: Final = {
+    "saved": "Saved.",
+    "ended": "Ended.",
+    "deleted": "Deleted.",
+    "sent": "Sent.",
+    "asked": "If there is such an account, a letter is on its way.",
+}
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 

@@ -3,13 +3,15 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Request
+from pydantic import BaseModel
 from starlette.responses import Response
 
-from gridward.core.schemas.accounts import InvitationOut, UserIn, UserPatch
-from gridward.server import invitations, roles, second_factor, users
+from gridward.core.schemas.accounts import InvitationOut, SubjectIn, UserIn, UserPatch
+from gridward.server import invitations, outbox, roles, second_factor, users
 from gridward.server.account_routes import Username
 from gridward.server.accounts import Accounts
-from gridward.server.pages.forms import posted
+from gridward.server.oidc import sign_in
+from gridward.server.pages.forms import checked, posted
 from gridward.server.pages.guard import FormCaller, PageCaller
 from gridward.server.pages.paging import SIZE, PageNumber, Paging, offset
 from gridward.server.pages.shell import done, page
@@ -17,6 +19,22 @@ from gridward.server.principals import Principal
 from gridward.server.state import AccountsOf, server_of
 
 router = APIRouter(prefix="/users", include_in_schema=False)
+
+
+class EmailForm(BaseModel):
+    """An address; none takes away what there was."""
+
+    email: str = ""
+
+
+class ProviderForm(BaseModel):
+    """Who an account is at the provider; nobody undoes the link."""
+
+    subject: str = ""
+
+    def checked(self) -> str | None:
+        """Return it as REST takes it."""
+        return checked(SubjectIn, self.model_dump()).subject if self.subject else None
 
 
 @router.get("")
@@ -27,7 +45,13 @@ def show_users(
     found = users.list_all(accounts, caller, offset(number), SIZE)
     paging = Paging(number, found.total)
     return page(
-        request, "users.html", caller, users=found.items, paging=paging, roles=grantable(accounts, caller)
+        request,
+        "users.html",
+        caller,
+        users=found.items,
+        paging=paging,
+        roles=grantable(accounts, caller),
+        mails=outbox.sends(accounts),
     )
 
 
@@ -52,6 +76,8 @@ def show_user(request: Request, caller: PageCaller, accounts: AccountsOf, userna
         user=users.get(accounts, caller, username),
         sessions=users.list_sessions(accounts, caller, username).items,
         roles=grantable(accounts, caller),
+        mails=outbox.sends(accounts),
+        provider=accounts.settings.oidc_label if accounts.provider is not None else "",
     )
 
 
@@ -65,6 +91,32 @@ def change_user(
 ) -> Response:
     """Change an account's role, or lock or unlock it."""
     users.change(accounts, caller, username, body)
+    return done(request, f"/users/{username}", "saved")
+
+
+@router.post("/{username}/mail")
+def change_mail(
+    request: Request,
+    caller: FormCaller,
+    accounts: AccountsOf,
+    username: Username,
+    form: Annotated[EmailForm, posted(EmailForm)],
+) -> Response:
+    """Set the address to which an account's letters go."""
+    users.change(accounts, caller, username, checked(UserPatch, form.model_dump()))
+    return done(request, f"/users/{username}", "saved")
+
+
+@router.post("/{username}/sign-in")
+def link_user(
+    request: Request,
+    caller: FormCaller,
+    accounts: AccountsOf,
+    username: Username,
+    form: Annotated[ProviderForm, posted(ProviderForm)],
+) -> Response:
+    """Link an account to a person at the provider, or undo that."""
+    sign_in.link(accounts, caller, username, form.checked())
     return done(request, f"/users/{username}", "saved")
 
 

@@ -12,7 +12,7 @@ from gridward.server.settings import GatewaySettings, NodeSettings
 from tests.support.nodes import NodeUnderTest
 from tests.support.visitors import BROWSER, Visitor
 
-OPEN = ("/sign-in", "/claim", "/accept", "/static/", "/health", "/ready")
+OPEN = ("/sign-in", "/forgot", "/claim", "/accept", "/static/", "/health", "/ready")
 
 
 def pages(app: FastAPI) -> set[tuple[str, str]]:

@@ -295,9 +295,7 @@ def test_the_queue_counts_filters_and_pages(ward: NodeUnderTest, visitors: dict[
     assert dana.get("/requests?status=odd").status_code == 422
     assert dana.get("/requests?page=0").status_code == 422
     counts = ward.client.get("/v1/requests/counts", headers=ward.as_("dana")).json()
-    assert counts == {
-        "pending": 28, "approved": 0, "denied": 0, "expired": 0, "revoked": 0, "used_up": 0
-    }  # fmt: skip
+    assert (counts["pending"], sum(counts.values())) == (28, 28)
 
 
 def test_the_queue_counts_every_status() -> None:

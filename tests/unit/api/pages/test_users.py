@@ -5,7 +5,11 @@ from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from fastapi.testclient import TestClient
 
+from gridward.api.main import create_app
+from gridward.server.keys import make
+from gridward.server.settings import NodeSettings
 from tests.support.nodes import PASSWORD, NodeUnderTest
 from tests.support.visitors import BROWSER, Visitor, forms_on, text_of
 
@@ -151,3 +155,28 @@ def test_one_account_is_rest_too(node: NodeUnderTest) -> None:
     assert answer.json()["role"] == "owner"
     assert node.client.get("/v1/users/nobody", headers=node.as_("bob")).status_code == 404
     assert node.client.get("/v1/users/bob", headers=node.as_("ana")).status_code == 403
+
+
+def test_an_account_is_linked_to_a_person_at_the_provider_and_back(settings: NodeSettings) -> None:
+    secret = settings.data_dir.parent / "oidc-secret"
+    secret.write_text("hush\n")
+    wanted = NodeSettings(
+        **settings.model_dump(exclude_unset=True),
+        oidc_issuer="http://127.0.0.1:9",
+        oidc_client_id="gridward",
+        oidc_client_secret_file=secret,
+        oidc_label="the clinic",
+        public_url="http://testserver",
+    )
+    token = make(wanted.data_dir)
+    with TestClient(create_app(wanted)) as client:
+        node = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
+        body = {"token": token, "username": "bob", "password": PASSWORD}
+        assert client.post("/v1/setup", json=body).status_code == 201
+        node.as_("ana")
+        bob = Visitor(client, "bob")
+        assert bob.send("/users/ana/sign-in", subject="two words").status_code == 422
+        assert "through the clinic" in text_of(bob.sends("/users/ana/sign-in", subject="sub-1").text)
+        undone = bob.sends("/users/ana/sign-in").text
+        assert "Undo the link" not in undone
+        assert 'name="subject"' in undone
