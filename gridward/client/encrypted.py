@@ -44,7 +44,8 @@ class EncryptedModel:
     """Who holds what of an encrypted model, and what a query of one row costs. Exact, but for the error.
 
     ``levels``: in how many rounds masked bits are merged in a comparison, 1 or 2, as the network asks for.
-    ``lanes`` says how each pair of parties was linked at activation: `tls` or `websocket`.
+    ``memory_bytes`` is what one party's arrays take at most. ``lanes`` says how each pair of parties was
+    linked at activation: `tls` or `websocket`.
     ``bits`` names the lines of the plan that are compared in fewer bits than others, ``guard`` whether the
     asker is told of values that leave them; ``at_full_width`` is what a query would cost without either.
     """
@@ -59,6 +60,7 @@ class EncryptedModel:
     dealer_bytes: int
     setup_bytes: int
     ring_macs: int
+    memory_bytes: int
     measured_error: float | None
     levels: int
     lanes: tuple[str, ...]
@@ -185,6 +187,7 @@ def described(model_id: str, deployment: DeploymentOut) -> EncryptedModel:
         dealer_bytes=costs.dealer_bytes,
         setup_bytes=costs.setup_bytes,
         ring_macs=costs.ring_macs,
+        memory_bytes=costs.memory_bytes,
         measured_error=deployment.measured_error,
         levels=document.levels,
         lanes=tuple(lane.kind for lane in deployment.lanes),

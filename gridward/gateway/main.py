@@ -11,6 +11,8 @@ from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
 from gridward.gateway.pages import home
+from gridward.gateway.pages import nodes as node_pages
+from gridward.gateway.pages import search as search_pages
 from gridward.gateway.pages.menu import LINKS
 from gridward.gateway.routes import gateway as gateway_routes
 from gridward.gateway.routes import matchmaking, nodes, search, tokens
@@ -33,7 +35,7 @@ from gridward.server.db import Database
 from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Repeated
-from gridward.server.pages import account, audit, entry, oidc, second_factor, users
+from gridward.server.pages import account, audit, entry, oidc, roles, second_factor, users
 from gridward.server.pages.shell import Shell
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import GatewaySettings
@@ -89,8 +91,11 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
             account.router,
             second_factor.router,
             users.router,
+            roles.router,
             audit.router,
             home.router,
+            node_pages.router,
+            search_pages.router,
         ),
         lifespan=lifespan,
         body_max_bytes=min(chosen.body_max_bytes, chosen.catalogue_max_bytes),

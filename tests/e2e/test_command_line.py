@@ -34,8 +34,16 @@ def test_an_owner_publishes_lists_and_withdraws(grid: Grid, tmp_path: Path) -> N
     listed = said(owner(grid, "dataset", "list"))
     assert "cli-births" in listed
     assert "3.5" not in listed
+    pd.DataFrame({"height": [48.0] * 20, "note": ["-"] * 20, "weight": [3.6] * 20}).to_csv(path, index=False)
+    replaced = said(owner(grid, "dataset", "replace", "cli-births", str(path)))
+    assert "replaced cli-births: float64[20, 2]" in replaced
     assert "withdrew cli-births" in said(owner(grid, "dataset", "withdraw", "cli-births"))
     assert "cli-births" not in said(owner(grid, "dataset", "list"))
+
+
+def test_an_owner_asks_how_the_node_is_doing(grid: Grid) -> None:
+    now = said(owner(grid, "status"))
+    assert all(word in now for word in ("computations", "0 running, 0 waiting", "gateway grid", "joined"))
 
 
 def test_an_owner_keeps_accounts(grid: Grid) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from gridward.core.errors import InvalidInputError
-from gridward.core.schemas.access import SIGNED_IN, Access, ModelAccess, Rule, rules_of
+from gridward.core.schemas.access import SIGNED_IN, Access
 from gridward.core.schemas.datasets import DatasetIn, DatasetPatch
 from gridward.server.pages.forms import checked
 
@@ -43,13 +43,10 @@ class AccessForm(BaseModel):
     train: str = ""
     export_model: str = ""
     approve: str = ""
-    infer: str = ""
-    infer_encrypted: str = ""
-    download: str = ""
 
-    def access(self, schema: type[Access] | type[ModelAccess] = Access) -> dict[str, list[str]]:
-        """Return the lists of a schema's verbs."""
-        return {verb: self._entries(verb) for verb in schema.model_fields}
+    def access(self) -> dict[str, list[str]]:
+        """Return the list of each verb."""
+        return {verb: self._entries(verb) for verb in Access.model_fields}
 
     def _entries(self, verb: str) -> list[str]:
         everyone = [SIGNED_IN] if verb in self.everyone else []
@@ -92,8 +89,8 @@ class PublishForm(AccessForm):
         )
 
 
-class ChangeForm(AccessForm):
-    """What is said of a dataset, and its rules; all of it, as the form showed it."""
+class ChangeForm(BaseModel):
+    """What is said of a dataset; all of it, as the form showed it. Its rules change one by one."""
 
     description: str = ""
     tags: str = ""
@@ -102,25 +99,12 @@ class ChangeForm(AccessForm):
     reviewers: int = 1
     bounds: str = ""
 
-    def checked(self, standing: Access) -> DatasetPatch:
-        """Return it as REST takes it; rules with conditions, which the form does not show, stay."""
+    def checked(self) -> DatasetPatch:
+        """Return it as REST takes it."""
         shown = {"description", "rows_are_entities", "min_rows", "reviewers"}
         given: dict[str, Any] = self.model_dump(include=shown)
-        conditional = [(verb, rule) for verb, rule in rules_of(standing) if rule.conditions()]
-        access: dict[str, list[str | Rule]] = {verb: [*names] for verb, names in self.access().items()}
-        for verb, rule in conditional:
-            access[verb].append(rule)
-        given |= {"tags": tags_of(self.tags), "bounds": bounds_of(self.bounds), "access": access}
+        given |= {"tags": tags_of(self.tags), "bounds": bounds_of(self.bounds)}
         return checked(DatasetPatch, given)
-
-
-def plain(access: Access) -> dict[str, list[str]]:
-    """Return the names that have a verb without conditions."""
-    found: dict[str, list[str]] = {verb: [] for verb in Access.model_fields}
-    for verb, rule in rules_of(access):
-        if not rule.conditions():
-            found[verb].append(rule.who)
-    return found
 
 
 def split(text: str) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Annotated, Final
 from fastapi import APIRouter, File, Path, Query, Request, UploadFile
 from starlette.responses import Response
 
+from gridward.api.access import Ruled
 from gridward.api.node import NodeOf
-from gridward.api.pages.dataset_forms import ChangeForm, PublishForm, SearchText, plain
-from gridward.api.services import dataset_versions, datasets, uploads
+from gridward.api.pages.dataset_forms import ChangeForm, PublishForm, SearchText
+from gridward.api.services import dataset_versions, datasets, rules, uploads
 from gridward.core.errors import UploadRefusedError
 from gridward.core.schemas.access import Access
 from gridward.core.schemas.datasets import ContentIn
@@ -32,8 +33,8 @@ VERBS: Final = {name: field.description for name, field in Access.model_fields.i
 def show_datasets(
     request: Request,
     caller: PageCaller,
-    db: ReadDb,
     node: NodeOf,
+    db: ReadDb,
     q: Annotated[str, Query(max_length=200)] = "",
     number: PageNumber = 1,
 ) -> Response:
@@ -97,6 +98,7 @@ def show_dataset(
     found = datasets.get(node, caller, db, dataset_id)
     manages = found.access is not None
     versions = dataset_versions.list_all(node, caller, db, dataset_id).items if manages else []
+    ruled = rules.list_all(node, caller, db, Ruled(dataset_id=dataset_id)).items if manages else []
     return page(
         request,
         "dataset.html",
@@ -104,6 +106,7 @@ def show_dataset(
         it=found,
         manages=manages,
         versions=versions,
+        rules=ruled,
         verbs=VERBS,
         suffixes=",".join(SUFFIXES),
         url=node.settings.url(),
@@ -112,12 +115,11 @@ def show_dataset(
 
 @router.get("/{dataset_id}/edit")
 def show_changing(
-    request: Request, caller: PageCaller, db: ReadDb, node: NodeOf, dataset_id: DatasetId
+    request: Request, caller: PageCaller, node: NodeOf, db: ReadDb, dataset_id: DatasetId
 ) -> Response:
-    """Show the form by which a dataset is described and ruled."""
+    """Show the form by which a dataset is described."""
     found = datasets.get(node, caller, db, dataset_id)
-    names = None if found.access is None else plain(found.access)
-    return page(request, "dataset_edit.html", caller, it=found, verbs=VERBS, access=names)
+    return page(request, "dataset_edit.html", caller, it=found)
 
 
 @router.post("/{dataset_id}")
@@ -128,10 +130,8 @@ def change(
     dataset_id: DatasetId,
     form: Annotated[ChangeForm, posted(ChangeForm)],
 ) -> Response:
-    """Change what is said of a dataset, and who may do what."""
-    with node.database.read() as db:
-        standing = datasets.get(node, caller, db, dataset_id).access
-    datasets.change(node, caller, dataset_id, form.checked(standing or Access()))
+    """Change what is said of a dataset."""
+    datasets.change(node, caller, dataset_id, form.checked())
     return done(request, f"/datasets/{dataset_id}", "saved")
 
 

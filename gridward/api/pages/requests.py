@@ -1,6 +1,6 @@
 """Requests: the queue, one of them whole, and what people decide on it."""
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date
 from enum import StrEnum
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
@@ -16,7 +16,7 @@ from gridward.core.errors import InvalidInputError
 from gridward.core.privacy.approvals import Status
 from gridward.core.schemas.requests import ApproveIn, RemarkIn
 from gridward.core.schemas.tensor import Tensor
-from gridward.server.pages.forms import checked, posted
+from gridward.server.pages.forms import checked, midnight_after, posted
 from gridward.server.pages.guard import FormCaller, PageCaller
 from gridward.server.pages.paging import SIZE, PageNumber, Paging, offset
 from gridward.server.pages.shell import done, is_fragment, page
@@ -58,7 +58,7 @@ class ApproveForm(BaseModel):
         if self.bounds is Bounds.BOUNDED:
             if self.times is None and self.last_day is None:
                 raise InvalidInputError("say how many times, or the last day, or both")
-            given |= {"times": self.times, "until": _midnight_after(self.last_day)}
+            given |= {"times": self.times, "until": midnight_after(self.last_day)}
         return checked(ApproveIn, given)
 
 
@@ -224,12 +224,3 @@ def _whole(request: Request, node: Node, caller: Principal, db: Session, request
         lines=LINES,
         events=EVENTS,
     )
-
-
-def _midnight_after(day: date | None) -> datetime | None:
-    if day is None:
-        return None
-    try:
-        return datetime.combine(day + timedelta(days=1), time.min, UTC)
-    except OverflowError as why:
-        raise InvalidInputError("last_day: there is no day after it") from why

@@ -271,6 +271,7 @@ def _describe(
             dealer_bytes=costs.dealer_bytes,
             setup_bytes=costs.setup_bytes,
             ring_macs=costs.ring_macs,
+            memory_bytes=costs.memory.running_bytes,
         ),
         measured_error=measured_error,
         lanes=[LaneBetween.model_validate(lane) for lane in row.lanes],

@@ -64,9 +64,10 @@ def _record(
     node: Node, caller: Principal, db: Session, row: Training, running: Mapping[str, Progress]
 ) -> TrainingRecord:
     history, seconds = progress_of(node, row, running.get(row.id))
+    now = node.clock()
     sources = queries_results.training_sources(db, row.id)
     behind = [Behind(one.dataset_id, one.version, one.rows) for one in sources]
-    dataset = queries.visible_dataset(caller, db, row.dataset_id, node.clock())
+    dataset = queries.visible_dataset(caller, db, row.dataset_id, now)
     return TrainingRecord(
         id=row.id,
         started_by=row.started_by,
@@ -80,7 +81,7 @@ def _record(
         detail=row.detail,
         epochs=row.epochs,
         epochs_done=len(history),
-        history=coarse_unless(decide_export(grants(caller, db, behind, node.clock())), history),
+        history=coarse_unless(decide_export(grants(caller, db, behind, now)), history),
         seconds=seconds,
         forgotten=row.forgotten,
         created_at=row.created_at,

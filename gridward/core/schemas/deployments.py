@@ -161,6 +161,10 @@ class Costs(BaseModel):
     dealer_bytes: int = Field(json_schema_extra={"format": "int64"})
     setup_bytes: int = Field(json_schema_extra={"format": "int64"})
     ring_macs: int = Field(json_schema_extra={"format": "int64"})
+    memory_bytes: int = Field(
+        description="What one party's arrays take at most while it runs, its share of the model included.",
+        json_schema_extra={"format": "int64"},
+    )
 
 
 class LaneOut(BaseModel):

@@ -215,6 +215,7 @@ _COSTS: Final = {
     "dealer_bytes": 416,
     "setup_bytes": 730,
     "ring_macs": 2,
+    "memory_bytes": 4096,
 }
 
 EXAMPLES: Final[Mapping[str, Example]] = {

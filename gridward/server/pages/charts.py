@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-WIDTH: Final = 640
-HEIGHT: Final = 220
+WIDTH: Final = 420
+HEIGHT: Final = 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 24
 _TICKS: Final = 4
 _NUMBERS: Final = 10

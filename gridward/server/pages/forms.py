@@ -1,5 +1,6 @@
 """Forms become what REST takes: the same schemas, the same rules."""
 
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeVar, get_origin
 
 from fastapi import Depends, Request
@@ -20,6 +21,16 @@ def checked(schema: type[Schema], given: dict[str, Any]) -> Schema:
         # Paths and reasons only: the rejected input may hold a password or private values.
         faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in why.errors()]
         raise InvalidInputError("; ".join(faults[:20])) from None
+
+
+def midnight_after(day: date | None) -> datetime | None:
+    """Return when a last day ends, in UTC."""
+    if day is None:
+        return None
+    try:
+        return datetime.combine(day + timedelta(days=1), time.min, UTC)
+    except OverflowError as why:
+        raise InvalidInputError("last_day: there is no day after it") from why
 
 
 def posted(schema: type[Schema]) -> Any:  # noqa: ANN401 (what FastAPI's Depends returns)

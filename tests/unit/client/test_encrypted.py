@@ -88,7 +88,9 @@ class Host:
         plan = PlanDocument.model_validate(self._plan)
         document = self._change(self._cast.document().model_copy(update={"plan": plan, "model_id": "linear"}))
         digest = compile_document(document, 1).digest
-        costs = Costs(rounds=1, online_bytes_per_party=1, dealer_bytes=1, setup_bytes=1, ring_macs=1)
+        costs = Costs(
+            rounds=1, online_bytes_per_party=1, dealer_bytes=1, setup_bytes=1, ring_macs=1, memory_bytes=1
+        )
         return DeploymentOut(
             document=document.model_copy(update={"program_digest": digest}),
             state=DeploymentState.PROPOSED,

@@ -165,14 +165,14 @@ def test_who_only_finds_a_dataset_sees_no_rules_and_no_forms(node: NodeUnderTest
     assert "zoe" not in page
     assert 'request("why you need it")' in Visitor(node.client, "ana").shows(path).replace("&#34;", '"')
     bobs = Visitor(node.client, "bob").shows(path)
-    assert forms_on(bobs) == {f"{path}/content", f"{path}/delete"}
+    assert {f"{path}/content", f"{path}/delete", f"{path}/rules", f"{path}/preview"} < forms_on(bobs)
     assert "zoe" in bobs
 
 
 def test_a_publisher_changes_replaces_and_deletes(node: NodeUnderTest) -> None:
     node.as_("cleo", "data_officer")
     cleo = Visitor(node.client, "cleo")
-    path = published(cleo)
+    path = published(cleo, compute="ana")
     form = cleo.shows(f"{path}/edit")
     assert forms_on(form) == {path}
     cleo.sends(
@@ -180,15 +180,13 @@ def test_a_publisher_changes_replaces_and_deletes(node: NodeUnderTest) -> None:
         description="new words",
         tags="#x",
         bounds="weight: 0.5 to 6\n\ntwins: 0 to 1",
-        raw="ana",
-        everyone=["discover", "compute"],
         min_rows="3",
         reviewers="0",
     )
     found = node.client.get(f"/v1{path}", headers=node.as_("cleo")).json()
     assert (found["description"], found["min_rows"], found["reviewers"]) == ("new words", 3, 0)
     assert found["bounds"]["weight"] == {"low": 0.5, "high": 6.0}
-    assert (found["access"]["raw"], found["access"]["compute"]) == (["ana"], ["@signed-in"])
+    assert found["access"]["compute"] == ["ana"]
     assert "weight: 0.5 to 6.0" in cleo.shows(f"{path}/edit")
     columns = {"mother": ["a", "b"], "weight": [3.0, 4.0], "height": [50.0, 51.0], "twins": [True, False]}
     answer = cleo.client.post(
