@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gridward.client import ConflictError as ConflictError
     from gridward.client import DatasetPointer as DatasetPointer
     from gridward.client import DeploymentRefusedError as DeploymentRefusedError
+    from gridward.client import Disclosure as Disclosure
     from gridward.client import DuplicateRequestError as DuplicateRequestError
     from gridward.client import DuplicateRequestException as DuplicateRequestException
     from gridward.client import EmptyCryptoPrimitiveStoreError as EmptyCryptoPrimitiveStoreError
@@ -100,6 +101,7 @@ __all__ = [
     "ConflictError",
     "DatasetPointer",
     "DeploymentRefusedError",
+    "Disclosure",
     "DuplicateRequestError",
     "DuplicateRequestException",
     "EmptyCryptoPrimitiveStoreError",

@@ -155,6 +155,18 @@ def shown(row: AccessRule) -> RuleOut:
     )
 
 
+def told(row: AccessRule) -> str:
+    """Write a rule as one line that people read: whom it names, and its conditions."""
+    conditions = (
+        row.until and f"until {row.until:%Y-%m-%d %H:%M} UTC",
+        row.times and f"{row.used} of {row.times} uses taken",
+        row.plan and f"only {row.plan}",
+        row.min_rows and f"over {row.min_rows} rows or more",
+    )
+    said = ", ".join(one for one in conditions if one)
+    return f"{row.entry} ({said})" if said else row.entry
+
+
 def use_up(db: Session, rule_id: str, now: datetime) -> int | None:
     """Count one use of a rule and give its number; None where none is left by now.
 

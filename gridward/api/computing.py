@@ -1,21 +1,25 @@
 """From a computation's body to its outputs: sources found and loaded, rows followed, the plan run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import torch
 from sqlmodel import Session
 
-from gridward.api import feeding, queries, questions
+from gridward.api import entities, feeding, queries, questions
 from gridward.api.node import Node
-from gridward.api.provenance import Behind, grants
+from gridward.api.provenance import Behind, entity_files, grants
 from gridward.api.questions import Question
 from gridward.core import tensors
 from gridward.core.errors import InvalidInputError, ObjectNotFoundError
 from gridward.core.plans import codec
 from gridward.core.plans.plan import Plan
-from gridward.core.privacy.analysis import Analysis
-from gridward.core.privacy.policy import Counted, Grant
+from gridward.core.plans.tallies import expose
+from gridward.core.privacy.analysis import Analysis, Guard
+from gridward.core.privacy.disclosure import Contributed, Evidence
+from gridward.core.privacy.policy import RAW, Counted, Grant
+from gridward.core.privacy.rounding import rounded
 from gridward.core.schemas.computations import QuestionIn, Source
 from gridward.server.principals import Principal
 
@@ -31,11 +35,27 @@ class Found:
     grants: Sequence[Grant]
     question: Question | None
     fingerprint: str
+    entity_files: Sequence[tuple[str, Path]] = ()
 
     @property
     def named(self) -> frozenset[str]:
         """Digests by which a rule may mean this question."""
         return questions.names_of(self.question)
+
+    @property
+    def bases(self) -> dict[str, int]:
+        """To multiples of what counts of each table are rounded; for those who may read it they are exact."""
+        limited = [one for one in self.grants if RAW not in one.verbs]
+        return {one.table: one.thresholds.round_counts for one in limited}
+
+    @property
+    def notes(self) -> list[str]:
+        """What whoever gets the answer should know of it."""
+        return [
+            f"counts of rows of '{one.name}' are rounded to multiples of {self.bases[one.table]}"
+            for one in self.grants
+            if self.bases.get(one.table, 1) > 1
+        ]
 
     @property
     def subjects(self) -> list[str]:
@@ -74,7 +94,9 @@ def find(node: Node, caller: Principal, body: QuestionIn) -> Found:
         digest = codec.digest(plan)
         question = questions.name(body, digest, versions)
         granted = grants(caller, db, behind, node.clock(), questions.names_of(question))
-    return Found(plan, digest, fed, behind, granted, question, questions.fingerprint(body, digest))
+        numbered = entity_files(node, db, behind)
+    fingerprint = questions.fingerprint(body, digest)
+    return Found(plan, digest, fed, behind, granted, question, fingerprint, numbered)
 
 
 def load(node: Node, found: Found, body: QuestionIn, *, release: bool) -> Prepared:
@@ -88,19 +110,46 @@ def load(node: Node, found: Found, body: QuestionIn, *, release: bool) -> Prepar
     return Prepared(found, inputs, values, feeding.analyse_plan(found.plan, values, feeds, counted=True))
 
 
-def compute(node: Node, job: Prepared) -> tuple[dict[str, torch.Tensor], list[Counted]]:
-    """Run the plan in a worker; gives its outputs, and the rows that every mask let through.
+def compute(node: Node, job: Prepared) -> tuple[dict[str, torch.Tensor], list[Counted], Evidence]:
+    """Run the plan in a worker; gives its outputs, the rows of every mask, and who is behind its sums.
 
     Raises:
         PlanFailedError, PlanLimitError: it failed, or was ended.
         BusyError: too many plans wait.
     """
-    outputs = node.workers.run(job.analysis.guarded, job.inputs)
-    counted = [
-        Counted(guard.table, guard.rows, tuple(int(n) for n in outputs.pop(guard.output).flatten().tolist()))
-        for guard in job.analysis.guards
+    analysis, groups = job.analysis, entities.numbers(job.found.entity_files)
+    masks = [one.mask for one in analysis.guards if one.mask is not None and one.table in groups]
+    guards = [one.output for one in analysis.guards]
+    counting = rounded(analysis.guarded, analysis.counts, job.found.bases, guards)
+    plan, tallies = expose(counting, [*analysis.tallies, *masks])
+    outputs = node.workers.run(plan, job.inputs, tallies, groups)
+    counted = [_counted(guard, outputs, job.found.grants) for guard in analysis.guards]
+    contributed = [
+        Contributed(one.table, *(float(number) for number in outputs.pop(one.name)))
+        for one in analysis.tallies
     ]
-    return outputs, counted
+    return outputs, counted, replace(evidence(job), contributed=contributed)
+
+
+def evidence(job: Prepared) -> Evidence:
+    """What the plan alone tells of who is behind its results."""
+    return Evidence(fits=job.analysis.fits, unfollowed=job.analysis.unfollowed)
+
+
+def _counted(guard: Guard, outputs: dict[str, torch.Tensor], granted: Sequence[Grant]) -> Counted:
+    counts = _integers(outputs.pop(guard.output))
+    sides: tuple[int, ...] = ()
+    if guard.mask is not None and guard.mask.name in outputs:
+        sides = _integers(outputs.pop(guard.mask.name))
+    elif guard.mask is None:
+        # How many entities are in a bin is not counted: as few as its rows can be of.
+        few = next((one.entities_in for one in granted if one.table == guard.table), int)
+        sides = tuple(few(side) for count in counts for side in (count, guard.rows - count))
+    return Counted(guard.table, guard.rows, counts, sides)
+
+
+def _integers(counts: torch.Tensor) -> tuple[int, ...]:
+    return tuple(int(count) for count in counts.flatten().tolist())
 
 
 def finite(outputs: Mapping[str, torch.Tensor]) -> bool:

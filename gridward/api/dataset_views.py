@@ -9,7 +9,7 @@ from gridward.api.access import Ruled
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.requests import StandingRule as StandingRuleRow
 from gridward.core.schemas.access import Access
-from gridward.core.schemas.datasets import Bounds, DatasetOut, StandingRule
+from gridward.core.schemas.datasets import Bounds, DatasetOut, Disclosure, StandingRule
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.server.principals import Principal
 
@@ -29,6 +29,8 @@ def describe(caller: Principal, db: Session, dataset: Dataset, now: datetime) ->
         rows=dataset.rows,
         tensors=[TensorInfo.model_validate(tensor) for tensor in dataset.tensors],
         entity=dataset.entity,
+        rows_are_entities=dataset.rows_are_entities,
+        disclosure=Disclosure.model_validate(dataset.disclosure),
         bounds={name: Bounds.model_validate(limits) for name, limits in dataset.bounds.items()},
         min_rows=dataset.min_rows,
         reviewers=dataset.reviewers,

@@ -1,6 +1,7 @@
 """Parameters of models as safetensors blobs: read against the plan that they are for, written, described."""
 
 from collections.abc import Mapping
+from math import prod
 from pathlib import Path
 
 import torch
@@ -18,6 +19,12 @@ LEARNT = (Role.PARAM, Role.STATE)
 def learnt_inputs(plan: Plan) -> dict[str, Input]:
     """Inputs that hold what a model learnt."""
     return {given.name: given for given in plan.inputs if given.role in LEARNT}
+
+
+def count(plan: Plan) -> int:
+    """Numbers that a model of this plan learns."""
+    shapes = (given.shape for given in learnt_inputs(plan).values())
+    return sum(prod(size for size in shape if not isinstance(size, Dim)) for shape in shapes)
 
 
 def read(path: Path, plan: Plan) -> dict[str, torch.Tensor]:

@@ -3,11 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 
 from sqlmodel import Session
 
-from gridward.api import queries, queries_requests
+from gridward.api import queries, queries_requests, storage
+from gridward.api.node import Node
+from gridward.api.tables.datasets import Dataset
+from gridward.core.privacy.disclosure import Thresholds
 from gridward.core.privacy.policy import Grant
+from gridward.core.schemas.datasets import Disclosure
 from gridward.server.principals import Principal
 
 
@@ -46,6 +51,7 @@ def _grant(caller: Principal, db: Session, source: Behind, now: datetime, named:
         return Grant(source.table, hidden, frozenset(), source.rows, 1, reviewers=0)
     rights = queries.dataset_rights(caller, db, dataset, now, named)
     standing = queries_requests.standing_questions(caller, db, dataset.id)
+    of_column = dataset.entities if dataset.version == source.version else None
     return Grant(
         source.table,
         dataset.name,
@@ -54,5 +60,34 @@ def _grant(caller: Principal, db: Session, source: Behind, now: datetime, named:
         dataset.min_rows,
         standing,
         dataset.reviewers,
+        source.rows if dataset.rows_are_entities else of_column,
+        dataset.most_rows,
+        _thresholds(dataset),
         rights.ways,
+    )
+
+
+def entity_files(node: Node, db: Session, sources: Iterable[Behind]) -> list[tuple[str, Path]]:
+    """Files that number the entities of those tables of which one entity may have several rows.
+
+    For the node itself: no caller sees them. A dataset that was deleted has none.
+    """
+    found = []
+    for source in sorted(set(sources)):
+        dataset = db.get(Dataset, source.dataset_id)
+        path = storage.entity_path(node, dataset) if dataset is not None else None
+        if dataset is not None and path is not None and dataset.version == source.version:
+            found.append((source.table, path))
+    return found
+
+
+def _thresholds(dataset: Dataset) -> Thresholds:
+    told = Disclosure.model_validate(dataset.disclosure)
+    return Thresholds(
+        told.entities,
+        told.largest_two,
+        told.p_ratio,
+        told.residual_degrees,
+        told.parameter_share,
+        told.round_counts,
     )

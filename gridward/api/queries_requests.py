@@ -113,11 +113,12 @@ def requests_of_question(caller: Principal, db: Session, digest: str) -> Sequenc
 
 
 def undecided_count(caller: Principal, db: Session, now: datetime, recent: datetime) -> int:
-    """Number of the caller's requests that wait, or were asked after `recent` and expired; for the limit."""
+    """Number of the caller's requests that wait, or were asked after `recent` and were not decided."""
     rows = select(func.count()).select_from(AccessRequest).where(own_requests(caller))
-    undecided = col(AccessRequest.outcome) == Outcome.OPEN.value
-    counts = or_(col(AccessRequest.expires_at) > now, col(AccessRequest.created_at) > recent)
-    return db.exec(rows.where(undecided, counts)).one()
+    outcome, asked_at = col(AccessRequest.outcome), col(AccessRequest.created_at)
+    waits = and_(outcome == Outcome.OPEN.value, col(AccessRequest.expires_at) > now)
+    undecided = outcome.in_((Outcome.OPEN.value, Outcome.WITHDRAWN.value))
+    return db.exec(rows.where(or_(waits, and_(undecided, asked_at > recent)))).one()
 
 
 def sources(db: Session, request_ids: Sequence[str]) -> Sequence[RequestSource]:
@@ -214,6 +215,7 @@ def _stands(status: Status, now: datetime) -> ColumnElement[bool]:
         Status.DENIED: outcome == Outcome.DENIED.value,
         Status.EXPIRED: or_(and_(opened, col(AccessRequest.expires_at) <= now), and_(approved, left, over)),
         Status.REVOKED: outcome == Outcome.REVOKED.value,
+        Status.WITHDRAWN: outcome == Outcome.WITHDRAWN.value,
         Status.USED_UP: and_(approved, spent),
     }
     return and_(conditions[status], true())

@@ -25,7 +25,7 @@ TO_ASKER: Final = (
     EventKind.DENIED,
     EventKind.REVOKED,
 )
-TO_OFFICERS: Final = (EventKind.ASKED, EventKind.COMMENTED, EventKind.AGREED)
+TO_OFFICERS: Final = (EventKind.ASKED, EventKind.COMMENTED, EventKind.AGREED, EventKind.WITHDRAWN)
 WORDS: Final[dict[EventKind, str]] = {
     EventKind.ASKED: "asks for a decision",
     EventKind.COMMENTED: "said something",
@@ -33,6 +33,7 @@ WORDS: Final[dict[EventKind, str]] = {
     EventKind.APPROVED: "approved it",
     EventKind.DENIED: "denied it",
     EventKind.REVOKED: "revoked its approval",
+    EventKind.WITHDRAWN: "took the request back",
     EventKind.USED: "took an answer",
 }
 

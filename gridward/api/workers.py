@@ -4,7 +4,7 @@ Processes start with the first plan, so that a node that only stores and describ
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from torch import Tensor
@@ -14,6 +14,7 @@ from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
 from gridward.core.plans.executors.worker import WorkerPool
 from gridward.core.plans.plan import Plan
+from gridward.core.plans.tallies import Tally
 from gridward.server.settings import NodeSettings
 
 _RETRY_S = 5.0
@@ -74,13 +75,19 @@ class Workers:
         self._pools: dict[str, WorkerPool] = {}
         self._closed = False
 
-    def run(self, plan: Plan, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def run(
+        self,
+        plan: Plan,
+        inputs: Mapping[str, Tensor],
+        tallies: Sequence[Tally] = (),
+        groups: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Compute a plan in a worker process; raises as ``WorkerPool.run``, or ``BusyError``."""
         limits = Limits(
             self._settings.plan_memory_bytes, self._settings.plan_time_s, self._settings.plan_operations
         )
         with self.computations.place():
-            return self._pool("plans", self._settings.plan_workers).run(plan, inputs, limits)
+            return self._pool("plans", self._settings.plan_workers).run(plan, inputs, limits, tallies, groups)
 
     def train(
         self,

@@ -36,7 +36,7 @@ def run(options: Options) -> Iterator[Result]:
     """Start a node, publish rows, and measure every question; the mean is compared with torch's first."""
     weight = torch.rand(ROWS, generator=torch.Generator().manual_seed(SEED), dtype=torch.float64)
     with running_node() as node:
-        records = node.publish("records", {"weight": weight})
+        records = node.publish("records", {"weight": weight}, rows_are_entities=True)
         answer = records["weight"].mean().get()
         require(bool(torch.isclose(answer, weight.mean())), f"the mean is {answer}, not {weight.mean()}")
         calls: dict[str, Callable[[], object]] = {

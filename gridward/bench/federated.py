@@ -80,7 +80,8 @@ def _publish(owner: NodeClient, asked: Network, seed: int) -> None:
     }
     anyone = gw.SIGNED_IN
     access = gw.Access(discover=anyone, train=anyone, export_model=anyone)
-    owner.publish("digits", rows, access=access)
+    large = gw.Disclosure(residual_degrees=None, parameter_share=None)
+    owner.publish("digits", rows, access=access, rows_are_entities=True, disclosure=large)
 
 
 def _seen(node: NodeClient) -> DatasetPointer:

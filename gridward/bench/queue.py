@@ -6,10 +6,10 @@ so that a queue of ten thousand is there within seconds.
 
 import hashlib
 import secrets
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Final
 
 import httpx2
@@ -20,10 +20,11 @@ from sqlmodel import select
 import gridward as gw
 from gridward.api.tables.requests import AccessRequest, RequestSource
 from gridward.bench.callers import measure_calls
+from gridward.bench.grid import running_node
 from gridward.bench.measure import Options, Result, require
+from gridward.client.node import NodeClient
 from gridward.client.transport import TIMEOUT
 from gridward.core.privacy.approvals import Outcome
-from gridward.demo.processes import Servers
 from gridward.server.db import Database
 
 ASKERS: Final = 10
@@ -32,7 +33,6 @@ SHOWN: Final = 25
 """Requests on one page of the queue."""
 DENIED: Final = 5
 """Every so many requests one is denied."""
-OWNER: Final = "owner"
 OFFICER: Final = "officer"
 TRIAGE: Final = "triage"
 
@@ -49,12 +49,15 @@ class Page:
 def run(options: Options) -> Iterator[Result]:
     """Fill the queue of a node with ``requests`` of ten scientists, and measure pages of it."""
     password = secrets.token_urlsafe(18)
-    with Servers() as servers:
-        server = servers.spawn("node", "node")
-        server.wait()
-        gw.setup_owner(server.url, server.token, OWNER, password)
-        _ask(server.url, password)
-        _fill(server.folder / "data" / "gridward.db", options.requests)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        database = f"sqlite:///{folder}/queue.db"
+        yield from _run(database, password, options)
+
+
+def _run(database: str, password: str, options: Options) -> Iterator[Result]:
+    with running_node(database_url=database) as owner:
+        _ask(owner, password)
+        _fill(database, options.requests)
         last = -(-options.requests // SHOWN)
         for page in (
             Page(TRIAGE, "/requests", callers=1),
@@ -63,7 +66,7 @@ def run(options: Options) -> Iterator[Result]:
             Page(OFFICER, "/requests?status=denied", callers=1),
             Page(OFFICER, "/requests", callers=4),
         ):
-            yield _measure(server.url, password, page, options)
+            yield _measure(owner.url, password, page, options)
 
 
 def _measure(url: str, password: str, page: Page, options: Options) -> Result:
@@ -83,23 +86,24 @@ def _measure(url: str, password: str, page: Page, options: Options) -> Result:
         return Result(case, {"shown": rows, "page_bytes": len(shown.content), **measured})
 
 
-def _ask(url: str, password: str) -> None:
+def _ask(owner: NodeClient, password: str) -> None:
     names = [f"asker-{at}" for at in range(ASKERS)]
-    with gw.connect(url, username=OWNER, password=password) as owner:
-        for name, role in ((OFFICER, "data_officer"), (TRIAGE, "compliance_officer")):
-            owner.users.add(name, password, role=role)
-        for name in names:
-            owner.users.add(name, password)
-    with gw.connect(url, username=OFFICER, password=password) as officer:
-        rows = torch.arange(5, dtype=torch.float64)
-        officer.publish("records", {"weight": rows}, access=gw.Access(compute=gw.SIGNED_IN))
+    for name, role in ((OFFICER, "data_officer"), (TRIAGE, "compliance_officer")):
+        owner.users.add(name, password, role=role)
     for name in names:
-        with gw.connect(url, username=name, password=password) as asker:
+        owner.users.add(name, password)
+    with gw.connect(owner.url, username=OFFICER, password=password) as officer:
+        rows = torch.arange(5, dtype=torch.float64)
+        officer.publish(
+            "records", {"weight": rows}, access=gw.Access(compute=gw.SIGNED_IN), rows_are_entities=True
+        )
+    for name in names:
+        with gw.connect(owner.url, username=name, password=password) as asker:
             asker.dataset("records")["weight"].mean().request("a question of a long queue")
 
 
-def _fill(path: Path, requests: int) -> None:
-    database = Database(f"sqlite:///{path}")
+def _fill(url: str, requests: int) -> None:
+    database = Database(url)
     with database.write() as db:
         asked = db.exec(select(AccessRequest)).all()
         source = db.exec(select(RequestSource).limit(1)).one()

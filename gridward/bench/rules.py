@@ -20,6 +20,7 @@ from gridward.core.privacy.access import Rule, rights
 from gridward.core.privacy.analysis import Finding, Level
 from gridward.core.privacy.policy import Answer, Decision, Grant, decide
 from gridward.core.schemas.accounts import RoleName
+from gridward.core.schemas.datasets import Disclosure
 from gridward.server.db import Database
 from gridward.server.principals import Principal
 
@@ -81,7 +82,7 @@ def _rules(speaking: int) -> list[Rule]:
 
 def _decide(rules: Sequence[Rule]) -> Decision:
     held = rights(rules, CALLER.entries("compute"), NOW)
-    grant = Grant("ds-1@1", "births", held.verbs, 100, 10, ways=held.ways)
+    grant = Grant("ds-1@1", "births", held.verbs, 100, 10, entities=100, ways=held.ways)
     return decide(FINDINGS, [grant], [], finite=True)
 
 
@@ -103,6 +104,8 @@ def _store(database: Database, rules: Sequence[Rule]) -> Behind:
             blob="0" * 64,
             bounds={},
             min_rows=10,
+            rows_are_entities=True,
+            disclosure=Disclosure().model_dump(),
             user_id="usr-bob",
             published_by="bob",
             created_at=NOW,

@@ -1,6 +1,7 @@
 """`gridward audit`: who did and decided what, and whether the log is whole."""
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from gridward.cli.output import fail, say, table
 from gridward.cli.session import Password, Url, Username, calls
 from gridward.client.audit import AuditLog, verify_export
 from gridward.core.errors import InvalidInputError
+from gridward.core.reports import markdown
 from gridward.core.schemas.audit import AuditHead
 
 app = typer.Typer(help="The audit log of a node or gateway.", no_args_is_help=True)
@@ -26,11 +28,22 @@ def list_entries(
     action: Filter = None,
     subject: Filter = None,
     decision: Filter = None,
+    plan: Filter = None,
+    request: Filter = None,
+    result: Filter = None,
     limit: Annotated[int, typer.Option(min=1, help="Most entries.")] = 50,
 ) -> None:
     """Show entries that fit, newest first."""
     with calls(url, username, password) as home:
-        found = AuditLog(home).search(actor=actor, action=action, subject=subject, decision=decision)
+        found = AuditLog(home).search(
+            actor=actor,
+            action=action,
+            subject=subject,
+            decision=decision,
+            plan_digest=plan,
+            request_id=request,
+            result_digest=result,
+        )
         rows = [
             (
                 str(entry.id),
@@ -56,6 +69,30 @@ def export(
     with calls(url, username, password) as home:
         AuditLog(home).export(file)
     say(f"wrote {file}; check it with: gridward audit verify {file}")
+
+
+@app.command()
+def report(
+    url: Url,
+    username: Username,
+    password: Password,
+    file: Annotated[Path | None, typer.Option(help="File to write instead of printing.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON instead of Markdown.")] = False,
+    since: Annotated[datetime | None, typer.Option(help="From when, UTC.")] = None,
+    until: Annotated[datetime | None, typer.Option(help="Until when, UTC.")] = None,
+) -> None:
+    """Write the Five-Safes report of a node: projects, people, settings, data, outputs."""
+    begin, end = (None if one is None else one.replace(tzinfo=UTC) for one in (since, until))
+    with calls(url, username, password) as home:
+        found = AuditLog(home).report(since=begin, until=end)
+    text = found.model_dump_json(indent=2) + "\n" if as_json else markdown(found)
+    if file is None:
+        say(text)
+    else:
+        file.write_text(text)
+        say(f"wrote {file}")
+    if found.flaws:
+        raise fail("the log is not as it was written")
 
 
 @app.command()

@@ -1,7 +1,10 @@
 """`gridward dataset`: what a node's owner publishes."""
 
+from collections.abc import Sequence
+from dataclasses import asdict, fields
+from dataclasses import replace as changed
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -9,6 +12,7 @@ import gridward as gw
 from gridward.cli import rules
 from gridward.cli.output import say, table
 from gridward.cli.session import Password, Url, Username, node
+from gridward.core.errors import InvalidInputError
 
 app = typer.Typer(help="Datasets of a node.", no_args_is_help=True)
 app.command()(rules.rules)
@@ -16,6 +20,13 @@ app.command()(rules.allow)
 app.command("end-rule")(rules.end_rule)
 app.command()(rules.preview)
 Dataset = Annotated[str, typer.Argument(help="The dataset's name.")]
+Thresholds = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="NAME=NUMBER or NAME=none, such as largest_two=0.8 or parameter_share=none; repeat it. Names: "
+        + ", ".join(one.name for one in fields(gw.Disclosure))
+    ),
+]
 
 
 @app.command("list")
@@ -45,7 +56,11 @@ def publish(
     entity: Annotated[str | None, typer.Option(help="Column that names the data subject.")] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Column to leave out; repeat it.")] = None,
     approve: Annotated[list[str] | None, typer.Option(help="Who may answer requests for it.")] = None,
+    rows_are_entities: Annotated[
+        bool, typer.Option("--rows-are-entities", help="Every row is an entity of its own.")
+    ] = False,
     min_rows: Annotated[int, typer.Option(min=1, help="Fewest rows behind an aggregate.")] = 10,
+    threshold: Thresholds = None,
     reviewers: Annotated[
         int, typer.Option(min=0, max=2, help="How many people agree to a request; 0: it takes none.")
     ] = 1,
@@ -63,10 +78,48 @@ def publish(
             access=access,
             types=dict.fromkeys(skip or (), "skip"),
             entity=entity,
+            rows_are_entities=rows_are_entities,
             min_rows=min_rows,
+            disclosure=_disclosure(gw.Disclosure(), threshold or ()),
             reviewers=reviewers,
         )
     say(f"published {made.name}: {made.content}")
+
+
+@app.command()
+def disclosure(
+    name: Dataset,
+    url: Url,
+    username: Username,
+    password: Password,
+    rows_are_entities: Annotated[
+        bool | None, typer.Option(help="Whether every row is an entity of its own.")
+    ] = None,
+    min_rows: Annotated[int | None, typer.Option(min=1, help="Fewest rows behind an aggregate.")] = None,
+    threshold: Thresholds = None,
+) -> None:
+    """Show or change what an answer must hold to leave: whose the rows are, and thresholds."""
+    with node(url, username, password) as home:
+        told = home.disclosure(name)
+        if threshold or rows_are_entities is not None or min_rows is not None:
+            told = _disclosure(told, threshold or ())
+            home.change(name, rows_are_entities=rows_are_entities, min_rows=min_rows, disclosure=told)
+    table(("threshold", "value"), [(key, str(value)) for key, value in asdict(told).items()], empty="none")
+
+
+def _disclosure(told: gw.Disclosure, changes: Sequence[str]) -> gw.Disclosure:
+    """Read NAME=NUMBER; raises ``InvalidInputError`` naming what it cannot read."""
+    known = {one.name for one in fields(gw.Disclosure)}
+    read: dict[str, Any] = {}
+    for change in changes:
+        key, _, value = change.partition("=")
+        try:
+            read[key] = None if value == "none" else int(value) if value.isdecimal() else float(value)
+        except ValueError as why:
+            raise InvalidInputError(f"'{change}' is not NAME=NUMBER or NAME=none") from why
+    if unknown := sorted(read.keys() - known):
+        raise InvalidInputError(f"no threshold {', '.join(unknown)}; there are {', '.join(sorted(known))}")
+    return changed(told, **read)
 
 
 @app.command()

@@ -104,6 +104,19 @@ def revoke(
 
 
 @app.command()
+def withdraw(
+    request: Request,
+    reason: Annotated[str, typer.Argument(help="Why; those who decide read it.")],
+    url: Url,
+    username: Username,
+    password: Password,
+) -> None:
+    """Take your own request back while it waits."""
+    with node(url, username, password) as home:
+        _say_status(home.requests[request].withdraw(reason))
+
+
+@app.command()
 def comment(
     request: Request,
     text: Annotated[str, typer.Argument(help="What to say.")],

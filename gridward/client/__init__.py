@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from gridward.client.requests import Request as Request
     from gridward.client.rules import SIGNED_IN as SIGNED_IN
     from gridward.client.rules import Access as Access
+    from gridward.client.rules import Disclosure as Disclosure
     from gridward.client.rules import ModelAccess as ModelAccess
     from gridward.client.rules import Rule as Rule
     from gridward.client.search import SearchResult as SearchResult
@@ -97,6 +98,7 @@ __all__ = [
     "ConflictError",
     "DatasetPointer",
     "DeploymentRefusedError",
+    "Disclosure",
     "DuplicateRequestError",
     "DuplicateRequestException",
     "EmptyCryptoPrimitiveStoreError",
@@ -199,6 +201,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "gridward.client.requests": ("Request",),
     "gridward.client.rules": (
         "Access",
+        "Disclosure",
         "ModelAccess",
         "Rule",
         "SIGNED_IN",

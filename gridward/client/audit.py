@@ -12,7 +12,9 @@ from gridward.client.transport import Transport
 from gridward.core.audit import Verdict, check_head, examine
 from gridward.core.errors import InvalidInputError
 from gridward.core.plans.canonical import loads
+from gridward.core.reports import markdown
 from gridward.core.schemas.audit import AuditEntryOut, AuditHead, AuditOut, AuditVerdictOut
+from gridward.core.schemas.reports import FiveSafesOut
 
 _PATH = "/v1/audit"
 
@@ -30,6 +32,9 @@ class AuditLog:
         action: str | None = None,
         subject: str | None = None,
         decision: str | None = None,
+        plan_digest: str | None = None,
+        request_id: str | None = None,
+        result_digest: str | None = None,
         since: datetime | None = None,
         until: datetime | None = None,
     ) -> Iterator[AuditEntryOut]:
@@ -39,6 +44,9 @@ class AuditLog:
             "action": action,
             "subject": subject,
             "decision": decision,
+            "plan_digest": plan_digest,
+            "request_id": request_id,
+            "result_digest": result_digest,
             "since": None if since is None else since.isoformat(),
             "until": None if until is None else until.isoformat(),
         }
@@ -59,6 +67,21 @@ class AuditLog:
     def verify(self) -> AuditVerdictOut:
         """Let the server check its whole log, against the heads that it kept too."""
         return self._server.fetch(AuditVerdictOut, "GET", f"{_PATH}/verdict")
+
+    def report(self, *, since: datetime | None = None, until: datetime | None = None) -> FiveSafesOut:
+        """The Five-Safes report of a node: projects, people, settings, data, outputs, and the log's head.
+
+        The server checks its whole log for it. ``report_text`` gives it as Markdown.
+        """
+        given = {"since": since, "until": until}
+        params = {name: moment.isoformat() for name, moment in given.items() if moment is not None}
+        found = self._server.fetch(FiveSafesOut, "GET", "/v1/reports/five-safes", params=params)
+        check_head(found.head)
+        return found
+
+    def report_text(self, *, since: datetime | None = None, until: datetime | None = None) -> str:
+        """The Five-Safes report as Markdown, for people."""
+        return markdown(self.report(since=since, until=until))
 
     def export(self, path: str | Path) -> None:
         """Write the whole log to a file of JSON lines; the last line is its signed head."""

@@ -1,6 +1,7 @@
 """Send expressions to a node as one plan: to have the values, or to keep them there."""
 
 import secrets
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -90,14 +91,24 @@ def send(location: Place, asked: QuestionIn, *, release: bool, attempt: str | No
     )
 
 
+def warn_of(location: Place, out: ComputationOut) -> None:
+    """Tell the user what the node said of its answer."""
+    for note in out.notes:
+        warnings.warn(f"{location.name}: {note}", stacklevel=4)
+
+
 def compute(location: Place, outputs: Mapping[str, Expression]) -> ComputationOut:
     """Run on the node and keep the values there."""
     return send(location, question(outputs), release=False)
 
 
 def fetch(location: Place, outputs: Mapping[str, Expression]) -> dict[str, torch.Tensor]:
-    """Compute and have the values, if the node's policy releases them; its refusal is raised."""
+    """Compute and have the values, if the node's policy releases them; its refusal is raised.
+
+    What the node says of the values, such as that counts are rounded, is a ``UserWarning``.
+    """
     out = send(location, question(outputs), release=True, attempt=secrets.token_hex(16))
     if out.answer is not Answer.VALUE:
         raise GetNotPermittedError(f"{location.name!r} answered {out.answer.value!r} instead of a value")
+    warn_of(location, out)
     return {value.name: wire.decode(value) for value in out.values}

@@ -174,7 +174,7 @@ class _Round:
         out = training.perform(site.data.location, body)
         training.forget(site.data.location, out)
         if not out.parameters:
-            raise GetNotPermittedError(f"{site.name!r} trained, but lets no model leave (export_model)")
+            raise GetNotPermittedError(f"{site.name!r} trained, but lets no model leave: {out.withheld}")
         return out
 
 

@@ -20,7 +20,7 @@ from gridward.client.pointers import Pointer
 from gridward.client.ranges import Ranges
 from gridward.client.requests import Notifications, Requests
 from gridward.client.roles import Roles
-from gridward.client.rules import Access, ModelAccess, Names, Rule, dataset_access
+from gridward.client.rules import Access, Disclosure, ModelAccess, Names, Rule, dataset_access
 from gridward.client.search import SearchResult
 from gridward.client.transport import Transport
 from gridward.client.uploads import upload
@@ -117,8 +117,10 @@ class NodeClient:
         columns: Sequence[str] | None = None,
         types: Mapping[str, StoredAs] | None = None,
         entity: str | None = None,
+        rows_are_entities: bool = False,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         min_rows: int = 10,
+        disclosure: Disclosure | None = None,
         reviewers: int = 1,
     ) -> DatasetPointer:
         """Send data to the node and describe it; without ``allowed_users`` or ``access`` nobody else sees it.
@@ -127,10 +129,12 @@ class NodeClient:
         or tensors that share their rows, a pandas, polars or Arrow frame, or the path of a Parquet, CSV,
         .npy, .npz or .safetensors file. ``allowed_users`` may have the real values, and every signed-in user
         may find it and compute on it; ``access`` says it verb by verb. ``entity`` names the column of the
-        data subject, which nobody can compute on. ``bounds`` are the ranges that the owner vouches for, in
-        the column's unit. ``types`` says per column as what it is stored, ``"skip"`` to leave it out. No
-        released aggregate stands on fewer than ``min_rows`` rows. ``reviewers`` people have to agree to a
-        request for what the rules do not give; with 0 it takes none.
+        data subject, which nobody can compute on; without one say whether ``rows_are_entities``: nobody has
+        aggregates of rows of which it is not known whose they are. ``bounds`` are the ranges that the owner
+        vouches for, in the column's unit. ``types`` says per column as what it is stored, ``"skip"`` to leave
+        it out. No released aggregate stands on fewer than ``min_rows`` rows and entities, nor beyond the
+        thresholds of ``disclosure``. ``reviewers`` people have to agree to a request for what the rules do
+        not give; with 0 it takes none.
 
         Raises ``AlreadyExistsError``, ``SendNotPermittedError``, ``UploadRefusedError``.
         """
@@ -145,8 +149,10 @@ class NodeClient:
                 types=dict(types or {}),
                 access=rules,
                 entity=entity,
+                rows_are_entities=rows_are_entities,
                 bounds=_bounds(bounds or {}),
                 min_rows=min_rows,
+                disclosure=(disclosure or Disclosure()).to_schema(),
                 reviewers=reviewers,
             )
         body.upload_id = upload(self._transport, pack(data), repr(name))
@@ -180,6 +186,8 @@ class NodeClient:
         access: Access | None = None,
         bounds: Mapping[str, tuple[float, float]] | None = None,
         min_rows: int | None = None,
+        rows_are_entities: bool | None = None,
+        disclosure: Disclosure | None = None,
         reviewers: int | None = None,
     ) -> DatasetPointer:
         """Change what is said of a dataset, or who may do what; what is left out stays."""
@@ -190,10 +198,16 @@ class NodeClient:
                 access=None if access is None else access.to_schema(),
                 bounds=None if bounds is None else _bounds(bounds),
                 min_rows=min_rows,
+                rows_are_entities=rows_are_entities,
+                disclosure=None if disclosure is None else disclosure.to_schema(),
                 reviewers=reviewers,
             )
         path = f"/v1/datasets/{self._find(name).id}"
         return DatasetPointer.of(self, self._transport.fetch(DatasetOut, "PATCH", path, body=patch))
+
+    def disclosure(self, name: str) -> Disclosure:
+        """The thresholds of a dataset."""
+        return Disclosure(**self._find(name).disclosure.model_dump())
 
     def examine(self, data: Data) -> list[ColumnFound]:
         """What the node would make of data, column by column; the node forgets what was sent for it."""

@@ -39,7 +39,7 @@ from gridward.core.schemas.requests import (
 
 _PATH: Final = "/v1/requests"
 _PREVIEW_S: Final = 600.0
-STATUSES: Final = ("pending", "approved", "denied", "expired", "revoked", "used_up")
+STATUSES: Final = ("pending", "approved", "denied", "expired", "revoked", "withdrawn", "used_up")
 
 
 class Request:
@@ -129,6 +129,7 @@ class Request:
                 self._attempt = None
             raise
         self._attempt = None
+        computations.warn_of(self._location, out)
         values = {value.name: wire.decode(value) for value in out.values}
         return next(iter(values.values())) if len(values) == 1 else values
 
@@ -158,6 +159,10 @@ class Request:
     def revoke(self, reason: str) -> "Request":
         """Take an approval back; what left has left."""
         return self._remark("revoke", reason)
+
+    def withdraw(self, reason: str) -> "Request":
+        """Take one's own request back while nobody has decided; those who decide are told."""
+        return self._remark("withdraw", reason)
 
     def preview(self) -> PreviewOut:
         """See the answer before deciding; for those who may read the data anyway, and written down."""
@@ -243,6 +248,6 @@ def _require_approved(said: RequestDetail) -> None:
         return
     if said.status == "pending":
         raise RequestPendingError(f"request {said.id} waits for a decision; wait() waits for it")
-    by = f" by {said.decided_by}" if said.status in ("denied", "revoked") else ""
+    by = f" by {said.decided_by}" if said.status in ("denied", "revoked", "withdrawn") else ""
     because = f": {said.note}" if said.note and by else ""
     raise GetNotPermittedError(f"request {said.id} is {said.status.replace('_', ' ')}{by}{because}")

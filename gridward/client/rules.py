@@ -1,13 +1,14 @@
 """Who may do what, as an owner writes it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import TypeAlias
 
 from gridward.client.checks import checked
 from gridward.core.errors import InvalidInputError
 from gridward.core.schemas import access as wire
+from gridward.core.schemas import datasets
 
 SIGNED_IN = wire.SIGNED_IN
 
@@ -67,6 +68,30 @@ class Access:
                 export_model=_listed(self.export_model),
                 approve=_listed(self.approve),
             )
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """Thresholds on who is behind an answer; None: that is not looked at.
+
+    ``entities``: fewest distinct ones behind a value (None: as many as ``min_rows``). ``largest_two``: most
+    that the two largest contributors may be of a total. ``p_ratio``: least that all others contribute, as a
+    part of the largest. ``residual_degrees`` and ``parameter_share``: fewest entities more than parameters of
+    a fitted model, and most parameters for each entity; most neural networks have more, and may hold single
+    rows. ``round_counts``: counts are rounded to multiples of it. None of them stops differencing.
+    """
+
+    entities: int | None = None
+    largest_two: float | None = 0.9
+    p_ratio: float | None = 0.1
+    residual_degrees: int | None = 10
+    parameter_share: float | None = 0.33
+    round_counts: int = 1
+
+    def to_schema(self) -> datasets.Disclosure:
+        """Write it as it travels."""
+        with checked():
+            return datasets.Disclosure(**asdict(self))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from gridward.demo.stage import Stage
 ROUNDS = 5
 BATCH = 32
 MODEL_SEED = 7
+#: LeNet has more parameters than there are digits; owners of data that is not public think twice.
+LARGE_MODELS = gw.Disclosure(residual_degrees=None, parameter_share=None)
 
 
 def accuracy(model: nn.Module, digits: dict[str, torch.Tensor]) -> float:
@@ -30,7 +32,15 @@ def play(grid: DemoGrid, stage: Stage, digits: Digits) -> nn.Module:
     anyone = gw.SIGNED_IN
     access = gw.Access(discover=anyone, compute=anyone, train=anyone, export_model=anyone)
     for node, part in (("public", digits.first), ("university", digits.second)):
-        grid.owners[node].publish("digits", part, description="MNIST digits", tags=["#mnist"], access=access)
+        grid.owners[node].publish(
+            "digits",
+            part,
+            description="MNIST digits",
+            tags=["#mnist"],
+            access=access,
+            rows_are_entities=True,
+            disclosure=LARGE_MODELS,
+        )
         stage.act(grid.owners[node].name, f"publishes {len(part['labels']):,} MNIST digits to train on")
     datasets = await_found(lambda: _both(grid), "both nodes' digits")
     torch.manual_seed(MODEL_SEED)

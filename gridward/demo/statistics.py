@@ -20,6 +20,7 @@ def play(grid: DemoGrid, stage: Stage) -> None:
         description="Monthly birth records of the pediatric ward: weight (kg), height (cm)",
         tags=["#birth-records", "#february"],
         allowed_users=["bob", "ana", "alice"],
+        rows_are_entities=True,
         bounds={"weight": (0.5, 6.0), "height": (30, 60)},
         min_rows=5,
     )
@@ -30,6 +31,7 @@ def play(grid: DemoGrid, stage: Stage) -> None:
         description="1,832 births: weight (kg), age of the mother (years), male (0 or 1)",
         tags=["#birth-records", "#all-wards"],
         allowed_users=["bob"],
+        rows_are_entities=True,
     )
     stage.act(
         "bob", "publishes 5 and 1,832 birth records at the hospital; only he and his list may read them"

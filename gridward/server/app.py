@@ -24,20 +24,13 @@ from gridward.core.schemas.examples import EXAMPLES
 from gridward.core.schemas.problem import Problem
 from gridward.server import metrics, problems
 from gridward.server.browser import cookie_of
+from gridward.server.headers import set_headers
 from gridward.server.pages import assets, refusals
 from gridward.server.pages.shell import Shell
 from gridward.server.state import server_of
 
 _log: Final = logging.getLogger("gridward.access")
 _STRANGER_BODY_BYTES: Final = 2**16
-_SECURITY_HEADERS: Final = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
 
@@ -114,13 +107,6 @@ class _Frame:
             raise HTTPException(401, why.detail) from why
 
 
-def set_headers(headers: MutableHeaders, scope: Scope) -> None:
-    """Set what every response carries."""
-    headers["X-Request-Id"] = str(scope.get("request_id", ""))
-    for name, value in _SECURITY_HEADERS.items():
-        headers.setdefault(name, value)
-
-
 def build(
     *,
     title: str,
@@ -140,6 +126,8 @@ def build(
         redoc_url=None,
         generate_unique_id_function=lambda route: route.name,
         separate_input_output_schemas=False,
+        # a redirect to the path without its slash would go to whatever host the caller named
+        redirect_slashes=False,
     )
     problems.install(app)
     refusals.install(app, shell)

@@ -23,7 +23,8 @@ _PAGE: Final = 1000
 class AuditFields(SQLModel):
     """Columns of an audit row. It never holds data, secrets or balances.
 
-    ``id`` counts from 1 without gaps; ``digest`` covers the row and the digest before it.
+    ``id`` counts from 1 without gaps; ``digest`` covers the row and the digest before it. ``request_id`` is
+    the request that an act is on or rests on, ``result_digest`` a keyed digest of what left.
     """
 
     id: int | None = Field(default=None, primary_key=True, sa_column_kwargs={"autoincrement": False})
@@ -35,6 +36,8 @@ class AuditFields(SQLModel):
     decision: str = Field(max_length=32)
     reason: str = Field(default="", max_length=500)
     plan_digest: str | None = Field(default=None, max_length=64)
+    request_id: str | None = Field(default=None, max_length=64, index=True)
+    result_digest: str | None = Field(default=None, max_length=64, index=True)
     digest: str = Field(default="", max_length=64)
 
 
@@ -52,6 +55,8 @@ def record(
     decision: str = "done",
     reason: str = "",
     plan_digest: str | None = None,
+    request_id: str | None = None,
+    result_digest: str | None = None,
 ) -> None:
     """Append a row to the transaction `db`: it is there iff the act is there."""
     row = table(
@@ -63,6 +68,8 @@ def record(
         decision=decision,
         reason=reason[:500],
         plan_digest=plan_digest,
+        request_id=request_id,
+        result_digest=result_digest,
     )
     db.info.setdefault(_WAITING, []).append(row)
 

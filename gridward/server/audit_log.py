@@ -27,6 +27,9 @@ def search(
     action: str | None = None,
     subject: str | None = None,
     decision: str | None = None,
+    plan_digest: str | None = None,
+    request_id: str | None = None,
+    result_digest: str | None = None,
     since: datetime | None = None,
     until: datetime | None = None,
 ) -> AuditOut:
@@ -38,6 +41,9 @@ def search(
         (table.action, action),
         (table.subject, subject),
         (table.decision, decision),
+        (table.plan_digest, plan_digest),
+        (table.request_id, request_id),
+        (table.result_digest, result_digest),
     )
     wanted = select(table).order_by(col(table.id).desc()).limit(limit + 1)
     wanted = wanted.where(*(col(column) == value for column, value in exact if value is not None))

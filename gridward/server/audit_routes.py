@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
 from pydantic import AfterValidator, AwareDatetime
 
-from gridward.core.schemas.audit import AuditHead, AuditOut, AuditVerdictOut, in_utc
+from gridward.core.schemas.audit import DIGEST_PATTERN, AuditHead, AuditOut, AuditVerdictOut, in_utc
 from gridward.server import audit_heads, audit_log
 from gridward.server.principals import Capability
 from gridward.server.state import AccountsOf, Caller
@@ -26,6 +26,9 @@ def search_audit(
     action: Annotated[str | None, Query(max_length=64)] = None,
     subject: Annotated[str | None, Query(max_length=200)] = None,
     decision: Annotated[str | None, Query(max_length=32)] = None,
+    plan_digest: Annotated[str | None, Query(pattern=DIGEST_PATTERN)] = None,
+    request_id: Annotated[str | None, Query(max_length=64)] = None,
+    result_digest: Annotated[str | None, Query(pattern=DIGEST_PATTERN)] = None,
     since: Annotated[Moment | None, Query(description="RFC 3339, with a zone.")] = None,
     until: Annotated[Moment | None, Query(description="RFC 3339, with a zone; not included.")] = None,
     before: Annotated[int | None, Query(ge=1, le=2**53, description="Only smaller ids.")] = None,
@@ -41,6 +44,9 @@ def search_audit(
         action=action,
         subject=subject,
         decision=decision,
+        plan_digest=plan_digest,
+        request_id=request_id,
+        result_digest=result_digest,
         since=since,
         until=until,
     )

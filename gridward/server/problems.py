@@ -22,6 +22,7 @@ from gridward.core.errors import (
     TooLargeError,
 )
 from gridward.core.schemas.problem import Problem
+from gridward.server.headers import set_headers
 
 MEDIA_TYPE: Final = "application/problem+json"
 
@@ -144,4 +145,8 @@ def _database_busy(request: Request, _error: Exception) -> Response:
 
 
 def _failed(request: Request, _error: Exception) -> Response:
-    return response(InternalError("the server failed; its log knows more under this request's id"), request)
+    """Answer a bug; it is sent from outside of what frames all other answers, so it is framed here."""
+    why = InternalError("the server failed; its log knows more under this request's id")
+    answer = response(why, request)
+    set_headers(answer.headers, request.scope)
+    return answer

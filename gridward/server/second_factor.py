@@ -1,5 +1,7 @@
 """Setting the second factor of an account up, and taking it away."""
 
+from collections.abc import Sequence
+
 from sqlmodel import Session
 
 from gridward.core.errors import (
@@ -12,7 +14,15 @@ from gridward.core.schemas.accounts import RecoveryOut, SecondFactorOut
 from gridward.server import audit, roles, totp
 from gridward.server.accounts import Accounts, UserFields
 from gridward.server.principals import Capability, Principal
-from gridward.server.sessions import check_password, forget, guess_limits, revoke_all, spend_code, user_named
+from gridward.server.sessions import (
+    check_password,
+    forget,
+    guess_limits,
+    record_refusal,
+    revoke_all,
+    spend_code,
+    user_named,
+)
 
 
 def begin(accounts: Accounts, caller: Principal, password: str, address: str) -> SecondFactorOut:
@@ -35,21 +45,12 @@ def confirm(accounts: Accounts, caller: Principal, code: str, address: str) -> R
     if caller.user_id is None:
         raise ObjectNotFoundError(f"'{caller.name}' has no account here")
     codes = totp.new_recovery_codes()
-    now = accounts.clock()
-    with guess_limits(accounts, caller.name, address), accounts.database.write() as db:
-        row = _row(db, accounts, caller.user_id)
-        if row.totp_sealed is None or row.totp_active:
-            raise ConflictError("there is no second factor that waits for its first code")
-        secret = totp.unseal(accounts.keys, row.id, row.totp_sealed)
-        step = totp.step_of(secret, code.strip(), now, after=0)
-        if step is None:
-            raise WrongCredentialsError("the code does not fit; is the clock of the device right?")
-        row.totp_active, row.totp_step = True, step
-        row.recovery_hashes = [totp.hash_recovery(one) for one in codes]
-        db.add(row)
-        revoke_all(db, accounts, row.id, but=caller.session_id)
-        forget(db, accounts, row.id)
-        audit.record(db, accounts.tables.audit, caller, now, "set_second_factor", row.username)
+    with guess_limits(accounts, caller.name, address):
+        try:
+            _switch_on(accounts, caller, caller.user_id, code, codes)
+        except WrongCredentialsError:
+            record_refusal(accounts, caller.name, address, "the code is wrong", action="set_second_factor")
+            raise
     return RecoveryOut(codes=codes)
 
 
@@ -58,6 +59,8 @@ def remove_own(accounts: Accounts, caller: Principal, password: str, code: str, 
     user = check_password(accounts, caller, password, address)
     with guess_limits(accounts, caller.name, address):
         if not spend_code(accounts, user.id, code):
+            wrong = "the code is wrong"
+            record_refusal(accounts, caller.name, address, wrong, action="remove_second_factor")
             raise WrongCredentialsError("the code does not fit, or was used")
     _remove(accounts, caller, user.id)
 
@@ -74,6 +77,26 @@ def remove(accounts: Accounts, caller: Principal, username: str) -> None:
         if not roles.held_by(db, accounts.tables.role, user.role) <= caller.capabilities:
             raise AuthorizationError(f"'{username}' can do more than '{caller.name}'")
     _remove(accounts, caller, user.id)
+
+
+def _switch_on(
+    accounts: Accounts, caller: Principal, user_id: str, code: str, recovery: Sequence[str]
+) -> None:
+    now = accounts.clock()
+    with accounts.database.write() as db:
+        row = _row(db, accounts, user_id)
+        if row.totp_sealed is None or row.totp_active:
+            raise ConflictError("there is no second factor that waits for its first code")
+        secret = totp.unseal(accounts.keys, row.id, row.totp_sealed)
+        step = totp.step_of(secret, code.strip(), now, after=0)
+        if step is None:
+            raise WrongCredentialsError("the code does not fit; is the clock of the device right?")
+        row.totp_active, row.totp_step = True, step
+        row.recovery_hashes = [totp.hash_recovery(one) for one in recovery]
+        db.add(row)
+        revoke_all(db, accounts, row.id, but=caller.session_id)
+        forget(db, accounts, row.id)
+        audit.record(db, accounts.tables.audit, caller, now, "set_second_factor", row.username)
 
 
 def _remove(accounts: Accounts, caller: Principal, user_id: str) -> None:

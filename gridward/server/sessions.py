@@ -61,13 +61,13 @@ def prove(
         known = user is not None and not user.disabled
         fits = accounts.passwords.verify(user.password_hash if user and known else None, password)
         if user is None or not fits:
-            _record_refusal(accounts, username, address)
+            record_refusal(accounts, username, address)
             raise WrongCredentialsError("user name and password do not fit")
         if user.totp_active and code is not None and not spend_code(accounts, user.id, code):
-            _record_refusal(accounts, username, address, "the code is wrong")
+            record_refusal(accounts, username, address, "the code is wrong")
             raise WrongCredentialsError("the code does not fit, or was used")
     if user.totp_active and code is None:
-        _record_refusal(accounts, username, address, "the code is missing")
+        record_refusal(accounts, username, address, "the code is missing")
         raise SecondFactorRequiredError("this account has a second factor: sign in with its code too")
     if user.password_hash is not None and accounts.passwords.is_outdated(user.password_hash):
         _rehash(accounts, user, password)
@@ -90,6 +90,8 @@ def refresh(accounts: Accounts, refresh_token: str) -> SessionOut:
                 session.expires_at = now + timedelta(seconds=accounts.settings.refresh_token_s)
             else:
                 session.revoked_at = now
+                why = "a refresh token that was used before"
+                _record_end(accounts, db, None, session, reason=f"{user.username}: {why}")
             db.add(session)
     if found is None or not genuine:
         raise NotSignedInError("this refresh token is spent or unknown; sign in again")
@@ -156,6 +158,7 @@ def revoke(accounts: Accounts, caller: Principal, session_id: str) -> None:
             raise ObjectNotFoundError(f"no session '{session_id}' of yours")
         row.revoked_at = accounts.clock()
         db.add(row)
+        _record_end(accounts, db, caller, row)
 
 
 def revoke_all(db: Session, accounts: Accounts, user_id: str, *, but: str = "") -> None:
@@ -182,6 +185,9 @@ def spend_code(accounts: Accounts, user_id: str, code: str) -> bool:
             row.totp_step = step
         elif hashed in row.recovery_hashes:
             row.recovery_hashes = [one for one in row.recovery_hashes if one != hashed]
+            left = f"{len(row.recovery_hashes)} are left"
+            table = accounts.tables.audit
+            audit.record(db, table, None, accounts.clock(), "use_recovery_code", row.username, reason=left)
         else:
             return False
         db.add(row)
@@ -213,7 +219,7 @@ def check_password(accounts: Accounts, caller: Principal, password: str, address
         raise WrongCredentialsError("this account has no password: sign in through its provider again first")
     with guess_limits(accounts, caller.name, address):
         if user is None or not accounts.passwords.verify(user.password_hash, password):
-            _record_refusal(accounts, caller.name, address, "the password is wrong")
+            record_refusal(accounts, caller.name, address, "the password is wrong")
             raise WrongCredentialsError("the password does not fit")
     return user
 
@@ -323,12 +329,22 @@ def _rehash(accounts: Accounts, user: UserFields, password: str) -> None:
             db.add(row)
 
 
-def _record_refusal(accounts: Accounts, username: str, address: str, why: str = "") -> None:
+def record_refusal(
+    accounts: Accounts, username: str, address: str, why: str = "", *, action: str = "sign_in"
+) -> None:
+    """Write a wrong password or code down, in a transaction of its own."""
     now = accounts.clock()
     with accounts.database.write() as db:
         reason = f"from {address}" + (f": {why}" if why else "")
         table = accounts.tables.audit
-        audit.record(db, table, None, now, "sign_in", username, decision="refused", reason=reason)
+        audit.record(db, table, None, now, action, username, decision="refused", reason=reason)
+
+
+def _record_end(
+    accounts: Accounts, db: Session, caller: Principal | None, session: SessionFields, reason: str = ""
+) -> None:
+    table = accounts.tables.audit
+    audit.record(db, table, caller, accounts.clock(), "end_session", session.id, reason=reason)
 
 
 def hash_secret(secret: str) -> str:

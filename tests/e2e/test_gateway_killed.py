@@ -16,6 +16,7 @@ def test_work_under_way_goes_on_without_the_gateway_and_all_returns_with_it(grid
             torch.arange(40.0),
             tags=["#steady"],
             access=gw.Access(discover=gw.SIGNED_IN, compute=gw.SIGNED_IN),
+            rows_are_entities=True,
         )
         owner.admit("eve@grid")
         with grid.user("eve") as eve:

@@ -69,6 +69,7 @@ def publish(hospital: gw.NodeClient) -> None:
         description="canary-description",
         tags=["#canaries"],
         access=gw.Access(discover=[gw.SIGNED_IN], compute=[gw.SIGNED_IN], train=[gw.SIGNED_IN]),
+        rows_are_entities=True,
     )
 
 

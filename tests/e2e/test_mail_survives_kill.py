@@ -26,7 +26,8 @@ def test_a_letter_outlives_a_killed_node_and_a_mail_server_that_was_down(tmp_pat
             assert bob.account.set_mail("bob@example.org", PASSWORD).email == "bob@example.org"
             bob.users.add("ana", PASSWORD)
             frame = pd.DataFrame({"weight": [3.5, 3.75, 4.0]})
-            bob.publish("births", frame, access=gw.Access(discover=["ana"], compute=["ana"]))
+            access = gw.Access(discover=["ana"], compute=["ana"])
+            bob.publish("births", frame, access=access, rows_are_entities=True)
         with gw.connect(server.url, "ana", PASSWORD) as ana:
             ana.dataset("births")["weight"].mean().request("ward report")
         server.kill()

@@ -28,7 +28,9 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
             for name in ("ana", "dana"):
                 bob.users.add(name, PASSWORD)
         with signed_in(node, "olga") as olga:
-            olga.publish("births", {"weight": WEIGHT}, access=gw.Access(compute=gw.SIGNED_IN))
+            olga.publish(
+                "births", {"weight": WEIGHT}, access=gw.Access(compute=gw.SIGNED_IN), rows_are_entities=True
+            )
         yield node
     finally:
         node.kill()

@@ -28,6 +28,7 @@ def wards(grid: Grid) -> Iterator[list[gw.DatasetPointer]]:
                 columns,
                 tags=["#ward"],
                 access=gw.Access(discover=gw.SIGNED_IN, compute=gw.SIGNED_IN),
+                rows_are_entities=True,
             )
             owner.admit("dana@grid")
             if name != "company":

@@ -13,6 +13,7 @@ from tests.support.grids import Grid, eventually
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 ROWS = 600
+LARGE_MODELS = gw.Disclosure(residual_degrees=None, parameter_share=None)
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +36,12 @@ def datasets(grid: Grid, digits: tuple[torch.Tensor, torch.Tensor]) -> Iterator[
     for at, owner in enumerate(owners):
         rows = slice(at * ROWS, (at + 1) * ROWS)
         owner.publish(
-            "mnist", {"images": images[rows], "labels": labels[rows]}, tags=["#mnist"], access=access
+            "mnist",
+            {"images": images[rows], "labels": labels[rows]},
+            tags=["#mnist"],
+            access=access,
+            rows_are_entities=True,
+            disclosure=LARGE_MODELS,
         )
         if "dana@grid" not in [user.username for user in owner.users.list()]:
             owner.admit("dana@grid")

@@ -65,9 +65,10 @@ def send_chunk(
 
 
 def publish(node: NodeUnderTest, headers: dict[str, str], arrays: Arrays, **fields: Any) -> dict[str, Any]:
-    """Publish arrays as a dataset and return what the node says of it."""
+    """Publish arrays as a dataset and return what the node says; rows are entities unless one is named."""
     upload_id = upload(node, headers, safetensors(arrays), MediaType.SAFETENSORS)
-    body = {"name": "births", "upload_id": upload_id} | fields
+    unit = {} if "entity" in fields else {"rows_are_entities": True}
+    body = {"name": "births", "upload_id": upload_id} | unit | fields
     answer = node.client.post("/v1/datasets", json=body, headers=headers)
     assert answer.status_code == 201, answer.text
     described: dict[str, Any] = answer.json()

@@ -29,6 +29,7 @@ from gridward.core.schemas.uploads import MediaType
 
 ENTITY_BYTES: Final = 16
 ENTITY_TENSOR: Final = "entity"
+NUMBER_TENSOR: Final = "number"
 _DISK_FAILS: Final = frozenset({ENOSPC, EDQUOT, EIO, EMFILE, ENFILE, ENOENT, EACCES})
 # What the readers raise on damaged input; found by damaging files at random.
 _UNREADABLE: Final = (
@@ -72,7 +73,8 @@ def convert(
 
     Returns what was stored, by name. Entity ids become HMAC-SHA-256 under the node's secret, 16 bytes a row,
     of the id's text, so the same person has the same name in every dataset of this node and in none
-    elsewhere. Raises `UploadRefusedError` for anything that is not a well-formed file of `media_type`.
+    elsewhere; beside them a number for each, from 0, that means nothing outside the file. Raises
+    `UploadRefusedError` for anything that is not a well-formed file of `media_type`.
     Cost: two passes over a table, one over arrays; memory for one piece (.npz: for its unpacked arrays).
     """
     with _refusing(media_type):
@@ -173,7 +175,8 @@ def _fill(content: Content, target: Path) -> None:
 
 
 def _fill_entities(ids: Iterator[list[object]], rows: int, target: Path, secret: bytes) -> None:
-    stored = create(target, {ENTITY_TENSOR: Spec("uint8", (rows, ENTITY_BYTES))})[ENTITY_TENSOR]
+    specs = {ENTITY_TENSOR: Spec("uint8", (rows, ENTITY_BYTES)), NUMBER_TENSOR: Spec("int64", (rows,))}
+    maps, numbers = create(target, specs), dict[bytes, int]()
     row = 0
     for chunk in ids:
         if row + len(chunk) > rows:
@@ -182,7 +185,8 @@ def _fill_entities(ids: Iterator[list[object]], rows: int, target: Path, secret:
             if value is None or value != value:
                 raise UploadRefusedError("every row needs an entity; some have none")
             name = hmac.new(secret, str(value).encode(), hashlib.sha256).digest()[:ENTITY_BYTES]
-            stored[row] = np.frombuffer(name, np.uint8)
+            maps[ENTITY_TENSOR][row] = np.frombuffer(name, np.uint8)
+            maps[NUMBER_TENSOR][row] = numbers.setdefault(name, len(numbers))
             row += 1
     if row != rows:
         raise UploadRefusedError("the entity column is shorter than the others")

@@ -61,6 +61,7 @@ class PublishForm(AccessForm):
     description: str = ""
     tags: str = ""
     entity: str | None = None
+    rows_are_entities: bool = False
     min_rows: int = 10
     reviewers: int = 1
     column: list[str] = []
@@ -73,7 +74,15 @@ class PublishForm(AccessForm):
         pairs = zip(self.column, self.stored_as, strict=True)
         types = {name: kind for name, kind in pairs if kind != AS_FOUND and name != self.entity}
         given: dict[str, Any] = self.model_dump(
-            include={"upload_id", "name", "description", "entity", "min_rows", "reviewers"}
+            include={
+                "upload_id",
+                "name",
+                "description",
+                "entity",
+                "rows_are_entities",
+                "min_rows",
+                "reviewers",
+            }
         )
         return checked(
             DatasetIn, given | {"tags": tags_of(self.tags), "types": types, "access": self.access()}
@@ -85,13 +94,15 @@ class ChangeForm(BaseModel):
 
     description: str = ""
     tags: str = ""
+    rows_are_entities: bool = False
     min_rows: int = 10
     reviewers: int = 1
     bounds: str = ""
 
     def checked(self) -> DatasetPatch:
         """Return it as REST takes it."""
-        given: dict[str, Any] = self.model_dump(include={"description", "min_rows", "reviewers"})
+        shown = {"description", "rows_are_entities", "min_rows", "reviewers"}
+        given: dict[str, Any] = self.model_dump(include=shown)
         given |= {"tags": tags_of(self.tags), "bounds": bounds_of(self.bounds)}
         return checked(DatasetPatch, given)
 

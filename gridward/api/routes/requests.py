@@ -70,6 +70,12 @@ def comment_request(request_id: RequestId, body: RemarkIn, caller: Caller, node:
     return requests.comment(node, caller, request_id, body.text)
 
 
+@router.post("/{request_id}/withdraw")
+def withdraw_request(request_id: RequestId, body: RemarkIn, caller: Caller, node: NodeOf) -> RequestDetail:
+    """Take one's own request back while it waits."""
+    return requests.withdraw(node, caller, request_id, body.text)
+
+
 @router.post("/{request_id}/preview")
 def preview_request(request_id: RequestId, caller: Caller, node: NodeOf) -> PreviewOut:
     """Compute what the asker would get; for those who may read the data."""

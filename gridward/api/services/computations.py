@@ -1,20 +1,31 @@
 """Run a plan over datasets and objects of this node; release the outputs or keep them here."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 
-from gridward.api import computing, object_store
+from gridward.api import computing, object_store, result_digests
 from gridward.api.computing import Found, Prepared
 from gridward.api.node import Node
 from gridward.api.services import releases
 from gridward.api.services.releases import Wish
 from gridward.core import tensors
 from gridward.core.errors import AuthorizationError, GetNotPermittedError
+from gridward.core.privacy.disclosure import Evidence
 from gridward.core.privacy.policy import Answer, Asked, Counted, Decision, Grant, decide, decide_keeping
 from gridward.core.schemas.computations import Answer as AnswerName
 from gridward.core.schemas.computations import ComputationIn, ComputationOut
 from gridward.server.principals import Capability, Principal
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """Released outputs by name, in order, what to know of them, and what the audit log calls them."""
+
+    values: dict[str, torch.Tensor]
+    notes: list[str]
+    digest: str
 
 
 def run(node: Node, caller: Principal, body: ComputationIn) -> ComputationOut:
@@ -30,9 +41,11 @@ def run(node: Node, caller: Principal, body: ComputationIn) -> ComputationOut:
         BusyError: too many plans wait.
     """
     if body.release:
-        outputs = released(node, caller, body, action="release", approvals=True)
-        values = [tensors.encode(name, value) for name, value in outputs.items()]
-        return ComputationOut(answer=AnswerName.VALUE, values=values, objects=[])
+        given = released(node, caller, body, action="release", approvals=True)
+        values = [tensors.encode(name, value) for name, value in given.values.items()]
+        return ComputationOut(
+            answer=AnswerName.VALUE, values=values, objects=[], notes=given.notes, result_digest=given.digest
+        )
     _require(caller, release=False)
     found = computing.find(node, caller, body)
     _refuse_keeping(node, caller, found)
@@ -42,7 +55,7 @@ def run(node: Node, caller: Principal, body: ComputationIn) -> ComputationOut:
 
 def released(
     node: Node, caller: Principal, body: ComputationIn, *, action: str, approvals: bool = False
-) -> dict[str, torch.Tensor]:
+) -> Given:
     """Compute what may leave the node, in output order; ``action`` names in the audit log how it leaves.
 
     ``body.release`` is true. ``approvals``: what people approved counts, beside the rules. Raises as ``run``.
@@ -54,15 +67,18 @@ def released(
     if outputs is None:
         job = computing.load(node, found, body, release=True)
         _refuse_early(wish, job)
-        outputs, counted = computing.compute(node, job)
+        outputs, counted, evidence = computing.compute(node, job)
         finite = computing.finite(outputs)
 
         def judge(granted: Sequence[Grant], asked: Asked | None) -> Decision:
             # a right that was taken back while the plan ran is gone
-            return decide(job.analysis.findings, granted, counted, finite=finite, asked=asked)
+            return decide(
+                job.analysis.findings, granted, counted, finite=finite, asked=asked, evidence=evidence
+            )
 
         releases.give(wish, judge, outputs)
-    return {output.name: outputs[output.name] for output in found.plan.outputs}
+    values = {output.name: outputs[output.name] for output in found.plan.outputs}
+    return Given(values, found.notes, result_digests.digest(node.keys, values))
 
 
 def _require(caller: Principal, *, release: bool) -> None:
@@ -76,7 +92,8 @@ def _refuse_early(wish: Wish, job: Prepared) -> None:
     """What is refused whatever the values are does not run."""
     with wish.node.database.read() as db:
         asked = wish.asked(db)
-    decision = decide(job.analysis.findings, wish.found.grants, [], finite=True, asked=asked)
+    known = computing.evidence(job)
+    decision = decide(job.analysis.findings, wish.found.grants, [], finite=True, asked=asked, evidence=known)
     if decision.answer is not Answer.VALUE:
         _settle(wish.node, wish.caller, decision, wish.found, wish.action)
 
@@ -102,9 +119,10 @@ def _keep(
     job: Prepared,
     outputs: Mapping[str, torch.Tensor],
     counted: Sequence[Counted],
+    evidence: Evidence,
 ) -> ComputationOut:
     found = job.found
-    _settle(node, caller, decide_keeping(found.grants, counted), found, "materialize")
+    _settle(node, caller, decide_keeping(found.grants, counted, evidence), found, "materialize")
     kept = [
         object_store.keep(
             node,
@@ -116,7 +134,7 @@ def _keep(
         )
         for output in found.plan.outputs
     ]
-    return ComputationOut(answer=AnswerName.VALUE, values=[], objects=kept)
+    return ComputationOut(answer=AnswerName.VALUE, values=[], objects=kept, notes=found.notes)
 
 
 def _settle(node: Node, caller: Principal, decision: Decision, found: Found, action: str) -> None:

@@ -10,6 +10,7 @@ from sqlmodel import Session
 
 from gridward.api import queries, storage
 from gridward.api.content import convert_upload, usable_upload
+from gridward.api.entities import entities_of
 from gridward.api.formats.columns import Choice
 from gridward.api.formats.tensor_file import Spec
 from gridward.api.managed import managed_dataset
@@ -87,7 +88,10 @@ def _put(
     dataset.version += 1
     dataset.rows = next(iter(found.values())).shape[0]
     dataset.blob = seals[0].sha256
-    dataset.entity_blob = seals[1].sha256 if len(seals) > 1 else None
+    dataset.entity_blob = None
+    if len(seals) > 1:
+        dataset.entity_blob = seals[1].sha256
+        dataset.entities, dataset.most_rows = entities_of(seals[1].path)
     unused = storage.drop(db, dataset.id)
     db.add_all([dataset, version_of(dataset, caller, at)])
     db.flush()

@@ -10,6 +10,7 @@ from gridward.api import access, queries, storage
 from gridward.api.access import Ruled
 from gridward.api.content import convert_upload, usable_upload
 from gridward.api.dataset_views import describe
+from gridward.api.entities import entities_of
 from gridward.api.formats.columns import Choice
 from gridward.api.formats.tensor_file import Spec
 from gridward.api.managed import managed_dataset, visible_dataset
@@ -46,6 +47,7 @@ def publish(node: Node, caller: Principal, body: DatasetIn) -> DatasetOut:
         with node.database.read() as db:
             upload = usable_upload(caller, db, body.upload_id)
             _require_free_name(db, caller.user_id, body.name)
+        _require_one_unit(body.entity, body.rows_are_entities)
         choice = Choice(body.entity, body.types)
         specs = convert_upload(node, upload, body.columns, choice, values, entities)
         _check_bounds(body.bounds, specs)
@@ -97,6 +99,11 @@ def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) 
             dataset.min_rows = patch.min_rows
         if patch.reviewers is not None:
             dataset.reviewers = patch.reviewers
+        if patch.rows_are_entities is not None:
+            _require_one_unit(dataset.entity, patch.rows_are_entities)
+            dataset.rows_are_entities = patch.rows_are_entities
+        if patch.disclosure is not None:
+            dataset.disclosure = patch.disclosure.model_dump()
         if patch.bounds is not None:
             _check_bounds(patch.bounds, specs_of(dataset))
             dataset.bounds = {name: bounds.model_dump() for name, bounds in patch.bounds.items()}
@@ -127,6 +134,7 @@ def _store(
 ) -> Dataset:
     user_id = caller.user_id or ""
     values = node.blobs.seal(files[0])
+    people = entities_of(files[1]) if files[1] else None
     entities = node.blobs.seal(files[1]) if files[1] else None
     tensors = [
         TensorInfo(name=name, dtype=spec.dtype, shape=list(spec.shape)) for name, spec in specs.items()
@@ -141,6 +149,10 @@ def _store(
         blob=values.sha256,
         entity=body.entity,
         entity_blob=entities.sha256 if entities else None,
+        entities=people[0] if people else None,
+        most_rows=people[1] if people else 1,
+        rows_are_entities=body.rows_are_entities,
+        disclosure=body.disclosure.model_dump(),
         bounds={name: bounds.model_dump() for name, bounds in body.bounds.items()},
         min_rows=body.min_rows,
         reviewers=body.reviewers,
@@ -162,6 +174,11 @@ def _store(
         said = body.access.model_dump_json()
         audit.record(db, AuditEntry, caller, node.clock(), "publish_dataset", dataset.id, reason=said)
     return dataset
+
+
+def _require_one_unit(entity: str | None, rows_are_entities: bool) -> None:
+    if entity is not None and rows_are_entities:
+        raise InvalidInputError(f"'{entity}' says whose each row is: rows_are_entities cannot say otherwise")
 
 
 def version_of(dataset: Dataset, caller: Principal, at: datetime) -> DatasetVersion:

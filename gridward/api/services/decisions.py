@@ -8,6 +8,7 @@ from typing import Final
 from sqlmodel import Session, col, delete, update
 
 from gridward.api import access, computing, queries, queries_requests, rule_uses, storage
+from gridward.api.computing import Found
 from gridward.api.node import Node
 from gridward.api.request_events import note
 from gridward.api.request_views import asker_grants, detail, stored_question, verdicts
@@ -137,16 +138,37 @@ def preview(node: Node, caller: Principal, request_id: str) -> PreviewOut:
     ruled = decide(job.analysis.findings, found.grants, [], finite=True)
     if ruled.reason is not Reason.RAW_ACCESS:
         ruled = Decision(Answer.REFUSED, Reason.NO_ACCESS, "a preview is for those who may read all the data")
-    subjects = [row.id, *found.subjects]
-    releases.settle(node, caller, ruled, action="preview", subjects=subjects, plan_digest=found.digest)
-    outputs, counted = computing.compute(node, job)
+    if ruled.answer is not Answer.VALUE:
+        _settle_preview(node, caller, ruled, row.id, found, None)
+    outputs, counted, evidence = computing.compute(node, job)
+    _settle_preview(node, caller, ruled, row.id, found, outputs)
     checks = (
         *before_run(job.analysis.findings, asker),
-        *after_run(asker, counted, finite=computing.finite(outputs)),
+        *after_run(asker, counted, evidence, finite=computing.finite(outputs)),
     )
     return PreviewOut(
         values=[tensors.encode(output.name, outputs[output.name]) for output in found.plan.outputs],
         verdicts=verdicts(checks),
+    )
+
+
+def _settle_preview(
+    node: Node,
+    caller: Principal,
+    ruled: Decision,
+    request_id: str,
+    found: Found,
+    outputs: releases.Outputs | None,
+) -> None:
+    releases.settle(
+        node,
+        caller,
+        ruled,
+        action="preview",
+        subjects=found.subjects,
+        plan_digest=found.digest,
+        values=outputs,
+        request_id=request_id,
     )
 
 
@@ -301,6 +323,7 @@ def _record(
         decision=kind.value,
         reason=said,
         plan_digest=row.plan_digest,
+        request_id=row.id,
     )
 
 

@@ -125,7 +125,13 @@ def get_parameters(node: Node, caller: Principal, model_id: str) -> ParametersOu
     values = load(node, model)
     feeding.require_fits(node, sum(value.numel() * value.element_size() for value in values.values()))
     releases.settle(
-        node, caller, decision, action="parameters", subjects=subjects, plan_digest=model.plan_digest
+        node,
+        caller,
+        decision,
+        action="parameters",
+        subjects=subjects,
+        plan_digest=model.plan_digest,
+        values=values,
     )
     encoded = [tensors.encode(name, value) for name, value in sorted(values.items())]
     return ParametersOut(version=model.version, parameters=encoded)
@@ -176,7 +182,7 @@ def infer(node: Node, caller: Principal, model_id: str, body: InferenceIn) -> In
     inputs = {**values, **given}
     feeding.require_room(node, plan, feeding.meta_values(plan, inputs))
     outputs = node.workers.run(plan, inputs)
-    door(_infers(node, caller, model_id)[1])  # a right that was taken back meanwhile is gone
+    door(_infers(node, caller, model_id)[1], values=outputs)  # a right taken back meanwhile is gone
     return InferenceOut(outputs=[tensors.encode(out.name, outputs[out.name]) for out in plan.outputs])
 
 
@@ -256,7 +262,9 @@ def _export(db: Session, model: Model, now: datetime) -> Decision:
         host = Principal("", RoleName.GUEST, None, "")
     else:
         host = roles.principal(db, CustomRole, user)
-    return decide_export(grants(host, db, behind_models(db, [model.id]), now))
+    behind = behind_models(db, [model.id])
+    learnt = parameters.count(codec.from_dict(model.plan)) if behind else 0
+    return decide_export(grants(host, db, behind, now), learnt)
 
 
 def _describe(caller: Principal, db: Session, model: Model, now: datetime) -> ModelOut:

@@ -13,7 +13,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sqlmodel import Session
 
-from gridward.api import queries_requests, rule_uses, storage
+from gridward.api import queries_requests, result_digests, rule_uses, storage
 from gridward.api.computing import Found
 from gridward.api.node import Node
 from gridward.api.provenance import grants
@@ -80,8 +80,10 @@ def settle(
     subjects: Sequence[str],
     plan_digest: str | None,
     refused: type[GridError] = GetNotPermittedError,
+    values: Outputs | None = None,
+    request_id: str | None = None,
 ) -> None:
-    """Write the decision down; return iff the value may leave.
+    """Write the decision down; return iff the value may leave: ``values``, for their digest.
 
     Raises:
         GetNotPermittedError: refused; or ``refused``, where another error fits the act better.
@@ -91,7 +93,9 @@ def settle(
     with node.database.write() as db:
         if decision.uses and not rule_uses.take(node, caller, db, decision.uses, node.clock()):
             decision = _SPENT
-        _write_down(node, caller, db, decision, action, subjects, plan_digest)
+        result = _digest(node, decision, values)
+        entry = Entry(action, subjects, plan_digest, request_id, result)
+        _write_down(node, caller, db, decision, entry)
     _require_value(decision, refused)
 
 
@@ -109,36 +113,38 @@ def give(wish: Wish, judge: Judge, outputs: Outputs) -> None:
         if rule_uses.counted(found.grants):
             rule_uses.lock_rules(db, wish.dataset_ids)
         asked = wish.asked(db)
-        if _kept_blob(wish, db, asked) is None:
+        kept = _kept(wish, db, asked)
+        if kept is None:
             decision = _judge(wish, db, judge, asked, seal)
-            _write_down(node, caller, db, decision, wish.action, found.subjects, found.digest)
+            _write_down(node, caller, db, decision, _entry(wish, wish.action, decision, outputs))
             if decision.answer is Answer.VALUE:
                 _remember(wish, db)
             if decision.reason is Reason.APPROVED:
                 _take(wish, db, decision.request, seal)
         else:
-            decision = _again()
-            _write_down(node, caller, db, decision, _repeated(wish), found.subjects, found.digest)
+            decision = _again(kept.request_id)
+            _write_down(node, caller, db, decision, _entry(wish, _repeated(wish), decision, outputs))
     _require_value(decision, GetNotPermittedError)
 
 
 def repeat(wish: Wish) -> dict[str, torch.Tensor] | None:
     """Give again what this very attempt was given by a counted approval or rule; None if nothing was."""
     with wish.node.database.read() as db:
-        blob = _kept_blob(wish, db, wish.asked(db))
-    if blob is None:
+        kept = _kept(wish, db, wish.asked(db))
+    if kept is None or kept.blob is None:
         return None
     try:
-        values: dict[str, torch.Tensor] = load_file(wish.node.blobs.path(blob))
+        values: dict[str, torch.Tensor] = load_file(wish.node.blobs.path(kept.blob))
     except FileNotFoundError:
         return None
     settle(
         wish.node,
         wish.caller,
-        _again(),
+        _again(kept.request_id),
         action=_repeated(wish),
         subjects=wish.found.subjects,
         plan_digest=wish.found.digest,
+        values=values,
     )
     return values
 
@@ -158,20 +164,29 @@ def _judge(wish: Wish, db: Session, judge: Judge, asked: Asked | None, seal: Sea
     return decision if taken else _SPENT
 
 
-def _again() -> Decision:
-    return Decision(Answer.VALUE, Reason.APPROVED, "this attempt was given its answer before")
+def _again(request_id: str) -> Decision:
+    return Decision(Answer.VALUE, Reason.APPROVED, "this attempt was given its answer before", request_id)
 
 
 def _repeated(wish: Wish) -> str:
     return f"{wish.action}_again"
 
 
-def _kept_blob(wish: Wish, db: Session, asked: Asked | None) -> str | None:
-    """Name the answer that this attempt had by a counted approval or rule, unless that is over."""
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What an attempt was given before: the request that it rests on, if any; the answer, if still there."""
+
+    request_id: str
+    blob: str | None
+
+
+def _kept(wish: Wish, db: Session, asked: Asked | None) -> Kept | None:
+    """Find what this attempt had by a counted approval or rule, unless that is over."""
     use = _use(wish, db, asked)
     if use is not None:
-        return use.blob
-    return rule_uses.answered(wish.caller, db, wish.attempt, wish.found.fingerprint, wish.node.clock())
+        return Kept(use.request_id, use.blob)
+    blob = rule_uses.answered(wish.caller, db, wish.attempt, wish.found.fingerprint, wish.node.clock())
+    return None if blob is None else Kept("", blob)
 
 
 def _use(wish: Wish, db: Session, asked: Asked | None) -> RequestUse | None:
@@ -238,26 +253,41 @@ def _remember(wish: Wish, db: Session) -> None:
     )
 
 
-def _write_down(
-    node: Node,
-    caller: Principal,
-    db: Session,
-    decision: Decision,
-    action: str,
-    subjects: Sequence[str],
-    plan_digest: str | None,
-) -> None:
-    subject = [decision.request, *subjects] if decision.request else subjects
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the audit log says of a decision beside the decision itself."""
+
+    action: str
+    subjects: Sequence[str]
+    plan_digest: str | None
+    request_id: str | None = None
+    result_digest: str | None = None
+
+
+def _entry(wish: Wish, action: str, decision: Decision, outputs: Outputs) -> Entry:
+    found = wish.found
+    return Entry(action, found.subjects, found.digest, result_digest=_digest(wish.node, decision, outputs))
+
+
+def _digest(node: Node, decision: Decision, values: Outputs | None) -> str | None:
+    """Name what leaves; nothing where nothing does."""
+    left = values is not None and decision.answer is Answer.VALUE
+    return result_digests.digest(node.keys, values) if left and values is not None else None
+
+
+def _write_down(node: Node, caller: Principal, db: Session, decision: Decision, entry: Entry) -> None:
     record(
         db,
         AuditEntry,
         caller,
         node.clock(),
-        action,
-        ",".join(subject),
+        entry.action,
+        ",".join(entry.subjects),
         decision=decision.answer.value,
         reason=decision.reason.value,
-        plan_digest=plan_digest,
+        plan_digest=entry.plan_digest,
+        request_id=decision.request or entry.request_id,
+        result_digest=entry.result_digest,
     )
 
 

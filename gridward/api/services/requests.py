@@ -15,6 +15,7 @@ from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.requests import AccessRequest, NotificationMark, RequestEvent, RequestSource
 from gridward.core.errors import (
+    AuthorizationError,
     ConflictError,
     DuplicateRequestError,
     GetNotPermittedError,
@@ -75,16 +76,16 @@ def ask(node: Node, caller: Principal, body: RequestIn) -> RequestDetail:
         db.flush()
         db.add_all(_sources(db, row.id, found))
         note(node, db, caller, row.id, EventKind.ASKED, body.reason, row.created_at)
-        subjects = ",".join([row.id, *found.subjects])
         audit.record(
             db,
             AuditEntry,
             caller,
             row.created_at,
             "ask",
-            subjects,
+            ",".join(found.subjects),
             reason=name.digest,
             plan_digest=found.digest,
+            request_id=row.id,
         )
         return detail(db, caller, row, row.created_at)
 
@@ -124,7 +125,31 @@ def comment(node: Node, caller: Principal, request_id: str, text: str) -> Reques
         if len(queries_requests.events(db, row.id)) >= _MOST_EVENTS:
             raise ConflictError(f"request {row.id} has a long history already; ask anew")
         note(node, db, caller, row.id, EventKind.COMMENTED, text, now)
-        audit.record(db, AuditEntry, caller, now, "comment_request", row.id)
+        audit.record(db, AuditEntry, caller, now, "comment_request", row.id, request_id=row.id)
+        return detail(db, caller, row, now)
+
+
+def withdraw(node: Node, caller: Principal, request_id: str, text: str) -> RequestDetail:
+    """Take one's own request back while nobody has decided; those who decide are told.
+
+    Raises ``AuthorizationError`` for a request of somebody else, ``ConflictError`` where it does not wait.
+    """
+    now = node.clock()
+    with node.database.write() as db:
+        row = _visible(caller, db, request_id, now)
+        if row.user_id != caller.user_id:
+            raise AuthorizationError("whoever asked takes a request back; you may deny it")
+        lock(db, f"request {request_id}")
+        db.refresh(row)
+        status = queries_requests.facts(row).status(now)
+        if status is not Status.PENDING:
+            raise ConflictError(f"request {row.id} is {status.value}, and waits for nobody")
+        row.outcome, row.decided_by, row.decided_at = Outcome.WITHDRAWN.value, caller.name, now
+        row.note = text
+        db.add(row)
+        db.flush()
+        note(node, db, caller, row.id, EventKind.WITHDRAWN, text, now)
+        audit.record(db, AuditEntry, caller, now, "withdraw_request", row.id, reason=text, request_id=row.id)
         return detail(db, caller, row, now)
 
 

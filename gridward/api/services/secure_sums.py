@@ -53,7 +53,7 @@ def contribute(node: Node, caller: Principal, body: ContributionIn) -> Contribut
     _check_document(node, document, document.contributors, "contributor")
     document.words()
     wish = ComputationIn(plan=body.plan, sources=body.sources, release=True)
-    words = _words(node, document, computations.released(node, caller, wish, action=ACTION))
+    words = _words(node, document, computations.released(node, caller, wish, action=ACTION).values)
     _spend(node, document, "contribution")
     digest = document.digest()
     packets = secure_sum.split(words, len(document.aggregators), secrets.token_bytes)

@@ -93,11 +93,12 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     fewest = min(body.batch_size, begin.dataset.rows)
     granted = settle_training(granted, fewest_rows=fewest)
     hyper = _hyper(plan, body)
-    min_rows = max(grant.min_rows for grant in granted)
+    min_rows = max(grant.fewest_batch for grant in granted)
     sizes = _batch_sizes(begin.dataset.rows, body.batch_size, min_rows)
     refusals = _refusals(plan, begin, hyper, sizes)
     decision = decide_training(granted, fewest_rows=fewest, refusals=refusals)
-    if decision.answer is Answer.VALUE and decide_export(granted).answer is not Answer.VALUE:
+    export = decide_export(granted, parameters.count(plan))
+    if decision.answer is Answer.VALUE and export.answer is not Answer.VALUE:
         _require_few_metrics(plan)
     error: type[GridError] = (
         PlanRejectedError if decision.reason is Reason.NOT_AN_AGGREGATE else AuthorizationError
@@ -157,6 +158,7 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
         history=history,
         seconds=seconds,
         parameters=_parameters(node, caller, training, export),
+        withheld="" if export.decision.answer is Answer.VALUE else export.decision.detail,
         created_at=training.created_at,
     )
 
@@ -291,6 +293,7 @@ def _launch(
         rows=begin.dataset.rows,
         model_id=body.model_id,
         plan_digest=codec.digest(order.plan),
+        parameters=parameters.count(order.plan),
         state=TrainingState.RUNNING.value,
         epochs=body.epochs,
         history=[],
@@ -352,7 +355,7 @@ def _export(node: Node, caller: Principal, training: Training) -> Export:
     with node.database.read() as db:
         rows = queries_results.training_sources(db, training.id)
         behind = tuple(Behind(row.dataset_id, row.version, row.rows) for row in rows)
-        return Export(decide_export(grants(caller, db, behind, node.clock())), behind)
+        return Export(decide_export(grants(caller, db, behind, node.clock()), training.parameters), behind)
 
 
 def _parameters(node: Node, caller: Principal, training: Training, export: Export) -> list[Tensor]:
@@ -366,5 +369,6 @@ def _parameters(node: Node, caller: Principal, training: Training, export: Expor
         action="parameters",
         subjects=[training.id, *(item.table for item in export.behind)],
         plan_digest=training.plan_digest,
+        values=values,
     )
     return [tensors.encode(name, value) for name, value in sorted(values.items())]

@@ -1,6 +1,7 @@
 """Datasets, the blobs behind them, uploads on the way."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import JSON, BigInteger, UniqueConstraint
 from sqlmodel import Field
@@ -37,7 +38,11 @@ class BlobUse(NodeTable, table=True):
 
 
 class Dataset(NodeTable, table=True):
-    """A published dataset. `tensors` lists name, dtype and shape; values are in the blobs only."""
+    """A published dataset. `tensors` lists name, dtype and shape; values are in the blobs only.
+
+    `entities` counts the distinct ones, `most_rows` the rows of the one that has most; both are of the
+    entity column. `disclosure` holds the thresholds as they travel.
+    """
 
     __tablename__ = "datasets"
     # Unique per publisher, not per node: a refusal must not tell of others' hidden datasets.
@@ -53,8 +58,12 @@ class Dataset(NodeTable, table=True):
     blob: str = Field(max_length=64)
     entity: str | None = Field(default=None, max_length=128)
     entity_blob: str | None = Field(default=None, max_length=64)
+    entities: int | None = Field(default=None, sa_type=BigInteger)
+    most_rows: int = Field(default=1, sa_type=BigInteger)
+    rows_are_entities: bool = False
     bounds: dict[str, dict[str, float]] = Field(sa_type=JSON)
     min_rows: int
+    disclosure: dict[str, Any] = Field(sa_type=JSON)
     reviewers: int = 1
     user_id: str = Field(foreign_key="users.id", max_length=64)
     published_by: str = Field(index=True, max_length=80)

@@ -6,10 +6,12 @@ public weight for every row; whatever follows is post-processing. What is not un
 
 Boolean row masks are allowed, but each one that is put to use is a guard: the plan is extended by outputs
 that count its True entries, and ``policy`` suppresses the results unless every count is 0 or at least the
-minimum, and its complement likewise.
+minimum, and its complement likewise. For every sum over rows there is a tally: a run
+also gives how much of it the largest contributors are, and ``policy`` suppresses where that is too much.
 
 What this does not stop, because no threshold can:
 
+- Additions that hide: sum(x + 1000) is dominated by nobody, and tells sum(x).
 - Differencing: two aggregates that differ by one row's part. Two masks, or two training runs, are enough.
 - Arithmetic isolation: sum(exp(-k * (x - a)**2)) for a large k is about the number of rows near ``a``, and
   sum(x * sigmoid(k * (x - a))) about the sum over few; relu and its gradient gate rows the same way. An
@@ -20,15 +22,17 @@ Only noise calibrated to one entity's influence stops these: differential privac
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
 from gridward.core.plans.ops import Op, RowRule
 from gridward.core.plans.plan import DType, Output, Plan, Ref, Role, Step
 from gridward.core.plans.table import SPECS
+from gridward.core.plans.tallies import Tally, TallyKind
 from gridward.core.plans.validate import references
 from gridward.core.privacy.call import Call
+from gridward.core.privacy.contributions import Fit, Unfollowed, contributions, fit_of
 from gridward.core.privacy.flow import (
     Flow,
     Free,
@@ -37,8 +41,10 @@ from gridward.core.privacy.flow import (
     Refused,
     Rows,
     Shape,
+    rows_of,
     uneven,
 )
+from gridward.core.privacy.rounding import Count
 from gridward.core.privacy.rules import RULES
 
 
@@ -77,20 +83,32 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Guard:
-    """An extra output that counts rows: every count, and ``rows`` less it, must be 0 or large enough."""
+    """An extra output that counts rows: every count, and ``rows`` less it, must be 0 or large enough.
+
+    ``mask`` is the tally of the entities on both sides; a histogram has none.
+    """
 
     output: str
     table: str
     rows: int
+    mask: Tally | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Analysis:
-    """Findings for each output of the plan; ``guarded`` is the plan to run, ``guards`` its extra outputs."""
+    """Findings for each output of the plan; ``guarded`` is the plan to run, ``guards`` its extra outputs.
+
+    ``tallies`` count who is behind each sum over rows, ``fits`` are products that fit a model,
+    ``unfollowed`` the sums of which nobody can tell who is behind them, ``counts`` values that count rows.
+    """
 
     findings: Mapping[str, Finding]
     guards: tuple[Guard, ...]
     guarded: Plan
+    tallies: tuple[Tally, ...] = ()
+    fits: tuple[Fit, ...] = ()
+    unfollowed: tuple[Unfollowed, ...] = ()
+    counts: tuple[Count, ...] = ()
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -117,7 +135,12 @@ class _Tracking:
     dtypes: Mapping[str, DType]
     counted: bool
     flows: dict[str, Flow]
-    guarded: dict[str, Rows]
+    guarded: dict[str, Rows] = field(default_factory=dict)
+    tallies: list[Tally] = field(default_factory=list)
+    fits: list[Fit] = field(default_factory=list)
+    unfollowed: list[Unfollowed] = field(default_factory=list)
+    counts: list[Count] = field(default_factory=list)
+    truths: set[str] = field(default_factory=set)
 
     def step(self, number: int, step: Step) -> None:
         names = tuple(references(step))
@@ -126,7 +149,8 @@ class _Tracking:
             self.flows.update(dict.fromkeys(step.out, blamed))
             return
         try:
-            found = self._results(step)
+            call = self._call(step)
+            found = RULES[step.op](call)
         except MixingError as why:
             refusal = Refused(f"step {number} ({step.op.value}): {why}")
             self.flows.update(dict.fromkeys(step.out, refusal))
@@ -135,12 +159,40 @@ class _Tracking:
         self.flows.update(
             {name: self._own_mask(step, name, flow) for name, flow in zip(step.out, results, strict=True)}
         )
+        if step.op is Op.TO_COPY and self.dtypes.get(names[0]) is DType.BOOL:
+            self.truths.update(step.out)
         if self.counted:
             self._guard(step, names)
+            self._tally(number, call, results)
 
-    def _results(self, step: Step) -> Known | tuple[Known, ...]:
+    def _call(self, step: Step) -> Call:
         known = {name: flow for name, flow in self.flows.items() if not isinstance(flow, Refused)}
-        return RULES[step.op](Call(step, known, self.shapes, self.dtypes, self.counted))
+        return Call(step, known, self.shapes, self.dtypes, self.counted)
+
+    def _tally(self, number: int, call: Call, results: Sequence[Known]) -> None:
+        """Where rows end, note how to count who is behind the result."""
+        rows = rows_of(call.operands())
+        ends = any(isinstance(flow, Free) and flow.private for flow in results)
+        if not rows or not ends:
+            return
+        if call.step.op is Op.HISTC or self._counts(call):
+            name = call.step.out[0]
+            self.counts.append(Count(rows[0].table, name, self.dtypes[name]))
+        if call.step.op is Op.HISTC:
+            return
+        found = contributions(call, f"tally.{len(self.tallies)}")
+        if found is None:
+            self.unfollowed.append(Unfollowed(rows[0].table, f"step {number} ({call.step.op.value})"))
+        else:
+            self.tallies.append(found)
+        self.fits += fit_of(call, rows)
+
+    def _counts(self, call: Call) -> bool:
+        """Say whether a sum over rows adds up a mask, if only after it was made into numbers."""
+        operand = call.argument("self") if call.step.op is Op.SUM_DIM_INTLIST else None
+        return isinstance(operand, Ref) and (
+            operand.name in self.truths or self.dtypes.get(operand.name) is DType.BOOL
+        )
 
     def _own_mask(self, step: Step, name: str, flow: Known) -> Known:
         """A comparison makes a mask of its own; moving a mask does not."""
@@ -176,9 +228,9 @@ def analyse(
     """Find out what each output of a checked plan tells of rows.
 
     ``feeds`` describes the inputs (absent: public), ``shapes`` and ``dtypes`` every value at the sizes that
-    will run. ``counted``: guards are collected, and a value may be gated by one mask only; without it
-    (training) masks are treated like any other function of a row. Never raises for a plan that passed
-    ``validate``.
+    will run. ``counted``: guards and tallies are collected, and a value may be gated by one mask only;
+    without it (training) masks are treated like any other function of a row. Never raises for a plan that
+    passed ``validate``.
     """
     flows: dict[str, Flow] = {
         given.name: _entry(
@@ -187,12 +239,20 @@ def analyse(
         for given in plan.inputs
     }
     flows |= {c.name: Free(False, c.shape, uneven(c.shape)) for c in plan.constants}
-    tracking = _Tracking(shapes, dtypes, counted, flows, {})
+    tracking = _Tracking(shapes, dtypes, counted, flows)
     for number, step in enumerate(plan.steps):
         tracking.step(number, step)
     findings = {output.name: _finding(tracking.flows[output.ref]) for output in plan.outputs}
     guarded, guards = _with_guards(plan, tracking)
-    return Analysis(findings, guards, guarded)
+    return Analysis(
+        findings,
+        guards,
+        guarded,
+        tuple(tracking.tallies),
+        tuple(tracking.fits),
+        tuple(tracking.unfollowed),
+        tuple(tracking.counts),
+    )
 
 
 def mask_names(name: str, flow: Rows) -> frozenset[str]:
@@ -239,10 +299,11 @@ def _with_guards(plan: Plan, tracking: _Tracking) -> tuple[Plan, tuple[Guard, ..
         while (count := f"guard.{at}") in taken:
             at += len(taken) + 1
         taken.add(count)
-        counted = name
+        counted, mask = name, None
         if tracking.dtypes.get(name) is DType.BOOL:
+            mask = Tally(f"sides.{at}", TallyKind.MASK, rows.table, (name,), rows.axis)
             steps.append(Step(Op.SUM_DIM_INTLIST, (Ref(name), (rows.axis,), False, DType.INT64), (count,)))
             counted = count
         outputs.append(Output(count, Role.OUTPUT, counted))
-        guards.append(Guard(count, rows.table, rows.shape[rows.axis]))
+        guards.append(Guard(count, rows.table, rows.shape[rows.axis], mask))
     return replace(plan, steps=tuple(steps), outputs=tuple(outputs)), tuple(guards)

@@ -17,6 +17,7 @@ class Outcome(StrEnum):
     APPROVED = "approved"
     DENIED = "denied"
     REVOKED = "revoked"
+    WITHDRAWN = "withdrawn"
 
 
 class Status(StrEnum):
@@ -27,6 +28,7 @@ class Status(StrEnum):
     DENIED = "denied"
     EXPIRED = "expired"
     REVOKED = "revoked"
+    WITHDRAWN = "withdrawn"
     USED_UP = "used_up"
 
 
@@ -69,6 +71,8 @@ class Request:
                 return Status.DENIED
             case Outcome.REVOKED:
                 return Status.REVOKED
+            case Outcome.WITHDRAWN:
+                return Status.WITHDRAWN
             case Outcome.OPEN:
                 return Status.PENDING if now < self.expires_at else Status.EXPIRED
             case Outcome.APPROVED:

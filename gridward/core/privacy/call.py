@@ -73,7 +73,7 @@ Rule: TypeAlias = Callable[[Call], Known | tuple[Known, ...]]
 
 def axis_of(dim: int, rank: int) -> int:
     """Count an axis from the right."""
-    axis = dim if dim < 0 else dim - rank
+    axis = dim if dim < 0 else dim - max(rank, 1)
     if not -max(rank, 1) <= axis < 0:
         raise MixingError("it names an axis that does not exist")
     return axis

@@ -1,7 +1,8 @@
 """Whether a value leaves the node: a pure decision with its reason, asked by ``api/services/releases`` only.
 
 Default deny. Whom a ``raw`` rule names may have anything of a dataset; a caller with ``compute`` may have
-what ``analysis`` proves to be public or an aggregate over all rows, at least ``min_rows`` of each dataset.
+what ``analysis`` proves to be public or an aggregate over all rows, at least ``min_rows`` of each dataset,
+with as many entities behind it and none of them too large (``disclosure``).
 Anything else takes a person's word on exactly that question: an approval of a request, or a standing rule of
 every dataset behind it. Nobody may have more. Rules that are counted come last: what costs nothing is tried
 first, then counted ``compute``, then counted ``raw``.
@@ -11,12 +12,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
-from functools import partial
 from typing import Final
 
 from gridward.core.privacy.access import DISCOVER, Way
 from gridward.core.privacy.analysis import Finding, Level
 from gridward.core.privacy.approvals import Request, Status
+from gridward.core.privacy.disclosure import DEFAULTS, NOTHING, Evidence, Thresholds
 
 RAW: Final = "raw"
 COMPUTE: Final = "compute"
@@ -52,7 +53,12 @@ class Reason(StrEnum):
     NO_ACCESS = "no_access"
     NOT_AN_AGGREGATE = "not_an_aggregate"
     TOO_FEW_ROWS = "too_few_rows"
+    ENTITIES_UNKNOWN = "entities_unknown"
+    TOO_FEW_ENTITIES = "too_few_entities"
     SMALL_GROUP = "small_group"
+    NOT_FOLLOWED = "not_followed"
+    DOMINANCE = "dominance"
+    OVERFITTED = "overfitted"
     NOT_FINITE = "not_finite"
 
 
@@ -75,8 +81,9 @@ class Grant:
     """One dataset behind a value: what the caller may do with it now, how many rows it has and must have.
 
     ``standing`` names the questions that its rules open to the caller, whatever version the data has;
-    ``reviewers`` is how many people answer a request, 0 where none is taken. ``verbs`` cost nothing, ``ways``
-    lead to others under conditions.
+    ``reviewers`` is how many people answer a request, 0 where none is taken. ``entities``: how many distinct
+    ones its rows are of, None where its owner did not say; none has more than ``most_rows`` of them.
+    ``verbs`` cost nothing, ``ways`` lead to others under conditions.
     """
 
     table: str
@@ -86,23 +93,43 @@ class Grant:
     min_rows: int
     standing: frozenset[str] = frozenset()
     reviewers: int = 1
+    entities: int | None = None
+    most_rows: int = 1
+    thresholds: Thresholds = DEFAULTS
     ways: tuple[Way, ...] = ()
+
+    @property
+    def min_entities(self) -> int:
+        """Fewest entities behind a value."""
+        return self.thresholds.entities or self.min_rows
+
+    @property
+    def fewest_batch(self) -> int:
+        """Fewest rows that certainly are of enough entities."""
+        return max(self.min_rows, (self.min_entities - 1) * self.most_rows + 1)
+
+    def entities_in(self, rows: int) -> int:
+        """Fewest entities that so many rows can be of."""
+        return -(-rows // self.most_rows)
 
     def opened(self, among: Callable[[Way], bool] = lambda _way: True) -> "Grant":
         """Count verbs that these ways lead to among the others; other ways are closed."""
         ways = tuple(way for way in self.ways if among(way))
         return replace(self, verbs=self.verbs | {way.verb for way in ways}, ways=ways)
 
-    def settled(self, verb: str, fits: Callable[[int], bool]) -> "Grant":
-        """Keep the first way to a verb whose rows fit, or the least strict; the rows wanted are its too."""
+    def settled(self, verb: str, fits: Callable[["Grant"], bool]) -> "Grant":
+        """Keep the first way to a verb that fits once its rows are wanted, or the least strict."""
         led = [way for way in self.ways if way.verb == verb]
         if not led:
             return self
-        least = min(led, key=lambda way: way.min_rows)
-        chosen = next((way for way in led if fits(max(self.min_rows, way.min_rows))), least)
-        rows = max(self.min_rows, chosen.min_rows)
         rest = tuple(way for way in self.ways if way.verb != verb)
-        return replace(self, verbs=self.verbs | {verb}, min_rows=rows, ways=(chosen, *rest))
+        verbs = self.verbs | {verb}
+        taken = [
+            replace(self, verbs=verbs, min_rows=max(self.min_rows, way.min_rows), ways=(way, *rest))
+            for way in led
+        ]
+        least = min(taken, key=lambda grant: grant.min_rows)
+        return next((grant for grant in taken if fits(grant)), least)
 
     def uses(self, verb: str) -> tuple[str, ...]:
         """The counted rule, if any, that the first way to a verb takes a use of."""
@@ -126,16 +153,22 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How many rows of ``table`` a mask lets through (one count for each of its columns)."""
+    """How many rows of ``table`` a mask lets through (one count for each of its columns).
+
+    ``entities``: how many have a row that it lets through, then how many have one that it leaves out; empty
+    where every row is an entity of its own.
+    """
 
     table: str
     rows: int
     counts: tuple[int, ...]
+    entities: tuple[int, ...] = ()
 
-    def crowded(self, min_rows: int) -> bool:
+    def crowded(self, min_rows: int, min_entities: int = 1) -> bool:
         """Say whether every group and its complement are empty or large enough."""
-        return all(
-            all(side == 0 or side >= min_rows for side in (count, self.rows - count)) for count in self.counts
+        sides = [side for count in self.counts for side in (count, self.rows - count)]
+        return all(side == 0 or side >= min_rows for side in sides) and all(
+            side == 0 or side >= min_entities for side in self.entities or sides
         )
 
 
@@ -152,18 +185,20 @@ def decide(
     *,
     finite: bool,
     asked: Asked | None = None,
+    evidence: Evidence = NOTHING,
 ) -> Decision:
     """Decide on all outputs of one computation together.
 
-    ``findings`` by output name, ``grants`` for every dataset behind the inputs, ``counted`` for every guard.
-    ``finite``: no released element is infinite or NaN. A caller without ``compute`` on one of the datasets is
+    ``findings`` by output name, ``grants`` for every dataset behind the inputs, ``counted`` for every guard,
+    ``evidence`` of who is behind the sums. ``finite``: no released element is infinite or NaN.
+    A caller without ``compute`` on one of the datasets is
     refused whatever the plan does. ``asked``: what people decided on this very question counts where the
     rules alone give no value; without it nothing but the rules does.
     """
     stages = _STAGES if any(grant.ways for grant in grants) else _STAGES[-1:]
     for among in stages:
         opened = [grant.opened(among) for grant in grants]
-        ruled = _decide_by_rules(findings, opened, counted, finite=finite)
+        ruled = _decide_by_rules(findings, opened, counted, evidence, finite=finite)
         if ruled.answer is Answer.VALUE:
             return ruled
         if asked and (standing := _decide_by_standing_rules(opened, asked)):
@@ -198,7 +233,12 @@ def _decide_by_people(grants: Sequence[Grant], asked: Asked) -> Decision | None:
 
 
 def _decide_by_rules(
-    findings: Mapping[str, Finding], grants: Sequence[Grant], counted: Sequence[Counted], *, finite: bool
+    findings: Mapping[str, Finding],
+    grants: Sequence[Grant],
+    counted: Sequence[Counted],
+    evidence: Evidence,
+    *,
+    finite: bool,
 ) -> Decision:
     verbs = meet(grants)
     if verbs is None:
@@ -219,39 +259,38 @@ def _decide_by_rules(
     if private:
         return Decision(Answer.REFUSED, Reason.NOT_AN_AGGREGATE, _explain(private, grants))
     guarded = [
-        grant.settled(COMPUTE, partial(_crowded, grant, counted))
+        grant.settled(COMPUTE, lambda one: not (_too_few(one) or _behind_sums(one, counted, evidence)))
         for grant in grants
         if RAW not in grant.verbs
     ]
     uses = _uses(RAW, (grant for grant in grants if RAW in grant.verbs)) + _uses(COMPUTE, guarded)
-    return _suppress(guarded, counted, finite=finite) or Decision(
+    return _suppress(guarded, counted, evidence, finite=finite) or Decision(
         Answer.VALUE, Reason.AGGREGATE, "an aggregate over enough rows", uses=uses
     )
-
-
-def _crowded(grant: Grant, counted: Sequence[Counted], min_rows: int) -> bool:
-    groups = (guard.crowded(min_rows) for guard in counted if guard.table == grant.table)
-    return grant.rows >= min_rows and all(groups)
 
 
 def _uses(verb: str, grants: Iterable[Grant]) -> tuple[str, ...]:
     return tuple(sorted(use for grant in grants for use in grant.uses(verb)))
 
 
-def decide_keeping(grants: Sequence[Grant], counted: Sequence[Counted]) -> Decision:
+def decide_keeping(
+    grants: Sequence[Grant], counted: Sequence[Counted], evidence: Evidence = NOTHING
+) -> Decision:
     """Decide whether results may stay on the node as objects of the caller, who learns their shapes only.
 
-    Rows and unknown values may stay: their release is decided when it is asked for, and counted then. Groups
-    are counted now, since the masks behind a kept value are gone later, and against the strictest of the
-    rules that could release it.
+    Rows and unknown values may stay: their release is decided when it is asked for, and counted then. Who is
+    behind masks and sums is looked at now, since that is gone later, and against the strictest of the rules
+    that could release it.
     """
     grants = [_strictest(grant.opened()) for grant in grants]
     closed = [grant for grant in grants if not {RAW, COMPUTE} & grant.verbs]
     if closed:
         return Decision(Answer.REFUSED, Reason.NO_ACCESS, f"you may not compute on {_names(closed)}")
     guarded = [grant for grant in grants if RAW not in grant.verbs]
-    small = next((found for grant in guarded if (found := _small_group(grant, counted))), None)
-    return small or Decision(Answer.VALUE, Reason.KEPT, "the results stay on the node")
+    flaw = next((found for grant in guarded if (found := _behind_sums(grant, counted, evidence))), None)
+    if flaw is not None:
+        return Decision(Answer.SUPPRESSED, *flaw)
+    return Decision(Answer.VALUE, Reason.KEPT, "the results stay on the node")
 
 
 def _strictest(grant: Grant) -> Grant:
@@ -273,24 +312,23 @@ def decide_training(grants: Sequence[Grant], *, fewest_rows: int, refusals: Sequ
             Reason.NOT_AN_AGGREGATE,
             "this training plan would take single rows away: " + "; ".join(refusals[:5]),
         )
-    small = next((grant for grant in grants if fewest_rows < grant.min_rows), None)
-    if small is not None:
-        return Decision(
-            Answer.SUPPRESSED,
-            Reason.TOO_FEW_ROWS,
-            f"a batch of '{small.name}' must hold at least {small.min_rows} rows",
-        )
+    for grant in grants:
+        if grant.entities is None and RAW not in grant.verbs:
+            return Decision(Answer.SUPPRESSED, *_entities_unknown(grant))
+        if fewest_rows < grant.fewest_batch:
+            detail = f"a batch of '{grant.name}' must hold at least {grant.fewest_batch} rows"
+            return Decision(Answer.SUPPRESSED, Reason.TOO_FEW_ROWS, detail)
     uses = _uses(TRAIN, grants)
     return Decision(Answer.VALUE, Reason.AGGREGATE, "every step adds up over its batch", uses=uses)
 
 
 def settle_training(grants: Iterable[Grant], *, fewest_rows: int) -> list[Grant]:
     """Choose by which rules a training with such batches would run, and so how many rows each must hold."""
-    return [grant.settled(TRAIN, lambda rows: fewest_rows >= rows) for grant in grants]
+    return [grant.settled(TRAIN, lambda one: fewest_rows >= one.fewest_batch) for grant in grants]
 
 
-def decide_export(grants: Sequence[Grant]) -> Decision:
-    """Decide whether the caller may have parameters that were trained on these datasets."""
+def decide_export(grants: Sequence[Grant], parameters: int = 0) -> Decision:
+    """Decide whether the caller may have parameters, so many numbers, that were trained on these datasets."""
     closed = [grant for grant in grants if not {EXPORT_MODEL, RAW} & grant.verbs]
     if closed:
         return Decision(
@@ -298,36 +336,79 @@ def decide_export(grants: Sequence[Grant]) -> Decision:
             Reason.NO_ACCESS,
             f"you may not take away a model that was trained on {_names(closed)}; its owner may allow export",
         )
+    fitted = [grant for grant in grants if RAW not in grant.verbs]
+    tight = [one for one in fitted if one.thresholds.overfits(parameters, one.entities or 0)]
+    if tight:
+        detail = (
+            f"a model with {parameters} parameters may hold single ones of those in {_names(tight)}; take a "
+            "smaller one, or let the owner change the thresholds for fitted models"
+        )
+        return Decision(Answer.SUPPRESSED, Reason.OVERFITTED, detail)
     reason = Reason.EXPORT_ACCESS if grants else Reason.PUBLIC
     return Decision(Answer.VALUE, reason, "you may have these parameters")
 
 
-def _suppress(grants: Sequence[Grant], counted: Sequence[Counted], *, finite: bool) -> Decision | None:
+def _suppress(
+    grants: Sequence[Grant], counted: Sequence[Counted], evidence: Evidence, *, finite: bool
+) -> Decision | None:
+    """Look at who is behind an aggregate of datasets whose rows the caller may not read."""
     for grant in grants:
-        if grant.rows < grant.min_rows:
-            detail = (
-                f"'{grant.name}' has fewer rows than its owner requires behind a value ({grant.min_rows})"
-                f"{_how_to_ask(grants)}"
-            )
-            return Decision(Answer.SUPPRESSED, Reason.TOO_FEW_ROWS, detail)
-        for guard in counted:
-            if guard.table == grant.table and not guard.crowded(grant.min_rows):
-                detail = (
-                    f"a condition on '{grant.name}' leaves or leaves out fewer than {grant.min_rows} rows"
-                    f"{_how_to_ask(grants)}"
-                )
-                return Decision(Answer.SUPPRESSED, Reason.SMALL_GROUP, detail)
+        flaw = _too_few(grant) or _behind_sums(grant, counted, evidence)
+        if flaw is not None:
+            reason, detail = flaw
+            return Decision(Answer.SUPPRESSED, reason, f"{detail}{_how_to_ask(grants)}")
     if grants and not finite:
         detail = "a result is infinite or not a number, which would tell of single rows"
         return Decision(Answer.SUPPRESSED, Reason.NOT_FINITE, detail)
     return None
 
 
-def _small_group(grant: Grant, counted: Sequence[Counted]) -> Decision | None:
-    if all(guard.crowded(grant.min_rows) for guard in counted if guard.table == grant.table):
-        return None
-    detail = f"a condition on '{grant.name}' leaves or leaves out fewer than {grant.min_rows} rows"
-    return Decision(Answer.SUPPRESSED, Reason.SMALL_GROUP, detail)
+def _too_few(grant: Grant) -> tuple[Reason, str] | None:
+    if grant.entities is None:
+        return _entities_unknown(grant)
+    if grant.rows < grant.min_rows:
+        detail = f"'{grant.name}' has fewer rows than its owner requires behind a value ({grant.min_rows})"
+        return Reason.TOO_FEW_ROWS, detail
+    if grant.entities < grant.min_entities:
+        detail = f"'{grant.name}' has fewer entities than its owner requires ({grant.min_entities})"
+        return Reason.TOO_FEW_ENTITIES, detail
+    return None
+
+
+def _entities_unknown(grant: Grant) -> tuple[Reason, str]:
+    return Reason.ENTITIES_UNKNOWN, (
+        f"nobody said whose the rows of '{grant.name}' are, so that it gives no aggregates; its owner may "
+        "name an entity column, or say that every row is an entity of its own"
+    )
+
+
+def _behind_sums(grant: Grant, counted: Sequence[Counted], evidence: Evidence) -> tuple[Reason, str] | None:
+    """What is wrong with the masks and sums over one dataset: first what the plan alone tells."""
+    thresholds, name = grant.thresholds, grant.name
+    lost = next((one for one in evidence.unfollowed if one.table == grant.table), None)
+    if lost is not None and thresholds.weighs:
+        detail = f"who is behind its sum over '{name}' cannot be told apart, so that nobody can check it"
+        return Reason.NOT_FOLLOWED, f"{lost.step}: {detail}"
+    fits = [one.parameters for one in evidence.fits if one.table == grant.table]
+    if any(thresholds.overfits(parameters, grant.entities or 0) for parameters in fits):
+        return Reason.OVERFITTED, f"'{name}' has too few entities for a model of {max(fits)} parameters"
+    guards = [one for one in counted if one.table == grant.table]
+    sums = [one for one in evidence.contributed if one.table == grant.table]
+    if not all(one.crowded(grant.min_rows, grant.min_entities) for one in guards) or any(
+        one.few(grant.min_entities) for one in sums
+    ):
+        return Reason.SMALL_GROUP, (
+            f"a condition on '{name}' leaves or leaves out fewer than {_least(grant)}, or as few are behind "
+            "an element of a sum"
+        )
+    if any(one.dominated(thresholds) for one in sums):
+        return Reason.DOMINANCE, f"the largest contributors to a sum over '{name}' are too much of it"
+    return None
+
+
+def _least(grant: Grant) -> str:
+    rows, entities = grant.min_rows, grant.min_entities
+    return f"{rows} rows" if rows == entities else f"{rows} rows or {entities} entities"
 
 
 def _names(grants: Iterable[Grant]) -> str:

@@ -1,10 +1,12 @@
 """The checks behind a decision one by one, with their numbers, for those who decide on a request."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from math import isinf
 
 from gridward.core.privacy.analysis import Finding, Level
+from gridward.core.privacy.disclosure import NOTHING, Evidence
 from gridward.core.privacy.policy import COMPUTE, RAW, Counted, Grant
 
 
@@ -14,8 +16,14 @@ class Check(StrEnum):
     ACCESS = "access"
     AGGREGATE = "aggregate"
     ROWS = "rows"
+    ENTITIES = "entities"
     GROUPS = "groups"
     FINITE = "finite"
+    CONTRIBUTORS = "contributors"
+    DOMINANCE = "dominance"
+    P_RATIO = "p_ratio"
+    FOLLOWED = "followed"
+    DEGREES = "degrees"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,20 +66,60 @@ def before_run(findings: Mapping[str, Finding], grants: Sequence[Grant]) -> tupl
             )
             for grant in grants
         ),
+        *(_entities(grant) for grant in grants),
     )
 
 
-def after_run(grants: Sequence[Grant], counted: Sequence[Counted], *, finite: bool) -> tuple[Verdict, ...]:
+def after_run(
+    grants: Sequence[Grant], counted: Sequence[Counted], evidence: Evidence = NOTHING, *, finite: bool
+) -> tuple[Verdict, ...]:
     """Give what only a run tells. The figures count private rows: for those who may read the data."""
     wanted = {grant.table: grant for grant in grants}
     groups = (
         Verdict(
             Check.GROUPS,
             wanted[guard.table].name,
-            guard.crowded(wanted[guard.table].min_rows),
-            f"{', '.join(map(str, guard.counts))} of {guard.rows} rows",
+            guard.crowded(wanted[guard.table].min_rows, wanted[guard.table].min_entities),
+            f"{', '.join(map(str, guard.counts))} of {guard.rows} rows"
+            + (f"; entities on each side: {', '.join(map(str, guard.entities))}" if guard.entities else ""),
         )
         for guard in counted
         if guard.table in wanted
     )
-    return (*groups, Verdict(Check.FINITE, "every output", finite, "finite" if finite else "infinite or NaN"))
+    return (
+        *groups,
+        *(one for grant in grants for one in _behind_sums(grant, evidence)),
+        Verdict(Check.FINITE, "every output", finite, "finite" if finite else "infinite or NaN"),
+    )
+
+
+def _entities(grant: Grant) -> Verdict:
+    known = grant.entities
+    figures = "nobody said whose the rows are" if known is None else f"{known} entities"
+    passed = known is not None and known >= grant.min_entities
+    return Verdict(Check.ENTITIES, grant.name, passed, f"{figures}, {grant.min_entities} wanted")
+
+
+def _behind_sums(grant: Grant, evidence: Evidence) -> Iterator[Verdict]:
+    limits, name = grant.thresholds, grant.name
+    for lost in evidence.unfollowed:
+        if lost.table == grant.table:
+            yield Verdict(Check.FOLLOWED, name, not limits.weighs, f"{lost.step} is not taken apart")
+    for fit in evidence.fits:
+        if fit.table == grant.table:
+            passed = not limits.overfits(fit.parameters, grant.entities or 0)
+            yield Verdict(
+                Check.DEGREES, name, passed, f"{fit.parameters} parameters, {grant.entities} entities"
+            )
+    for number, one in enumerate(found for found in evidence.contributed if found.table == grant.table):
+        subject = f"{name}, sum {number}"
+        figures = "nobody contributes" if isinf(one.fewest) else f"{one.fewest:.0f} at least"
+        yield Verdict(Check.CONTRIBUTORS, subject, not one.few(grant.min_entities), figures)
+        if limits.largest_two is not None:
+            passed = one.largest_two <= limits.largest_two
+            yield Verdict(Check.DOMINANCE, subject, passed, f"largest two: {one.largest_two:.1%} at most")
+        if limits.p_ratio is not None:
+            passed = one.p_ratio >= limits.p_ratio
+            yield Verdict(
+                Check.P_RATIO, subject, passed, f"others: {one.p_ratio:.1%} of the largest at least"
+            )

@@ -33,6 +33,10 @@ class AuditEntryOut(BaseModel):
     decision: str
     reason: str
     plan_digest: str | None = Field(description="SHA-256 of the plan that was decided on.")
+    request_id: str | None = Field(default=None, description="The request that it is on, or rests on.")
+    result_digest: str | None = Field(
+        default=None, description="Keyed digest of what left; whoever got it was told the same."
+    )
     digest: str = Field(pattern=DIGEST_PATTERN)
 
 

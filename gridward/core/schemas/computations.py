@@ -59,3 +59,9 @@ class ComputationOut(BaseModel):
     answer: Answer
     values: list[Tensor] = Field(description="Outputs, by name; empty unless released.")
     objects: list[ObjectOut] = Field(description="Stored outputs, in output order; empty if released.")
+    result_digest: str | None = Field(
+        default=None, description="What the audit log calls the released values; show it to an auditor."
+    )
+    notes: list[str] = Field(
+        default=[], description="What to know of the values, such as that counts are rounded."
+    )

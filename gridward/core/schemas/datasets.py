@@ -37,6 +37,61 @@ class Bounds(BaseModel):
     high: float = Field(allow_inf_nan=False, json_schema_extra={"format": "double"})
 
 
+class Disclosure(BaseModel):
+    """Thresholds on who is behind an answer; null: that is not looked at. They do not stop differencing."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    entities: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**9,
+        description="Fewest distinct entities behind a value; null: as many as min_rows.",
+        json_schema_extra={"format": "int32"},
+    )
+    largest_two: float | None = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Most that the two largest contributors may be of a total, in absolute values.",
+        json_schema_extra={"format": "double"},
+    )
+    p_ratio: float | None = Field(
+        default=0.1,
+        ge=0,
+        le=100,
+        description="Least that all but the two largest contribute, as a part of the largest.",
+        json_schema_extra={"format": "double"},
+    )
+    residual_degrees: int | None = Field(
+        default=10,
+        ge=0,
+        le=10**9,
+        description="Fewest entities more than parameters of a fitted model.",
+        json_schema_extra={"format": "int32"},
+    )
+    parameter_share: float | None = Field(
+        default=0.33,
+        gt=0,
+        le=10**6,
+        description="Most parameters of a fitted model for each entity.",
+        json_schema_extra={"format": "double"},
+    )
+    round_counts: int = Field(
+        default=1,
+        ge=1,
+        le=1000,
+        description="Counts of conditions and histograms are rounded to multiples of it; 1: they are exact.",
+        json_schema_extra={"format": "int32"},
+    )
+
+
+_ROWS_ARE_ENTITIES: Final = (
+    "Every row is an entity of its own. Where neither this nor an entity column says whose the rows are, "
+    "there are no checked answers."
+)
+
+
 class DatasetIn(BaseModel):
     """Publish an uploaded file as a dataset."""
 
@@ -50,6 +105,8 @@ class DatasetIn(BaseModel):
     types: Types = {}
     access: Access = Access()
     entity: Column | None = Field(default=None, description="Column that names the data subject of each row.")
+    rows_are_entities: bool = Field(default=False, description=_ROWS_ARE_ENTITIES)
+    disclosure: Disclosure = Disclosure()
     bounds: dict[str, Bounds] = Field(default={}, description="Per column.")
     min_rows: int = Field(
         default=10,
@@ -71,6 +128,8 @@ class DatasetPatch(BaseModel):
     description: str | None = Field(default=None, max_length=4000)
     tags: list[Tag] | None = Field(default=None, max_length=64)
     access: Access | None = None
+    rows_are_entities: bool | None = Field(default=None, description=_ROWS_ARE_ENTITIES)
+    disclosure: Disclosure | None = Field(default=None, description="Replaces all thresholds.")
     bounds: dict[str, Bounds] | None = None
     min_rows: int | None = Field(default=None, ge=1, le=10**9, json_schema_extra={"format": "int32"})
     reviewers: int | None = Field(
@@ -123,6 +182,8 @@ class DatasetOut(BaseModel):
     rows: int = Field(json_schema_extra={"format": "int64"})
     tensors: list[TensorInfo]
     entity: str | None
+    rows_are_entities: bool
+    disclosure: Disclosure
     bounds: dict[str, Bounds]
     min_rows: int = Field(json_schema_extra={"format": "int32"})
     reviewers: int = Field(description=_REVIEWERS, json_schema_extra={"format": "int32"})

@@ -5,6 +5,7 @@ from typing import Any, Final, TypeAlias
 
 from gridward.core.schemas.examples_access import ACCESS_EXAMPLES
 from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
+from gridward.core.schemas.examples_disclosure import DISCLOSURE
 from gridward.core.schemas.examples_node import NODE_EXAMPLES
 
 Example: TypeAlias = Mapping[str, Any]
@@ -73,6 +74,8 @@ _DATASET: Final = {
         {"name": "height", "dtype": "float64", "shape": [5]},
     ],
     "entity": None,
+    "rows_are_entities": True,
+    "disclosure": DISCLOSURE,
     "bounds": {"weight": {"low": 0.5, "high": 6.0}},
     "min_rows": 5,
     "reviewers": 1,
@@ -259,6 +262,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "answer": "value",
         "values": [{"name": "output", "dtype": "float64", "shape": [], "data": "4XoUrkfhDkA="}],
         "objects": [],
+        "notes": [],
     },
     "DatasetIn": {
         "name": "birth-records",
@@ -267,6 +271,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "upload_id": "upl-0123456789abcdef01234567",
         "columns": ["weight", "height"],
         "access": {"discover": ["@signed-in"], "compute": ["@signed-in"], "raw": ["bob"]},
+        "rows_are_entities": True,
         "bounds": {"weight": {"low": 0.5, "high": 6.0}},
         "min_rows": 10,
     },
@@ -388,9 +393,10 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "detail": "",
         "rows": 2000,
         "epochs_done": 1,
-        "history": [{"epoch": 1, "values": {"loss": 0.41}}],
+        "history": [{"epoch": 1, "steps": 63, "values": {"loss": 0.41}}],
         "seconds": 3.2,
         "parameters": [_TENSOR],
+        "withheld": "",
         "created_at": _TIME,
     },
     "UploadIn": {"size_bytes": 4096, "sha256": _DIGEST, "media_type": "application/vnd.apache.parquet"},

@@ -14,7 +14,7 @@ from gridward.core.schemas.tensor import Tensor
 Count: TypeAlias = Annotated[int, Field(json_schema_extra={"format": "int32"})]
 Words: TypeAlias = Annotated[str, Field(min_length=1, max_length=2000)]
 Digest: TypeAlias = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-StatusName: TypeAlias = Literal["pending", "approved", "denied", "expired", "revoked", "used_up"]
+StatusName: TypeAlias = Literal["pending", "approved", "denied", "expired", "revoked", "withdrawn", "used_up"]
 
 
 class ReleaseKind(StrEnum):
@@ -33,6 +33,7 @@ class EventKind(StrEnum):
     APPROVED = "approved"
     DENIED = "denied"
     REVOKED = "revoked"
+    WITHDRAWN = "withdrawn"
     USED = "used"
 
 
@@ -96,7 +97,19 @@ class EventOut(BaseModel):
 class VerdictOut(BaseModel):
     """One disclosure check."""
 
-    check: Literal["access", "aggregate", "rows", "groups", "finite"]
+    check: Literal[
+        "access",
+        "aggregate",
+        "rows",
+        "entities",
+        "groups",
+        "finite",
+        "contributors",
+        "dominance",
+        "p_ratio",
+        "followed",
+        "degrees",
+    ]
     subject: str
     passed: bool
     figures: str
@@ -174,7 +187,7 @@ class ApproveIn(BaseModel):
 
 
 class RemarkIn(BaseModel):
-    """Words to a request: a comment, or the reason of a denial or revocation."""
+    """Words to a request: a comment, or the reason of a denial, revocation or withdrawal."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [REQUEST_EXAMPLES["RemarkIn"]]})
 

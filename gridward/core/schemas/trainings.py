@@ -76,6 +76,7 @@ class TrainingOut(BaseModel):
     parameters: list[Tensor] = Field(
         description="The trained parameters once done, if the caller may export them."
     )
+    withheld: str = Field(description="Why the caller may not have the parameters; empty where they may.")
     created_at: datetime
 
 

@@ -76,7 +76,12 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
             bob.roles.make("auditor", ["read_audit"], description="reads the log, and nothing else")
             midwives = GroupIn(name="midwives", description="of the ward", members=["ana", "erik@grid"])
             bob.transport.send("POST", "/v1/groups", body=midwives)
-            bob.publish(ward.dataset, {"weight": WEIGHT}, access=gw.Access(compute=gw.SIGNED_IN))
+            bob.publish(
+                ward.dataset,
+                {"weight": WEIGHT},
+                access=gw.Access(compute=gw.SIGNED_IN),
+                rows_are_entities=True,
+            )
         for factor, reason in (
             (1.0, "Mean birth weight for the ward's yearly report"),
             (2.2, "The same in pounds, for the appendix"),

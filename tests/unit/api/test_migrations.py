@@ -32,7 +32,11 @@ def test_migrating_again_changes_nothing(database: Database) -> None:
     database.migrate(MIGRATIONS)
     with database.write() as db:
         db.connection().execute(
-            text("INSERT INTO audit_entries VALUES (1, '2026-03-01', 'a', '', 'b', '', 'c', '', NULL, 'd')")
+            text(
+                "INSERT INTO audit_entries"
+                " (id, at, actor, session_id, action, subject, decision, reason, digest)"
+                " VALUES (1, '2026-03-01', 'a', '', 'b', '', 'c', '', 'd')"
+            )
         )
     database.migrate(MIGRATIONS)
     with database.read() as db:

@@ -34,7 +34,7 @@ def ana(bob: gw.NodeClient) -> gw.NodeClient:
 def weight(bob: gw.NodeClient, ana: gw.NodeClient) -> gw.Pointer:
     """Five weights that ana may find and compute on; too few for the rules to give anything."""
     name = f"ward-{secrets.token_hex(4)}"
-    bob.publish(name, {"weight": WEIGHT}, access=gw.Access(compute=gw.SIGNED_IN))
+    bob.publish(name, {"weight": WEIGHT}, access=gw.Access(compute=gw.SIGNED_IN), rows_are_entities=True)
     return ana.dataset(name)["weight"]
 
 

@@ -22,10 +22,14 @@ def upgrade() -> None:
         sa.Column("decision", sa.String(length=32), nullable=False),
         sa.Column("reason", sa.String(length=500), nullable=False),
         sa.Column("plan_digest", sa.String(length=64), nullable=True),
+        sa.Column("request_id", sa.String(length=64), nullable=True),
+        sa.Column("result_digest", sa.String(length=64), nullable=True),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
     )
     op.create_index(op.f("ix_audit_entries_action"), "audit_entries", ["action"], unique=False)
+    op.create_index(op.f("ix_audit_entries_request_id"), "audit_entries", ["request_id"], unique=False)
+    op.create_index(op.f("ix_audit_entries_result_digest"), "audit_entries", ["result_digest"], unique=False)
     op.create_table(
         "deployments",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -116,8 +120,12 @@ def upgrade() -> None:
         sa.Column("blob", sa.String(length=64), nullable=False),
         sa.Column("entity", sa.String(length=128), nullable=True),
         sa.Column("entity_blob", sa.String(length=64), nullable=True),
+        sa.Column("entities", sa.BigInteger(), nullable=True),
+        sa.Column("most_rows", sa.BigInteger(), nullable=False),
+        sa.Column("rows_are_entities", sa.Boolean(), nullable=False),
         sa.Column("bounds", sa.JSON(), nullable=False),
         sa.Column("min_rows", sa.Integer(), nullable=False),
+        sa.Column("disclosure", sa.JSON(), nullable=False),
         sa.Column("reviewers", sa.Integer(), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("published_by", sa.String(length=80), nullable=False),
@@ -282,7 +290,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
     )
     op.create_index("ix_requests_created_at_id", "requests", ["created_at", "id"], unique=False)
-    op.create_index(op.f("ix_requests_outcome"), "requests", ["outcome"], unique=False)
+    op.create_index(
+        "ix_requests_listed",
+        "requests",
+        ["outcome", "created_at", "id", "user_id", "expires_at", "times", "used", "until"],
+        unique=False,
+    )
     op.create_index("ix_requests_user_id_digest", "requests", ["user_id", "digest"], unique=False)
     op.create_table(
         "rule_uses",
@@ -345,6 +358,7 @@ def upgrade() -> None:
         sa.Column("rows", sa.BigInteger(), nullable=False),
         sa.Column("model_id", sa.String(length=64), nullable=True),
         sa.Column("plan_digest", sa.String(length=64), nullable=False),
+        sa.Column("parameters", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("detail", sa.String(length=2000), nullable=False),
         sa.Column("epochs", sa.Integer(), nullable=False),

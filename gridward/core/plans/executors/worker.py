@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from io import BufferedReader, BufferedWriter
 from types import TracebackType
@@ -20,6 +20,7 @@ from gridward.core.plans.executors.frames import Frame
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
 from gridward.core.plans.plan import Cost, Plan
+from gridward.core.plans.tallies import Tally
 
 #: A worker ends a late plan itself between two steps; after this much longer it is killed.
 GRACE_S: Final = 0.5
@@ -65,8 +66,18 @@ class WorkerPool:
             request = _request("admit", plan, {}, Limits(time_s=time_s))
             return Cost(**worker.ask(request, time_s, None).says["done"])
 
-    def run(self, plan: Plan, inputs: Mapping[str, Tensor], limits: Limits) -> dict[str, Tensor]:
+    def run(
+        self,
+        plan: Plan,
+        inputs: Mapping[str, Tensor],
+        limits: Limits,
+        tallies: Sequence[Tally] = (),
+        groups: Mapping[str, Tensor] | None = None,
+    ) -> dict[str, Tensor]:
         """Compute a plan as ``plain.run`` does, in another process.
+
+        With ``tallies`` (``executors.tally``), outputs that they read are left out and theirs are added, by
+        their names.
 
         Raises:
             PlanLimitError: the plan needs, or took, more than its limits, and was ended.
@@ -74,7 +85,10 @@ class WorkerPool:
             InvalidInputError, PlanRejectedError, PlanFailedError: as ``plain.run``.
         """
         with self._worker() as worker:
-            return dict(worker.ask(_request("run", plan, inputs, limits), limits.time_s, None).tensors)
+            numbers = {f"groups/{table}": number for table, number in (groups or {}).items()}
+            counted = [dataclasses.asdict(one) for one in tallies]
+            request = _request("run", plan, {**inputs, **numbers}, limits, tallies=counted)
+            return dict(worker.ask(request, limits.time_s, None).tensors)
 
     def train(
         self,

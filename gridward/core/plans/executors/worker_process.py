@@ -30,12 +30,14 @@ from gridward.core.plans.executors.frames import Frame
 from gridward.core.plans.executors.gate import admit
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.plain import run
+from gridward.core.plans.executors.tally import tally
 from gridward.core.plans.executors.training import Epoch, Schedule, run_epochs
 from gridward.core.plans.plan import Plan
+from gridward.core.plans.tallies import Tally
 
 #: Room for allocators, thread stacks and reading the plan, which no estimate of values holds.
 SLACK_BYTES: Final = 128 * 2**20
-PARAMETERS, ROWS, HYPER = "parameters", "rows", "hyper"
+PARAMETERS, ROWS, HYPER, GROUPS = "parameters", "rows", "hyper", "groups"
 
 
 def main() -> None:
@@ -87,8 +89,7 @@ def _answer(request: Frame, answers: BufferedWriter) -> Frame:
                 case "train":
                     return _train(plan, request, limits, answers)
                 case _:
-                    results = run(plan, request.tensors, limits)
-                    return Frame({"done": None}, tensors=_whole(results))
+                    return Frame({"done": None}, tensors=_whole(_run(plan, request, limits)))
     except GridError as why:
         return Frame({"refused": why.code.value, "detail": why.detail})
     except Exception as why:  # noqa: BLE001 - the parent must learn of a bug; its text may hold private values
@@ -96,6 +97,15 @@ def _answer(request: Frame, answers: BufferedWriter) -> Frame:
             return Frame({"refused": PlanLimitError.code.value, "detail": "the plan ran out of memory"})
         place = traceback.extract_tb(why.__traceback__)[-1]
         return Frame({"bug": f"{type(why).__name__} at {Path(place.filename).name}:{place.lineno}"})
+
+
+def _run(plan: Plan, request: Frame, limits: Limits) -> dict[str, Tensor]:
+    tallies = [Tally.of(raw) for raw in request.says["tallies"]]
+    inputs = {name: value for name, value in request.tensors.items() if not name.startswith(f"{GROUPS}/")}
+    results = run(plan, inputs, limits)
+    counted = tally(tallies, results, _group(request, GROUPS))
+    read = {name for one in tallies for name in one.operands}
+    return {name: value for name, value in results.items() if name not in read} | counted
 
 
 def _train(plan: Plan, request: Frame, limits: Limits, answers: BufferedWriter) -> Frame:

@@ -22,10 +22,14 @@ def upgrade() -> None:
         sa.Column("decision", sa.String(length=32), nullable=False),
         sa.Column("reason", sa.String(length=500), nullable=False),
         sa.Column("plan_digest", sa.String(length=64), nullable=True),
+        sa.Column("request_id", sa.String(length=64), nullable=True),
+        sa.Column("result_digest", sa.String(length=64), nullable=True),
         sa.Column("digest", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_audit_entries")),
     )
     op.create_index(op.f("ix_audit_entries_action"), "audit_entries", ["action"], unique=False)
+    op.create_index(op.f("ix_audit_entries_request_id"), "audit_entries", ["request_id"], unique=False)
+    op.create_index(op.f("ix_audit_entries_result_digest"), "audit_entries", ["result_digest"], unique=False)
     op.create_table(
         "nodes",
         sa.Column("id", sa.String(length=26), nullable=False),

@@ -241,3 +241,12 @@ def test_what_others_wrote_is_text_and_never_markup(node: NodeUnderTest) -> None
         assert "<script>alert" not in shown
         assert "<img src=x" not in shown
         assert "<b>c" not in shown
+
+
+def test_whose_the_rows_are_is_asked_for_shown_and_changed(node: NodeUnderTest) -> None:
+    bob = Visitor(node.client, "bob")
+    path = published(bob, entity="", stored_as=["skip", "found", "found", "found", "skip"])
+    assert "nobody said whose the rows are" in text_of(bob.shows(path))
+    bob.sends(path, rows_are_entities="true")
+    assert "every row is one of its own" in text_of(bob.shows(path))
+    assert 'value="true" checked' in bob.shows(f"{path}/edit")

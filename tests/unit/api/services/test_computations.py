@@ -152,10 +152,10 @@ def test_a_right_that_is_taken_back_while_a_plan_runs_is_gone(
     headers, bob = ward.as_("dana"), ward.as_("bob")
     compute = ward.node.workers.run
 
-    def meanwhile(plan: Plan, inputs: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    def meanwhile(plan: Plan, inputs: dict[str, torch.Tensor], *more: Any) -> dict[str, torch.Tensor]:
         path, change = f"/v1/datasets/{data['id']}", {"access": {"discover": ["dana"]}}
         assert ward.client.patch(path, json=change, headers=bob).status_code == 200
-        return compute(plan, inputs)
+        return compute(plan, inputs, *more)
 
     monkeypatch.setattr(ward.node.workers, "run", meanwhile)
     assert code(ask(ward, headers, column(data, "x").mean())) == "get_not_permitted"

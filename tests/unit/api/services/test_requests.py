@@ -43,7 +43,7 @@ def bob(ward: NodeUnderTest) -> Headers:
 def audits(ward: NodeUnderTest, action: str, request: Said) -> list[AuditEntry]:
     with ward.node.database.read() as db:
         wanted = select(AuditEntry).where(AuditEntry.action == action)
-        return [row for row in db.exec(wanted).all() if row.subject.startswith(request["id"])]
+        return [row for row in db.exec(wanted).all() if row.request_id == request["id"]]
 
 
 def test_an_approval_gives_the_right_number_once(
@@ -378,7 +378,12 @@ def test_the_asker_sees_neither_verdicts_nor_overlap(
     request = asked(ward, ana, column(few, "weight").mean())
     mine, theirs = shown(ward, ana, request), shown(ward, bob, request)
     assert (mine["verdicts"], mine["overlap"]) == (None, None)
-    assert {one["check"] for one in theirs["verdicts"]} == {"access", "aggregate", "rows"}
+    assert {one["check"] for one in theirs["verdicts"]} == {
+        "access",
+        "aggregate",
+        "rows",
+        "entities",
+    }
     assert mine["operations"][0] == f"x0: float64[5] = 'weight' of dataset '{few['name']}'"
 
 
@@ -496,3 +501,56 @@ def test_a_user_may_have_so_many_undecided_requests(
     assert code(put(ward, rita, weight.max())) == "conflict"
     monkeypatch.setattr(ward.node.settings, "request_max_bytes", 100)
     assert code(put(ward, rita, weight.min())) == "too_large"
+
+
+def test_an_asker_takes_a_waiting_request_back_and_those_who_decide_are_told(
+    ward: NodeUnderTest, few: Said, ana: Headers, bob: Headers
+) -> None:
+    mean = column(few, "weight").mean()
+    request = asked(ward, ana, mean)
+    before = ward.client.get("/v1/notifications", headers=bob).json()["items"][-1]["id"]
+    ward.client.post("/v1/notifications/seen", json={"up_to": before}, headers=bob)
+    assert code(act(ward, bob, request, "withdraw", text="no")) == "not_authorized"
+    gone = act(ward, ana, request, "withdraw", text="asked better elsewhere").json()
+    assert (gone["status"], gone["note"], gone["decided_by"]) == (
+        "withdrawn",
+        "asked better elsewhere",
+        "ana",
+    )
+    told = ward.client.get("/v1/notifications", headers=bob).json()["items"]
+    assert [(one["kind"], one["actor"], one["request_id"]) for one in told] == [
+        ("withdrawn", "ana", request["id"])
+    ]
+    assert code(approve(ward, bob, request)) == "conflict"
+    assert code(act(ward, ana, request, "withdraw", text="again")) == "conflict"
+    assert audits(ward, "withdraw_request", request)[0].reason == "asked better elsewhere"
+    assert code(ask(ward, ana, mean)) == "result_suppressed"
+    assert asked(ward, ana, mean)["id"] != request["id"]
+
+
+def test_asking_and_taking_back_does_not_free_the_place_of_a_request(
+    ward: NodeUnderTest, few: Said, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eager, name = ward.as_("eager"), few["id"]
+    monkeypatch.setattr(ward.node.settings, "requests_open", 1)
+    request = asked(ward, eager, column(few, "weight").mean())
+    assert act(ward, eager, request, "withdraw", text="no").status_code == 200
+    assert code(put(ward, eager, column(few, "weight").sum())) == "conflict", name
+
+
+def test_the_log_says_which_request_and_which_result_and_the_asker_is_told_the_same(
+    ward: NodeUnderTest, few: Said, ana: Headers, bob: Headers
+) -> None:
+    mean = column(few, "weight").mean()
+    request = asked(ward, ana, mean)
+    approve(ward, bob, request)
+    given = ask(ward, ana, mean).json()
+    (row,) = audits(ward, "release", request)[-1:]
+    assert row.result_digest == given["result_digest"]
+    assert row.subject == f"{few['id']}@1"
+    found = ward.client.get("/v1/audit", params={"result_digest": row.result_digest}, headers=bob).json()
+    assert (request["id"], "ana") in [(one["request_id"], one["actor"]) for one in found["items"]]
+    acts = ward.client.get("/v1/audit", params={"request_id": request["id"]}, headers=bob).json()["items"]
+    assert {one["action"] for one in acts} == {"ask", "request_approved", "release"}
+    refused = [one for one in acts if one["decision"] != "value"]
+    assert {one["result_digest"] for one in refused} == {None}

@@ -40,6 +40,7 @@ def step(momentum: float = 0.0) -> Traced:
 
 
 STEP = step()
+LARGE = {"residual_degrees": None, "parameter_share": None}
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,7 @@ def digits(ward: NodeUnderTest) -> Dataset:
     points = drawn.normal(0, 0.3, (ROWS, 4)) + np.eye(4)[labels] * 2
     arrays = {"points": points.astype(np.float32), "labels": labels}
     access = {"discover": ["@signed-in"], "train": ["tess", "tom"], "export_model": ["tess"]}
-    return publish(ward, ward.as_("bob"), arrays, name="digits", access=access)
+    return publish(ward, ward.as_("bob"), arrays, name="digits", access=access, disclosure=LARGE)
 
 
 def body_of(dataset: Dataset, traced: Traced = STEP, **fields: Any) -> dict[str, Any]:
@@ -357,7 +358,7 @@ def test_a_model_that_changed_meanwhile_is_not_overwritten(ward: NodeUnderTest, 
 def test_a_node_on_any_database_trains(node: NodeUnderTest) -> None:
     arrays = {"points": np.eye(4, dtype=np.float32)[np.arange(30) % 3], "labels": np.arange(30) % 3}
     access = {"train": ["tess"], "export_model": ["tess"]}
-    data = publish(node, node.as_("bob"), arrays, name="digits", access=access)
+    data = publish(node, node.as_("bob"), arrays, name="digits", access=access, disclosure=LARGE)
     said = finish(node, node.as_("tess"), body_of(data, epochs=2))
     assert (said["state"], said["epochs_done"]) == ("done", 2)
     assert set(parameters(said)) == set(model().state_dict())

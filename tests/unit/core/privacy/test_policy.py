@@ -31,7 +31,7 @@ VERBS = frozenset({"discover", "compute", "raw", "train", "export_model"})
 
 
 def grant(*verbs: str, table: str = "d-1@1", rows: int = 20, min_rows: int = 10) -> Grant:
-    return Grant(table, "births", frozenset(verbs), rows, min_rows)
+    return Grant(table, "births", frozenset(verbs), rows, min_rows, entities=rows)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,62 @@
+"""Counts are rounded before anything is made of them, and what guards them is not."""
+
+import pytest
+import torch
+
+from gridward.core.plans.executors.plain import run
+from gridward.core.plans.ops import Op
+from gridward.core.plans.plan import DType, Ref
+from gridward.core.plans.validate import check
+from gridward.core.privacy.analysis import Analysis
+from gridward.core.privacy.rounding import rounded
+from tests.support.sketches import ROWS, Sketch
+
+X = torch.arange(float(ROWS), dtype=torch.float64)
+
+
+def ran(found: Analysis, base: int) -> dict[str, torch.Tensor]:
+    plan = rounded(found.guarded, found.counts, {"ward@1": base}, [one.output for one in found.guards])
+    check(plan)
+    return run(plan, {"x": X})
+
+
+def count(sketch: Sketch, mask: Ref) -> Ref:
+    return sketch(Op.SUM_DIM_INTLIST, mask, (0,), False, DType.INT64)
+
+
+@pytest.mark.parametrize(("over", "near"), [(6.5, 15), (7.5, 10), (-1.0, 20), (99.0, 0)])
+def test_a_count_is_the_nearest_multiple_and_its_guard_the_count(over: float, near: int) -> None:
+    sketch = Sketch()
+    found = sketch.analyse(count(sketch, sketch(Op.GT_SCALAR, sketch.rows("x"), over)))
+    outputs = ran(found, 5)
+    assert outputs["y0"].tolist() == near
+    assert outputs["y0"].dtype is torch.int64
+    assert outputs[found.guards[0].output].tolist() == int((over < X).sum())
+    assert ran(found, 1)["y0"].tolist() == int((over < X).sum())
+
+
+def test_what_follows_a_count_sees_the_rounded_one(sketch: Sketch) -> None:
+    x = sketch.rows("x")
+    mask = sketch(Op.GT_SCALAR, x, 6.5)
+    share = sketch(Op.DIV_SCALAR, count(sketch, mask), ROWS)
+    assert ran(sketch.analyse(share), 5)["y0"].item() == 0.75
+
+
+def test_a_mask_that_was_made_into_numbers_is_counted_the_same(sketch: Sketch) -> None:
+    numbers = sketch(Op.TO_COPY, sketch(Op.GT_SCALAR, sketch.rows("x"), 6.5), DType.FLOAT32)
+    total = sketch(Op.SUM_DIM_INTLIST, numbers, (0,), False, None)
+    assert ran(sketch.analyse(total), 5)["y0"].tolist() == 15.0
+
+
+def test_bins_are_rounded_and_their_guard_is_not(sketch: Sketch) -> None:
+    found = sketch.analyse(sketch(Op.HISTC, sketch.rows("x"), 2, 0.0, 10.0))
+    outputs = ran(found, 5)
+    assert outputs["y0"].tolist() == [5.0, 5.0]
+    assert outputs[found.guards[0].output].tolist() == [5.0, 6.0]
+
+
+def test_other_sums_are_left_alone(sketch: Sketch) -> None:
+    x = sketch.rows("x")
+    found = sketch.analyse(sketch(Op.SUM_DIM_INTLIST, x, None, False, None))
+    assert found.counts == ()
+    assert ran(found, 5)["y0"].item() == X.sum().item()
