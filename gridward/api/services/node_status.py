@@ -14,7 +14,7 @@ from gridward.api.services import memberships
 from gridward.api.tables.deployments import Deployment
 from gridward.api.workers import Admission
 from gridward.core.schemas.deployments import DeploymentState
-from gridward.core.schemas.status import AuditStateOut, DeployedRole, NodeStatusOut, QueueOut, StorageOut
+from gridward.core.schemas.status import AuditStateOut, HeldRolesOut, NodeStatusOut, QueueOut, StorageOut
 from gridward.server import audit_heads
 from gridward.server.principals import Capability, Principal
 
@@ -69,13 +69,13 @@ def _queue(name: str, admission: Admission, workers: int) -> QueueOut:
     )
 
 
-def _roles(db: Session) -> list[DeployedRole]:
+def _roles(db: Session) -> list[HeldRolesOut]:
     rows = select(Deployment.role, Deployment.state, func.count()).group_by(
         col(Deployment.role), col(Deployment.state)
     )
     found = Counter({(role, state): count for role, state, count in db.exec(rows).all()})
     return [
-        DeployedRole(
+        HeldRolesOut(
             role=role.value,
             proposed=found[role.value, DeploymentState.PROPOSED.value],
             ready=found[role.value, DeploymentState.READY.value],

@@ -56,7 +56,7 @@ NODE_EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
         "audit": _AUDIT,
     },
     "QueueOut": _QUEUE,
-    "DeployedRole": _ROLE,
+    "HeldRolesOut": _ROLE,
     "StorageOut": _STORAGE,
     "TrainingRecord": _RECORD,
     "TrainingsOut": {"items": [_RECORD], "total": 1, "offset": 0, "limit": 50},

@@ -34,7 +34,7 @@ class QueueOut(BaseModel):
     places: int = Field(description="Workers, and those who may wait.", json_schema_extra={"format": "int32"})
 
 
-class DeployedRole(BaseModel):
+class HeldRolesOut(BaseModel):
     """Encrypted models in which the node has a role."""
 
     role: str = Field(description="host, party or provider.")
@@ -62,7 +62,7 @@ class NodeStatusOut(BaseModel):
     memberships: list[MembershipOut] = Field(
         description="Gateways; each heartbeat gives them a signed head of the audit log to keep."
     )
-    roles: list[DeployedRole]
+    roles: list[HeldRolesOut]
     lane_port: int | None = Field(
         description="Where it takes direct connections of other parties.",
         json_schema_extra={"format": "int32"},

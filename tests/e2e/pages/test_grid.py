@@ -37,6 +37,7 @@ def busy(grid: Grid) -> Iterator[Grid]:
                 owner.publish(
                     "points",
                     {"points": points, "labels": labels},
+                    rows_are_entities=True,
                     tags=["#points"],
                     access=access,
                     description="Three clouds of points, and the cloud of each",
