@@ -18,6 +18,7 @@ from gridward.api.lanes.listener import LaneListener
 from gridward.api.lanes.tls import server_context
 from gridward.api.node import Node
 from gridward.api.pages import datasets as dataset_pages
+from gridward.api.pages import groups as group_pages
 from gridward.api.pages import home
 from gridward.api.pages import reports as report_pages
 from gridward.api.pages import requests as request_pages
@@ -74,7 +75,7 @@ from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Bell, Repeated
 from gridward.server.keys import load
-from gridward.server.pages import account, audit, entry, oidc, second_factor, users
+from gridward.server.pages import account, audit, entry, oidc, roles, second_factor, users
 from gridward.server.pages.shell import Shell
 from gridward.server.settings import NodeSettings
 from gridward.server.signing import ReplayGuard
@@ -114,8 +115,10 @@ ROUTERS: Final = (
     account.router,
     second_factor.router,
     users.router,
+    roles.router,
     audit.router,
     home.router,
+    group_pages.router,
     request_pages.router,
     dataset_pages.router,
     training_pages.router,

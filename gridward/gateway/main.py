@@ -33,7 +33,7 @@ from gridward.server.db import Database
 from gridward.server.exclusive import claim
 from gridward.server.ids import Clock, utc_now
 from gridward.server.jobs import Repeated
-from gridward.server.pages import account, audit, entry, oidc, second_factor, users
+from gridward.server.pages import account, audit, entry, oidc, roles, second_factor, users
 from gridward.server.pages.shell import Shell
 from gridward.server.rate_limit import RateLimit
 from gridward.server.settings import GatewaySettings
@@ -89,6 +89,7 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
             account.router,
             second_factor.router,
             users.router,
+            roles.router,
             audit.router,
             home.router,
         ),

@@ -14,7 +14,7 @@ LINKS: Final = (
     Link("Datasets", "/datasets"),
     Link("Models", "/models"),
     Link("Trainings", "/trainings"),
-    Link("Users", "/users", frozenset({Capability.MANAGE_USERS})),
+    Link("Users", "/users", frozenset({Capability.MANAGE_USERS}), also=("/roles", "/groups")),
     Link("Audit", "/audit", frozenset({Capability.READ_AUDIT})),
     Link("Health", "/status", frozenset({Capability.MANAGE_SERVER})),
 )

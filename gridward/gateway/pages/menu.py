@@ -7,6 +7,6 @@ from gridward.server.principals import Capability
 
 LINKS: Final = (
     Link("Home", "/"),
-    Link("Users", "/users", frozenset({Capability.MANAGE_USERS})),
+    Link("Users", "/users", frozenset({Capability.MANAGE_USERS}), also=("/roles",)),
     Link("Audit", "/audit", frozenset({Capability.READ_AUDIT})),
 )

@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import Browser
 
 import gridward as gw
+from gridward.core.schemas.groups import GroupIn
 from tests.support.browsers import running_browser
 from tests.support.grids import PASSWORD, ServerProcess
 
@@ -72,6 +73,9 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ward]:
             bob.users.add("ana", PASSWORD)
             bob.users.add("dana", PASSWORD)
             bob.users.admit("erik@grid")
+            bob.roles.make("auditor", ["read_audit"], description="reads the log, and nothing else")
+            midwives = GroupIn(name="midwives", description="of the ward", members=["ana", "erik@grid"])
+            bob.transport.send("POST", "/v1/groups", body=midwives)
             bob.publish(
                 ward.dataset,
                 {"weight": WEIGHT},

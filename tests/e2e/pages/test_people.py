@@ -53,6 +53,10 @@ def test_every_page_is_for_everyone(browser: Browser, ward: Ward, size: str, sch
         "/users": "users",
         "/users/ana": "user",
         "/users/erik@grid": "",
+        "/roles": "roles",
+        "/roles/auditor": "",
+        "/groups": "",
+        "/groups/midwives": "group",
         "/audit": "audit",
         "/audit/verdict": "audit-verdict",
     }

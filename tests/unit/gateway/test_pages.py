@@ -13,6 +13,7 @@ def test_its_owner_manages_accounts_and_reads_the_log(grid: GatewayUnderTest) ->
         assert f'href="{path}"' in home
         assert olga.shows(path).startswith("<!doctype html>")
     assert "An identity of a gateway" not in olga.shows("/users")
+    assert "/groups" not in olga.shows("/roles")
     made = olga.sends("/users", username="dana", role="data_scientist", invited="true")
     assert "/accept?token=" in made.text
     assert "create user" in text_of(olga.shows("/audit"))

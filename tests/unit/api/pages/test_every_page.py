@@ -33,7 +33,7 @@ GATEWAY = pages(create_gateway(GatewaySettings()))
 
 
 def test_a_gateway_has_the_pages_about_people_of_a_node() -> None:
-    assert {path for _, path in GATEWAY} >= {"/", "/account", "/users", "/audit"}
+    assert {path for _, path in GATEWAY} >= {"/", "/account", "/users", "/roles", "/audit"}
     assert len(NODE) > 30
 
 
