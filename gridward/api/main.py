@@ -21,6 +21,7 @@ from gridward.api.pages import datasets as dataset_pages
 from gridward.api.pages import groups as group_pages
 from gridward.api.pages import home
 from gridward.api.pages import models as model_pages
+from gridward.api.pages import reports as report_pages
 from gridward.api.pages import requests as request_pages
 from gridward.api.pages import rules as rule_pages
 from gridward.api.pages import status as status_pages
@@ -126,6 +127,7 @@ ROUTERS: Final = (
     model_pages.router,
     training_pages.router,
     status_pages.router,
+    report_pages.router,
 )
 _EXPIRY_PAUSE_S: Final = 600.0
 _log: Final = logging.getLogger("gridward.node")

@@ -48,6 +48,9 @@ class _Frame:
         self._body_max_bytes = body_max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] not in ("http", "websocket"):
+            await self._app(scope, receive, send)
+            return
         scope["request_id"] = f"req-{secrets.token_hex(6)}"
         with bound_contextvars(request_id=scope["request_id"]):
             await self._framed(scope, receive, send)

@@ -59,8 +59,10 @@ def _send_all(accounts: Accounts, batch: list[OutboxFields]) -> bool:
                         _end(accounts, left[0], MailState.SENT)
                 except smtp.UndeliverableError as why:
                     _end(accounts, left[0], MailState.GIVEN_UP, f"refused with {why.code}")
+                except ValueError:  # one letter that cannot be written holds up no other
+                    _end(accounts, left[0], MailState.GIVEN_UP, "unwritable")
                 left.pop(0)
-    except OSError as why:
+    except (OSError, ValueError) as why:
         # The server's own words stay out of the log: they repeat addresses.
         _log.warning("mail does not leave: %s; %d letters wait", type(why).__name__, len(left))
         _postpone(accounts, left)

@@ -56,6 +56,29 @@ def test_an_owner_keeps_accounts(grid: Grid) -> None:
         gw.connect(grid.nodes["hospital"].url, "walter", PASSWORD)
 
 
+def test_addresses_are_kept_and_a_server_without_mail_says_so(grid: Grid) -> None:
+    url = {"GRIDWARD_URL": grid.nodes["hospital"].url}
+    invited = said(owner(grid, "user", "invite", "iris", "--email", "iris@example.org"))
+    assert "One-time token for iris" in invited
+    assert "sent by e-mail" not in invited
+    assert "iris has no e-mail address" in said(owner(grid, "user", "email", "iris", ""))
+    own = said(owner(grid, "account", "mail", "--address", "bob@example.org", "--notices", "none"))
+    assert "bob has bob@example.org; notices: none" in own
+    forgot = gridward("forgot", "--username", "iris", **url)
+    assert forgot.returncode == 1
+    assert "mails no resets" in forgot.stderr
+
+
+def test_what_login_prints_stands_for_a_password(grid: Grid) -> None:
+    with grid.owner("company") as carl:
+        token = carl.transport.credentials.token()  # type: ignore[union-attr]
+        listed = owner(grid, "user", "list", node="company", GRIDWARD_PASSWORD=token)
+    assert "carl" in said(listed)
+    none = gridward("login", "--oidc", GRIDWARD_URL=grid.nodes["company"].url)
+    assert none.returncode == 1
+    assert "has no sign-in provider" in none.stderr
+
+
 def test_the_log_of_a_node_is_read_exported_and_checked_elsewhere(grid: Grid, tmp_path: Path) -> None:
     said(owner(grid, "user", "add", "wendy", "--role", "guest", GRIDWARD_NEW_PASSWORD=PASSWORD))
     listed = said(owner(grid, "audit", "list", "--action", "create_user", "--subject", "wendy"))

@@ -190,6 +190,19 @@ def revoke(
     return done(request, f"/requests/{request_id}", "saved")
 
 
+@router.post("/{request_id}/withdraw")
+def withdraw(
+    request: Request,
+    caller: FormCaller,
+    node: NodeOf,
+    request_id: RequestId,
+    body: Annotated[RemarkIn, posted(RemarkIn)],
+) -> Response:
+    """Take one's own request back while it waits."""
+    requests.withdraw(node, caller, request_id, body.text)
+    return done(request, f"/requests/{request_id}", "saved")
+
+
 def first_values(value: Tensor) -> list[str]:
     """Write the first values of a tensor, row by row."""
     flat = tensors.decode(value).flatten()[:SHOWN].tolist()

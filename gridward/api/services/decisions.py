@@ -42,6 +42,7 @@ class Act(StrEnum):
     APPROVE = "approve"
     DENY = "deny"
     REVOKE = "revoke"
+    WITHDRAW = "withdraw"
 
 
 def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> RequestDetail:
@@ -187,6 +188,8 @@ def forget_answers(node: Node) -> None:
 
 def acts(caller: Principal, db: Session, request: RequestDetail, now: datetime) -> frozenset[Act]:
     """Say what the caller may do to a request that they read; each act is checked again when it is done."""
+    if request.asked_by == caller.name and request.status == Status.PENDING.value:
+        return frozenset({Act.COMMENT, Act.WITHDRAW})
     if request.asked_by == caller.name or not caller.may(Capability.DECIDE_REQUESTS):
         return frozenset({Act.COMMENT})
     found = {Act.COMMENT}

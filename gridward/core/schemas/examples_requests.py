@@ -78,7 +78,15 @@ REQUEST_EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
         "sources": _ASKED["sources"],
         "reason": "mean weight for the ward's report",
     },
-    "RequestCounts": {"pending": 3, "approved": 1, "denied": 1, "expired": 0, "revoked": 0, "used_up": 8},
+    "RequestCounts": {
+        "pending": 3,
+        "approved": 1,
+        "denied": 1,
+        "expired": 0,
+        "revoked": 0,
+        "withdrawn": 0,
+        "used_up": 8,
+    },
     "RequestsOut": {"items": [_REQUEST], "total": 1, "offset": 0, "limit": 100},
     "SeenIn": {"up_to": 7},
 }

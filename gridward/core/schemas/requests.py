@@ -171,6 +171,7 @@ class RequestCounts(BaseModel):
     denied: Count
     expired: Count
     revoked: Count
+    withdrawn: Count
     used_up: Count
 
 

@@ -8,6 +8,8 @@ import json
 import ssl
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlsplit
@@ -24,6 +26,8 @@ from gridward.server.settings_mail import LOOPBACK
 
 _MOST_BYTES: Final = 256 * 1024
 _KEPT_S: Final = 3600.0
+_AT_ONCE: Final = 8
+_WAIT_S: Final = 1.0
 _PAUSE_S: Final = 5.0
 """After a failure, and between two fetches of keys."""
 _SILENT: Final = "the sign-in provider does not answer; try again"
@@ -46,6 +50,7 @@ class Provider:
     def __init__(self, settings: ServerSettings) -> None:
         self._settings = settings
         self._lock = threading.Lock()
+        self._slots = threading.BoundedSemaphore(_AT_ONCE)
         self._metadata: Metadata | None = None
         self._keys: KeySet | None = None
         self._read_at = self._failed_at = self._keys_at = float("-inf")
@@ -90,7 +95,10 @@ class Provider:
 
     def metadata(self) -> Metadata:
         """Return what the provider says of itself, read within the last hour."""
-        with self._lock:
+        known = self._metadata
+        if known is not None and time.monotonic() - self._read_at <= _KEPT_S:
+            return known
+        with self._turn():
             now_s = time.monotonic()
             if self._metadata is None or now_s - self._read_at > _KEPT_S:
                 said = self._fetch(f"{(self._settings.oidc_issuer or '').rstrip('/')}{_DISCOVERY}")
@@ -100,7 +108,7 @@ class Provider:
     def keys(self, *, fresh: bool = False) -> KeySet:
         """Return the provider's public keys; ``fresh``: read again, unless they were just now."""
         place = self.metadata().keys
-        with self._lock:
+        with self._turn():
             now_s = time.monotonic()
             old = now_s - self._keys_at > (_PAUSE_S if fresh else _KEPT_S)
             if self._keys is None or old:
@@ -110,6 +118,16 @@ class Provider:
                     raise BusyError("the sign-in provider's keys cannot be read", retry_after_s=60) from why
                 self._keys_at = now_s
             return self._keys
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Read one document at a time; a thread of the server does not wait long for another's."""
+        if not self._lock.acquire(timeout=_WAIT_S):
+            raise BusyError(_SILENT, retry_after_s=_PAUSE_S)
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     def _checked(self, said: dict[str, Any]) -> Metadata:
         if said.get("issuer") != self._settings.oidc_issuer:
@@ -149,6 +167,8 @@ class Provider:
         body: dict[str, str] | None = None,
         auth: httpx2.BasicAuth | None = None,
     ) -> dict[str, Any]:
+        if not self._slots.acquire(blocking=False):
+            raise BusyError("many people sign in through the provider now; try again", retry_after_s=1)
         try:
             with (
                 httpx2.Client(
@@ -164,6 +184,8 @@ class Provider:
                 text = self._read(answer)
         except (httpx2.HTTPError, httpx2.InvalidURL, OSError) as why:
             raise BusyError(_SILENT, retry_after_s=_PAUSE_S) from why
+        finally:
+            self._slots.release()
         if answer.is_client_error and method == "POST":
             raise NotSignedInError("the sign-in provider refused this sign-in; begin again")
         try:

@@ -82,22 +82,20 @@ def arrive(
     code: str | None,
     error: str | None,
     issuer: str | None,
-    address: str,
 ) -> Arrival:
     """Check what the provider sent the browser back with; each flow comes back once."""
     provider, now = provider_of(accounts), accounts.clock()
-    with guess_limits(accounts, CALLBACK, address):
-        flow = flows.resume(accounts.keys, cookie, state, now)
-        if not accounts.spent_flows.spend(flow.id, flow.expires_s, now.timestamp()):
-            raise NotSignedInError("this sign-in came back before; begin again")
-        if issuer is not None and issuer != accounts.settings.oidc_issuer:
-            raise NotSignedInError("another provider answered; begin again")
-        if code is None or error is not None:
-            said = error if error is not None and _CODE.fullmatch(error) else "no reason"
-            raise NotSignedInError(f"the sign-in provider let nobody in: {said}")
-        token = provider.redeem(code, flow.verifier, _redirect(accounts))
-        found = identities.check(accounts.settings, provider, token, flow.nonce, now)
-        _require_domain(accounts, found)
+    flow = flows.resume(accounts.keys, cookie, state, now)
+    if not accounts.spent_flows.spend(flow.id, flow.expires_s, now.timestamp()):
+        raise NotSignedInError("this sign-in came back before; begin again")
+    if issuer is not None and issuer != accounts.settings.oidc_issuer:
+        raise NotSignedInError("another provider answered; begin again")
+    if code is None or error is not None:
+        said = error if error is not None and _CODE.fullmatch(error) else "no reason"
+        raise NotSignedInError(f"the sign-in provider let nobody in: {said}")
+    token = provider.redeem(code, flow.verifier, _redirect(accounts))
+    found = identities.check(accounts.settings, provider, token, flow.nonce, now)
+    _require_domain(accounts, found)
     return Arrival(flow, flows.issue(accounts.keys, flow, found, now))
 
 

@@ -34,15 +34,21 @@ Words: TypeAlias = Annotated[str | None, BeforeValidator(_given)]
 Moment: TypeAlias = Annotated[datetime | None, BeforeValidator(_given), AfterValidator(_utc)]
 
 
-class AuditSearch(BaseModel):
-    """What the form of the search asks for; empty fields ask for nothing. Times are UTC."""
+class Period(BaseModel):
+    """A time that has a beginning, an end, both or neither. Times are UTC."""
+
+    since: Moment = None
+    until: Moment = None
+
+
+class AuditSearch(Period):
+    """What the form of the search asks for; empty fields ask for nothing."""
 
     actor: Words = Field(default=None, max_length=80)
     action: Words = Field(default=None, max_length=64)
     subject: Words = Field(default=None, max_length=200)
     decision: Words = Field(default=None, max_length=32)
-    since: Moment = None
-    until: Moment = None
+    request_id: Words = Field(default=None, max_length=64)
     before: Annotated[int | None, BeforeValidator(_given)] = Field(default=None, ge=1, le=2**53)
 
 

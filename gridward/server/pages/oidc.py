@@ -74,7 +74,6 @@ def arrive(
         code=code,
         error=error,
         issuer=iss,
-        address=address,
     )
     loopback = arrival.flow.loopback
     if loopback is not None:

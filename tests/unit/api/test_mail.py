@@ -11,9 +11,10 @@ from sqlmodel import select
 
 from gridward.api.main import create_app
 from gridward.api.services import requests
-from gridward.api.tables.accounts import AuditEntry, Outbox
+from gridward.api.tables.accounts import AuditEntry, Outbox, User
 from gridward.server import mail, smtp
 from gridward.server.keys import make
+from gridward.server.outbox import put
 from gridward.server.settings import NodeSettings
 from tests.support.asking import approve, asked
 from tests.support.files import publish
@@ -341,6 +342,19 @@ def test_no_header_of_a_letter_can_hold_a_line_break(node: NodeUnderTest, post: 
     (row,) = outbox(node)
     with pytest.raises(ValueError, match="linefeed"):
         smtp.message(node.node.settings, row, smtp.Letter("Hi\nBcc: eve@example.org", "text"))
+
+
+def test_a_letter_that_cannot_be_written_holds_up_no_other(
+    node: NodeUnderTest, post: PostOffice, clock: MovingClock
+) -> None:
+    accounts = node.node.accounts
+    with node.node.database.write() as db:
+        bob = db.exec(select(User).where(User.username == "bob")).one()
+        put(db, accounts, bob, smtp.Letter("Hi\nBcc: eve@example.org", "text"))
+    clock.forward(1)
+    asked(node, node.as_("ana"), column(births(node), "weight").mean())
+    deliver(node, post)
+    assert [(row.state, row.failure) for row in outbox(node)] == [("given_up", "unwritable"), ("sent", "")]
 
 
 def test_the_log_names_letters_but_nobody(

@@ -107,5 +107,18 @@ def test_the_log_is_taken_away_whole_and_that_is_an_entry(bob: Visitor) -> None:
     assert bob.send("/audit/export", token="x").status_code == 403
 
 
+def test_the_report_is_a_file_for_those_who_may_read_the_log(bob: Visitor, node: NodeUnderTest) -> None:
+    assert "/audit/five-safes" in bob.shows("/audit")
+    answer = bob.sends("/audit/five-safes", since="2001-01-01T00:00", until="")
+    assert answer.headers["content-type"] == "text/markdown; charset=utf-8"
+    assert answer.headers["content-disposition"].startswith('attachment; filename="five-safes-')
+    assert "## Safe projects" in answer.text
+    assert "report audit" in text_of(bob.shows("/audit"))
+    assert bob.send("/audit/five-safes", since="soon").status_code == 422
+    assert bob.send("/audit/five-safes", token="x").status_code == 403
+    node.as_("ana", "data_officer")
+    assert Visitor(node.client, "ana").send("/audit/five-safes").status_code == 403
+
+
 def test_no_password_is_in_the_log(bob: Visitor) -> None:
     assert PASSWORD not in bob.sends("/audit/export").text

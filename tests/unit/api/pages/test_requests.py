@@ -96,7 +96,7 @@ def test_the_page_shows_what_a_decision_needs(ward: NodeUnderTest, visitors: dic
     [
         ("bob", {"approve", "deny", "preview", "comments"}),
         ("carl", {"deny", "comments"}),
-        ("ana", {"comments"}),
+        ("ana", {"comments", "withdraw"}),
     ],
 )
 def test_each_role_is_offered_what_it_may_do(
@@ -229,6 +229,23 @@ def test_a_denial_and_a_revocation_come_with_their_reasons(
     said = text_of(visitors["ana"].shows(path_of(again)))
     assert "revoked" in said
     assert "a mistake" in said
+
+
+def test_who_asked_takes_a_request_back(
+    ward: NodeUnderTest, request_of_ana: Said, visitors: dict[str, Visitor]
+) -> None:
+    ana, path = visitors["ana"], path_of(request_of_ana)
+    assert visitors["bob"].send(f"{path}/withdraw", text="no").status_code == 403
+    assert ana.send(f"{path}/withdraw", text="").status_code == 422
+    page = ana.sends(f"{path}/withdraw", text="not needed any more").text
+    assert acts_on(page) == {"comments"}
+    said = text_of(visitors["bob"].shows(path))
+    assert "withdrawn" in said
+    assert "not needed any more" in said
+    assert acts_on(visitors["bob"].shows(path)) == {"comments", "preview"}
+    linked = visitors["bob"].shows(f"/audit?request_id={request_of_ana['id']}")
+    assert "withdraw request" in text_of(linked)
+    assert f'href="{path}"' in linked
 
 
 def test_a_preview_is_a_part_of_the_page_or_a_page(
