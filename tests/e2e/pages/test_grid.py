@@ -14,7 +14,7 @@ from tests.support.grids import OWNERS, PASSWORD, Grid, eventually
 
 pytestmark = pytest.mark.e2e
 LOOKS = [("desk", "light"), ("phone", "dark")]
-_ROWS = 60
+_ROWS = 300
 _MOST_BYTES = 100_000
 _SENT = """["navigation", "resource"].flatMap(kind => performance.getEntriesByType(kind))
     .reduce((sum, one) => sum + one.encodedBodySize, 0)"""

@@ -226,7 +226,8 @@ def test_what_is_written_wrong_is_named_before_anything_is_sent(bob: gw.NodeClie
 
 def test_rules_with_conditions_are_written_listed_and_ended(bob: gw.NodeClient, http: TestClient) -> None:
     eve = as_user(bob, "eve", http)
-    pointer = bob.publish("ruled", torch.arange(20.0), access=gw.Access(raw=gw.Rule("eve", times=1)))
+    access = gw.Access(raw=gw.Rule("eve", times=1))
+    pointer = bob.publish("ruled", torch.arange(20.0), access=access, rows_are_entities=True)
     found = eve.dataset("ruled")
     assert torch.equal(found.get(), torch.arange(20.0))
     with pytest.raises(gw.GetNotPermittedError):
@@ -249,7 +250,8 @@ def test_rules_with_conditions_are_written_listed_and_ended(bob: gw.NodeClient, 
 def test_groups_and_roles_are_kept(bob: gw.NodeClient, http: TestClient) -> None:
     eve = as_user(bob, "eve", http)
     assert bob.groups.make("ward", ["eve"]).members == ["eve"]
-    bob.publish("grouped", torch.arange(20.0), access=gw.Access(compute="group:ward"))
+    access = gw.Access(compute="group:ward")
+    bob.publish("grouped", torch.arange(20.0), access=access, rows_are_entities=True)
     assert eve.dataset("grouped").mean().get().item() == 9.5
     assert bob.groups.change("ward", remove=["eve"], add=["dana@grid"]).members == ["dana@grid"]
     with pytest.raises(gw.ObjectNotFoundError):
