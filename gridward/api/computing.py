@@ -17,8 +17,8 @@ from gridward.core.plans import codec
 from gridward.core.plans.plan import Plan
 from gridward.core.plans.tallies import expose
 from gridward.core.privacy.analysis import Analysis, Guard
+from gridward.core.privacy.decision import RAW, Counted, Grant
 from gridward.core.privacy.disclosure import Contributed, Evidence
-from gridward.core.privacy.policy import RAW, Counted, Grant
 from gridward.core.privacy.rounding import rounded
 from gridward.core.schemas.computations import QuestionIn, Source
 from gridward.server.principals import Principal

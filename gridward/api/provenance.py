@@ -10,8 +10,8 @@ from sqlmodel import Session
 from gridward.api import queries, queries_requests, storage
 from gridward.api.node import Node
 from gridward.api.tables.datasets import Dataset
+from gridward.core.privacy.decision import Grant
 from gridward.core.privacy.disclosure import Thresholds
-from gridward.core.privacy.policy import Grant
 from gridward.core.schemas.datasets import Disclosure
 from gridward.server.principals import Principal
 

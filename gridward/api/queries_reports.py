@@ -10,7 +10,7 @@ from sqlmodel import Session, col, func, select
 from gridward.api.tables.accounts import AuditEntry, User
 from gridward.api.tables.requests import AccessRequest, StandingRule
 from gridward.api.tables.rules import AccessRule
-from gridward.core.privacy.policy import Answer
+from gridward.core.privacy.decision import Answer
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from gridward.api.tables.requests import AccessRequest, RequestSource
 from gridward.core.errors import ConflictError
 from gridward.core.plans import codec
 from gridward.core.privacy.analysis import Finding, Level
-from gridward.core.privacy.policy import Grant
+from gridward.core.privacy.decision import Grant
 from gridward.core.privacy.verdicts import Verdict, before_run
 from gridward.core.schemas.computations import QuestionIn
 from gridward.core.schemas.requests import (

@@ -8,7 +8,7 @@ from sqlmodel import Session
 from gridward.api import access, queries_access, storage
 from gridward.api.node import Node
 from gridward.api.tables.rules import RuleUse
-from gridward.core.privacy.policy import Grant
+from gridward.core.privacy.decision import Grant
 from gridward.server.blobs import Seal
 from gridward.server.db import lock
 from gridward.server.principals import Principal

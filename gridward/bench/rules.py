@@ -18,7 +18,8 @@ from gridward.api.tables.rules import AccessRule
 from gridward.bench.measure import Options, Result, latency, require
 from gridward.core.privacy.access import Rule, rights
 from gridward.core.privacy.analysis import Finding, Level
-from gridward.core.privacy.policy import Answer, Decision, Grant, decide
+from gridward.core.privacy.decision import Answer, Decision, Grant
+from gridward.core.privacy.policy import decide
 from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.datasets import Disclosure
 from gridward.server.db import Database

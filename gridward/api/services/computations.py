@@ -12,8 +12,9 @@ from gridward.api.services import releases
 from gridward.api.services.releases import Wish
 from gridward.core import tensors
 from gridward.core.errors import AuthorizationError, GetNotPermittedError
+from gridward.core.privacy.decision import Answer, Asked, Counted, Decision, Grant
 from gridward.core.privacy.disclosure import Evidence
-from gridward.core.privacy.policy import Answer, Asked, Counted, Decision, Grant, decide, decide_keeping
+from gridward.core.privacy.policy import decide, decide_keeping
 from gridward.core.schemas.computations import Answer as AnswerName
 from gridward.core.schemas.computations import ComputationIn, ComputationOut
 from gridward.server.principals import Capability, Principal

@@ -24,7 +24,8 @@ from gridward.core.errors import (
     ObjectNotFoundError,
 )
 from gridward.core.privacy.approvals import Need, Outcome, Status, Terms, Vote, agree
-from gridward.core.privacy.policy import RAW, Answer, Decision, Reason, decide
+from gridward.core.privacy.decision import RAW, Answer, Decision, Reason
+from gridward.core.privacy.policy import decide
 from gridward.core.privacy.verdicts import after_run, before_run
 from gridward.core.schemas.requests import ApproveIn, EventKind, PreviewOut, RequestDetail
 from gridward.server import audit, roles

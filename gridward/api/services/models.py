@@ -35,7 +35,8 @@ from gridward.core.errors import (
 )
 from gridward.core.plans import codec
 from gridward.core.plans.plan import Kind, Plan, Role
-from gridward.core.privacy.policy import Answer, Decision, decide_export
+from gridward.core.privacy.decision import Answer, Decision
+from gridward.core.privacy.policy import decide_export
 from gridward.core.schemas.access import ModelAccess
 from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.models import (

@@ -23,7 +23,8 @@ from gridward.core.errors import (
     ObjectNotFoundError,
 )
 from gridward.core.privacy.access import applies, concerns
-from gridward.core.privacy.policy import Answer, Reason, decide
+from gridward.core.privacy.decision import Answer, Reason
+from gridward.core.privacy.policy import decide
 from gridward.core.schemas.access import GROUP_ENTRY, ROLE_ENTRY, SIGNED_IN
 from gridward.core.schemas.computations import QuestionIn
 from gridward.core.schemas.datasets import DatasetOut

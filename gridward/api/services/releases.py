@@ -28,7 +28,7 @@ from gridward.core.errors import (
     ResultSuppressedError,
 )
 from gridward.core.privacy.approvals import Outcome, Request, Status
-from gridward.core.privacy.policy import Answer, Asked, Decision, Grant, Reason
+from gridward.core.privacy.decision import Answer, Asked, Decision, Grant, Reason
 from gridward.core.schemas.requests import EventKind
 from gridward.server.audit import record
 from gridward.server.blobs import Seal

@@ -27,7 +27,8 @@ from gridward.core.plans import readable
 from gridward.core.plans.dtypes import NAMES
 from gridward.core.privacy.analysis import Level
 from gridward.core.privacy.approvals import Outcome, Status
-from gridward.core.privacy.policy import Asked, Reason, decide
+from gridward.core.privacy.decision import Asked, Reason
+from gridward.core.privacy.policy import decide
 from gridward.core.schemas.computations import QuestionIn
 from gridward.core.schemas.requests import (
     EventKind,

@@ -35,14 +35,8 @@ from gridward.core.plans.dtypes import DTYPES
 from gridward.core.plans.executors.training import Schedule
 from gridward.core.plans.plan import Kind, Plan, Role
 from gridward.core.privacy.analysis import Feed, Level
-from gridward.core.privacy.policy import (
-    Answer,
-    Decision,
-    Reason,
-    decide_export,
-    decide_training,
-    settle_training,
-)
+from gridward.core.privacy.decision import Answer, Decision, Reason
+from gridward.core.privacy.policy import decide_export, decide_training, settle_training
 from gridward.core.schemas.tensor import Tensor
 from gridward.core.schemas.trainings import EpochMetrics, TrainingIn, TrainingOut, TrainingState
 from gridward.server.ids import new_id

@@ -6,8 +6,8 @@ from enum import StrEnum
 from math import isinf
 
 from gridward.core.privacy.analysis import Finding, Level
+from gridward.core.privacy.decision import COMPUTE, RAW, Counted, Grant
 from gridward.core.privacy.disclosure import NOTHING, Evidence
-from gridward.core.privacy.policy import COMPUTE, RAW, Counted, Grant
 
 
 class Check(StrEnum):

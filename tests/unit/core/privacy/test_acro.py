@@ -10,8 +10,9 @@ import torch
 from gridward.core.plans.executors.tally import tally
 from gridward.core.plans.tallies import Tally, TallyKind
 from gridward.core.privacy.analysis import Finding, Level
+from gridward.core.privacy.decision import Answer, Grant
 from gridward.core.privacy.disclosure import Contributed, Evidence, Thresholds
-from gridward.core.privacy.policy import Answer, Grant, decide
+from gridward.core.privacy.policy import decide
 
 SAID: Final = json.loads((Path(__file__).parents[3] / "vectors" / "acro.json").read_text())
 ADDED: Final = [cell for cell in SAID["cells"] if cell["aggregate"] != "count"]

@@ -7,18 +7,9 @@ import pytest
 
 from gridward.core.privacy.analysis import Finding, Level
 from gridward.core.privacy.contributions import Fit, Unfollowed
+from gridward.core.privacy.decision import Answer, Counted, Decision, Grant, Reason
 from gridward.core.privacy.disclosure import Contributed, Evidence, Thresholds
-from gridward.core.privacy.policy import (
-    Answer,
-    Counted,
-    Decision,
-    Grant,
-    Reason,
-    decide,
-    decide_export,
-    decide_keeping,
-    decide_training,
-)
+from gridward.core.privacy.policy import decide, decide_export, decide_keeping, decide_training
 from gridward.core.privacy.verdicts import Check, after_run, before_run
 
 SUM = {"y": Finding(Level.AGGREGATE)}

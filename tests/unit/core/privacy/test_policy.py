@@ -10,12 +10,8 @@ from hypothesis import strategies as st
 from gridward.core.privacy.access import Way
 from gridward.core.privacy.analysis import Finding, Level
 from gridward.core.privacy.approvals import Outcome, Request, Terms
+from gridward.core.privacy.decision import Answer, Asked, Counted, Grant, Reason
 from gridward.core.privacy.policy import (
-    Answer,
-    Asked,
-    Counted,
-    Grant,
-    Reason,
     decide,
     decide_export,
     decide_keeping,
