@@ -1,6 +1,7 @@
 """Curves as SVG, drawn by the server: a page needs no script for them."""
 
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,6 +11,7 @@ HEIGHT: Final = 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 12, 24
 _TICKS: Final = 4
 _NUMBERS: Final = 10
+_LARGEST: Final = sys.float_info.max
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +48,10 @@ def curve(points: Sequence[tuple[int, float]]) -> Curve:
     first, last = points[0][0], points[-1][0]
     low, high = min(value for _, value in points), max(value for _, value in points)
     if low == high:
-        low, high = low - 0.5 * (abs(low) or 1), high + 0.5 * (abs(high) or 1)
+        margin = 0.5 * (abs(low) or 1)
+        low, high = max(low - margin, -_LARGEST), min(high + margin, _LARGEST)
     dots = tuple((_across(number, first, last), _up(value, low, high)) for number, value in points)
-    steps = [low + (high - low) * part / _TICKS for part in range(_TICKS + 1)]
+    steps = [low * (1 - part / _TICKS) + high * (part / _TICKS) for part in range(_TICKS + 1)]
     stride = max(1, math.ceil((last - first + 1) / _NUMBERS))
     return Curve(
         line=" ".join(f"{x},{y}" for x, y in dots),

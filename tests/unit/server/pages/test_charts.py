@@ -38,6 +38,13 @@ def test_one_point_and_equal_ones_lie_in_the_middle() -> None:
         assert {y for _, y in drawn.dots} == {(drawn.top + drawn.bottom) / 2}
 
 
+def test_the_largest_floats_are_drawn_too() -> None:
+    for points in ([(1, -1.7e308)], [(1, 1.7e308)], [(1, -1.7e308), (2, 1.7e308)]):
+        drawn = curve(points)
+        assert all(drawn.top <= y <= drawn.bottom for _, y in drawn.dots)
+        assert all(math.isfinite(tick.at) and tick.label not in ("nan", "inf") for tick in drawn.up)
+
+
 @pytest.mark.parametrize("points", [[], [(1, math.nan)], [(1, 1.0), (2, math.inf)]])
 def test_what_cannot_be_drawn_is_refused(points: list[tuple[int, float]]) -> None:
     with pytest.raises(ValueError, match="finite"):
