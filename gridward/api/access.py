@@ -54,6 +54,10 @@ class Ruled:
         """Verbs that its rules may have, and under which conditions."""
         return DATASET_CONDITIONS if self.dataset_id is not None else MODEL_CONDITIONS
 
+    def lock(self, db: Session) -> None:
+        """Let nobody else write or count its rules until the transaction ends."""
+        lock(db, f"rules of {self.dataset_id or self.model_id}")
+
     def row(self, caller: Principal, now: datetime, verb: str, rule: Rule) -> AccessRule:
         """Write a rule about it as a row."""
         entry = rule.who
@@ -87,12 +91,14 @@ def write(db: Session, caller: Principal, now: datetime, ruled: Ruled, access: A
 
     Raises ``InvalidInputError`` where one names a group or role that is not there.
     """
+    ruled.lock(db)
     wanted = {_said(verb, rule): (verb, rule) for verb, rule in rules_of(access)}
     require_known(db, [rule.who for _, rule in wanted.values()])
-    standing = {_said_by(row): row for row in rows_of(db, ruled)}
-    for said, row in standing.items():
-        if said not in wanted:
-            db.delete(row)
+    standing: dict[Said, AccessRule] = {}
+    for row in rows_of(db, ruled):
+        if _said_by(row) in wanted and standing.setdefault(_said_by(row), row) is row:
+            continue
+        db.delete(row)
     db.add_all(ruled.row(caller, now, *wanted[said]) for said in wanted if said not in standing)
     db.flush()
 
@@ -103,6 +109,7 @@ def add(db: Session, caller: Principal, now: datetime, ruled: Ruled, body: RuleI
         require_fitting(body.verb, body, ruled.conditions)
     except ValueError as why:
         raise InvalidInputError(str(why)) from why
+    ruled.lock(db)
     require_known(db, [body.who])
     row = ruled.row(caller, now, body.verb, body)
     standing = rows_of(db, ruled)
@@ -117,6 +124,7 @@ def add(db: Session, caller: Principal, now: datetime, ruled: Ruled, body: RuleI
 
 def end(db: Session, ruled: Ruled, rule_id: str) -> AccessRule:
     """End one rule at once, whatever is left of it."""
+    ruled.lock(db)
     row = db.get(AccessRule, rule_id)
     if row is None or row not in rows_of(db, ruled):
         raise ObjectNotFoundError(f"there is no rule '{rule_id}' here")

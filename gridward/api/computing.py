@@ -95,7 +95,7 @@ def find(node: Node, caller: Principal, body: QuestionIn) -> Found:
         question = questions.name(body, digest, versions)
         granted = grants(caller, db, behind, node.clock(), questions.names_of(question))
         numbered = entity_files(node, db, behind)
-    fingerprint = questions.fingerprint(body, digest)
+    fingerprint = questions.fingerprint(body, digest, [(item.dataset_id, item.version) for item in behind])
     return Found(plan, digest, fed, behind, granted, question, fingerprint, numbered)
 
 
@@ -143,6 +143,8 @@ def _counted(guard: Guard, outputs: dict[str, torch.Tensor], granted: Sequence[G
         sides = _integers(outputs.pop(guard.mask.name))
     elif guard.mask is None:
         # How many entities are in a bin is not counted: as few as its rows can be of.
+        # Rows in no bin are a group, too: how many there are follows from the others.
+        counts = (*counts, guard.rows - sum(counts))
         few = next((one.entities_in for one in granted if one.table == guard.table), int)
         sides = tuple(few(side) for count in counts for side in (count, guard.rows - count))
     return Counted(guard.table, guard.rows, counts, sides)

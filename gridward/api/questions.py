@@ -5,7 +5,7 @@ standing rule binds. Kept results are no sources of a question: whoever decides 
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from gridward.core import tensors
@@ -22,10 +22,11 @@ def names_of(question: "Question | None") -> frozenset[str]:
     return frozenset() if question is None else frozenset((question.digest, question.standing))
 
 
-def fingerprint(body: QuestionIn, plan_digest: str) -> str:
-    """Name what is asked of whatever feeds it now, kept results included; for attempts at the same answer."""
+def fingerprint(body: QuestionIn, plan_digest: str, versions: Iterable[tuple[str, int]]) -> str:
+    """Name what is asked of these versions, kept results included; for attempts at the same answer."""
     fed = sorted((source.model_dump() for source in body.sources), key=lambda source: str(source["input"]))
-    return _digest({"plan": plan_digest, "values": [_value(value) for value in _by_name(body)], "fed": fed})
+    named = {"plan": plan_digest, "values": [_value(value) for value in _by_name(body)], "fed": fed}
+    return _digest(named | {"versions": [list(one) for one in sorted(versions)]})
 
 
 @dataclass(frozen=True, slots=True)

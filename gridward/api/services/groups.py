@@ -131,12 +131,17 @@ def _require_held(caller: Principal, db: Session, name: str, now: datetime) -> N
 
 
 def _holds(caller: Principal, db: Session, rule: AccessRule, now: datetime) -> bool:
-    """Say whether the caller has a rule's verb without conditions, as whoever published it does."""
+    """Say whether the caller has a rule's verb without conditions, as whoever published it does.
+
+    With a token it takes the scope to publish: its holder's own data are no more open to it than that.
+    """
     if rule.dataset_id is not None:
         dataset = db.get_one(Dataset, rule.dataset_id)
-        return rule.verb in queries.dataset_rights(caller, db, dataset, now).verbs
+        own = caller.user_id == dataset.user_id and not queries.manages(caller, dataset)
+        return not own and rule.verb in queries.dataset_rights(caller, db, dataset, now).verbs
     model = db.get_one(Model, rule.model_id)
-    return rule.verb in queries_results.model_rights(caller, db, model, now).verbs
+    own = caller.user_id == model.user_id and not queries_results.hosts(caller, model)
+    return not own and rule.verb in queries_results.model_rights(caller, db, model, now).verbs
 
 
 def _describe(caller: Principal, db: Session, rows: Sequence[Group]) -> list[GroupOut]:

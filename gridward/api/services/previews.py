@@ -141,7 +141,14 @@ def _decision(node: Node, subject: Principal, question: QuestionIn, *, locked_ou
     job = computing.load(node, found, question, release=True)
     with node.database.read() as db:
         asked = Wish(node, subject, "preview_access", found, found.question, None).asked(db)
-    ruled = decide(job.analysis.findings, found.grants, [], finite=True, asked=asked)
+    ruled = decide(
+        job.analysis.findings,
+        found.grants,
+        [],
+        finite=True,
+        asked=asked,
+        evidence=computing.evidence(job),
+    )
     return DecisionOut(
         answer=ruled.answer.value,
         reason=ruled.reason.value,

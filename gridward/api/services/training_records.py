@@ -81,7 +81,7 @@ def _record(
         detail=row.detail,
         epochs=row.epochs,
         epochs_done=len(history),
-        history=coarse_unless(decide_export(grants(caller, db, behind, now)), history),
+        history=coarse_unless(decide_export(grants(caller, db, behind, now), row.parameters), history),
         seconds=seconds,
         forgotten=row.forgotten,
         created_at=row.created_at,

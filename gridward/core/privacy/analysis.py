@@ -180,7 +180,7 @@ class _Tracking:
             self.counts.append(Count(rows[0].table, name, self.dtypes[name]))
         if call.step.op is Op.HISTC:
             return
-        found = contributions(call, f"tally.{len(self.tallies)}")
+        found = contributions(call, f"#tally.{len(self.tallies)}")
         if found is None:
             self.unfollowed.append(Unfollowed(rows[0].table, f"step {number} ({call.step.op.value})"))
         else:
@@ -301,7 +301,7 @@ def _with_guards(plan: Plan, tracking: _Tracking) -> tuple[Plan, tuple[Guard, ..
         taken.add(count)
         counted, mask = name, None
         if tracking.dtypes.get(name) is DType.BOOL:
-            mask = Tally(f"sides.{at}", TallyKind.MASK, rows.table, (name,), rows.axis)
+            mask = Tally(f"#sides.{at}", TallyKind.MASK, rows.table, (name,), rows.axis)
             steps.append(Step(Op.SUM_DIM_INTLIST, (Ref(name), (rows.axis,), False, DType.INT64), (count,)))
             counted = count
         outputs.append(Output(count, Role.OUTPUT, counted))

@@ -134,7 +134,7 @@ def _decide_by_rules(
 
 
 def _uses(verb: str, grants: Iterable[Grant]) -> tuple[str, ...]:
-    return tuple(sorted(use for grant in grants for use in grant.uses(verb)))
+    return tuple(sorted({use for grant in grants for use in grant.uses(verb)}))
 
 
 def decide_keeping(
@@ -146,11 +146,11 @@ def decide_keeping(
     behind masks and sums is looked at now, since that is gone later, and against the strictest of the rules
     that could release it.
     """
-    grants = [_strictest(grant.opened()) for grant in grants]
-    closed = [grant for grant in grants if not {RAW, COMPUTE} & grant.verbs]
+    closed = [grant for grant in grants if not {RAW, COMPUTE} & grant.opened().verbs]
     if closed:
         return Decision(Answer.REFUSED, Reason.NO_ACCESS, f"you may not compute on {_names(closed)}")
-    guarded = [grant for grant in grants if RAW not in grant.verbs]
+    # A counted right to the rows checks nothing away: the release may come by another way, and uncounted.
+    guarded = [_strictest(grant.opened()) for grant in grants if RAW not in grant.verbs]
     flaw = next((found for grant in guarded if (found := _behind_sums(grant, counted, evidence))), None)
     if flaw is not None:
         return Decision(Answer.SUPPRESSED, *flaw)
@@ -191,7 +191,7 @@ def settle_training(grants: Iterable[Grant], *, fewest_rows: int) -> list[Grant]
     return [grant.settled(TRAIN, lambda one: fewest_rows >= one.fewest_batch) for grant in grants]
 
 
-def decide_export(grants: Sequence[Grant], parameters: int = 0) -> Decision:
+def decide_export(grants: Sequence[Grant], parameters: int) -> Decision:
     """Decide whether the caller may have parameters, so many numbers, that were trained on these datasets."""
     closed = [grant for grant in grants if not {EXPORT_MODEL, RAW} & grant.verbs]
     if closed:

@@ -106,10 +106,10 @@ def test_training_needs_its_verb_a_proof_and_full_batches() -> None:
 
 
 def test_training_does_not_include_taking_the_model_away() -> None:
-    assert decide_export([grant("train", "compute")]).answer is Answer.REFUSED
-    assert decide_export([grant("export_model"), grant("train")]).answer is Answer.REFUSED
-    assert decide_export([grant("export_model")]).answer is Answer.VALUE
-    assert decide_export([]).reason is Reason.PUBLIC
+    assert decide_export([grant("train", "compute")], 0).answer is Answer.REFUSED
+    assert decide_export([grant("export_model"), grant("train")], 0).answer is Answer.REFUSED
+    assert decide_export([grant("export_model")], 0).answer is Answer.VALUE
+    assert decide_export([], 0).reason is Reason.PUBLIC
 
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -229,7 +229,7 @@ def test_a_standing_rule_goes_before_a_counted_one() -> None:
 
 
 def test_counted_or_conditional_rights_take_no_model_away() -> None:
-    assert decide_export([led(RAW_ONCE)]).answer is Answer.REFUSED
+    assert decide_export([led(RAW_ONCE)], 0).answer is Answer.REFUSED
 
 
 def test_a_training_runs_by_the_first_rule_that_its_batches_fit() -> None:
