@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Final, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_serializer
 
 from gridward.core.schemas.access import Access
 from gridward.core.schemas.tensor import StoredAs, TensorInfo
@@ -84,6 +84,11 @@ class Disclosure(BaseModel):
         description="Counts of conditions and histograms are rounded to multiples of it; 1: they are exact.",
         json_schema_extra={"format": "int32"},
     )
+
+    @model_serializer
+    def whole(self) -> dict[str, float | int | None]:
+        """Null means something here, so that it travels whatever else is left out."""
+        return dict(self)
 
 
 _ROWS_ARE_ENTITIES: Final = (

@@ -40,3 +40,11 @@ def test_the_two_ways_to_say_it_are_not_mixed() -> None:
 def test_a_name_that_cannot_be_one_is_refused_here() -> None:
     with pytest.raises(gw.InvalidInputError, match=r"raw\.0"):
         gw.Access(raw=["Robert'); DROP TABLE"]).to_schema()
+
+
+def test_a_threshold_that_is_left_out_travels_as_left_out() -> None:
+    sent = gw.Disclosure(residual_degrees=None, parameter_share=None).to_schema()
+    written = sent.model_dump_json(by_alias=True, exclude_none=True)
+    assert gw.Disclosure(**type(sent).model_validate_json(written).model_dump()) == gw.Disclosure(
+        residual_degrees=None, parameter_share=None
+    )
