@@ -184,3 +184,9 @@ def test_who_needs_a_second_factor_is_led_to_it_and_gets_nowhere_else(strict: No
     with_second_factor(bob)
     assert bob.get("/users").url.path == "/users"
     assert "eve" not in text_of(bob.shows("/users"))
+
+
+def test_who_needs_a_second_factor_can_sign_out_without_it(strict: NodeUnderTest) -> None:
+    bob = Visitor(strict.client, "bob")
+    assert bob.send("/sign-out").url.path == "/sign-in"
+    assert bob.get("/account").url.path == "/sign-in"
