@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import RedirectResponse, Response
 
 from gridward.core.errors import NotSignedInError
@@ -38,7 +39,7 @@ def _caller(request: Request) -> Principal | None:
     cookie = browser.cookie_of(request, server.keys)
     try:
         return browser.authenticate(server.accounts, cookie) if cookie else None
-    except NotSignedInError:
+    except (NotSignedInError, SQLAlchemyError):  # a busy database is what is being said
         return None
 
 

@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from sqlalchemy.exc import OperationalError
 
 from gridward.server.browser import form_token
+from gridward.server.db import Database
 from tests.support.nodes import PASSWORD, NodeUnderTest
 
 BROWSER = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
@@ -161,3 +163,37 @@ def test_assets_stay_for_good_under_their_address(node: NodeUnderTest) -> None:
         assert answer.status_code == 200
         assert "immutable" in answer.headers["cache-control"]
     assert node.client.get("/static/0000000000000000/style.css").status_code == 404
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+def test_a_path_of_other_letters_is_led_to(node: NodeUnderTest, headers: dict[str, str]) -> None:
+    form = {"username": "bob", "password": PASSWORD, "next": "/models/€?q=é%20&a=~b"}
+    answer = node.client.post("/sign-in", data=form, headers=BROWSER | headers, follow_redirects=False)
+    led = answer.headers.get("hx-redirect") or answer.headers["location"]
+    assert led.replace("%7E", "~") == "/models/%E2%82%AC?q=%C3%A9%20&a=~b"
+
+
+def test_pages_let_browsers_say_where_their_forms_come_from(node: NodeUnderTest) -> None:
+    """Under `no-referrer`, a form over http has the origin null (Fetch, section 3.2)."""
+    assert node.client.get("/sign-in", headers=BROWSER).headers["referrer-policy"] == "same-origin"
+    form = {"username": "bob", "password": PASSWORD}
+    plain = {"Accept": "text/html"}
+    refused = node.client.post("/sign-in", data=form, headers=plain | {"Origin": "null"})
+    assert refused.status_code == 403
+    own = {"Origin": str(node.client.base_url)}
+    taken = node.client.post("/sign-in", data=form, headers=plain | own, follow_redirects=False)
+    assert taken.status_code == 303
+
+
+def test_a_busy_database_is_a_page_and_not_a_failure(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(node)
+
+    def busy(_: Database) -> None:
+        raise OperationalError("", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(Database, "read", busy)
+    answer = node.client.get("/datasets", headers=BROWSER)
+    assert answer.status_code == 503
+    assert answer.text.startswith("<!doctype html>")
