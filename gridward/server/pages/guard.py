@@ -31,7 +31,7 @@ class ElsewhereError(Exception):
 def page_caller(request: Request) -> Principal:
     """Return who is signed in, or lead to the page on which one signs in, or sets up a second factor."""
     server = server_of(request)
-    cookie = browser.cookie_of(request, server.keys)
+    cookie = browser.cookie_of(request, server.accounts)
     wanted = request.url.path if request.method == "GET" else "/"
     try:
         if cookie is None:

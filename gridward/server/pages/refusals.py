@@ -36,7 +36,7 @@ def refuse(request: Request, problem: Problem, headers: Mapping[str, str]) -> Re
 
 def _caller(request: Request) -> Principal | None:
     server = server_of(request)
-    cookie = browser.cookie_of(request, server.keys)
+    cookie = browser.cookie_of(request, server.accounts)
     try:
         return browser.authenticate(server.accounts, cookie) if cookie else None
     except (NotSignedInError, SQLAlchemyError):  # a busy database is what is being said

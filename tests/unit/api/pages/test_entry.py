@@ -66,6 +66,21 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(node: NodeUnderTest) ->
     assert "Secure" in secure.headers["set-cookie"]
 
 
+def test_the_cookie_is_secure_behind_a_proxy_that_does_not_say_https(node: NodeUnderTest) -> None:
+    node.node.accounts.settings.public_url = "https://clinic.test"
+    cookie = enter(node).headers["set-cookie"]
+    assert cookie.startswith("__Host-gridward-")
+    assert "Secure" in cookie
+    name, _, value = cookie.partition(";")[0].partition("=")
+    sent = BROWSER | {"Cookie": f"{name}={value}"}
+    page = node.client.get("/", headers=sent)
+    assert page.url.path == "/"
+    form = {"form_token": token_on(page)}
+    left = node.client.post("/sign-out", data=form, headers=sent, follow_redirects=False)
+    assert left.headers["set-cookie"].startswith(f'{name}="";')
+    assert "Secure" in left.headers["set-cookie"]
+
+
 def test_the_cookie_opens_pages_and_no_rest_and_a_token_no_page(node: NodeUnderTest) -> None:
     enter(node)
     assert node.client.get("/", headers=BROWSER).url.path == "/"
