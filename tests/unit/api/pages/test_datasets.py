@@ -2,8 +2,10 @@
 
 import pytest
 from httpx2 import Response
+from sqlmodel import select
 
 from gridward.api.pages.dataset_forms import bounds_of
+from gridward.api.tables.datasets import Upload
 from gridward.core.errors import InvalidInputError
 from tests.support.files import parquet, publish
 from tests.support.nodes import NodeUnderTest
@@ -286,3 +288,21 @@ def test_a_form_without_a_file_takes_none(node: NodeUnderTest) -> None:
     answer = bob.client.post("/account/password", data=form, files={"file": ("a", b"a")}, headers=BROWSER)
     assert answer.status_code == 400
     assert "Too many files" in answer.text
+
+
+def test_a_refused_file_leaves_no_upload_behind(node: NodeUnderTest) -> None:
+    bob = Visitor(node.client, "bob")
+    path = published(bob, compute="cleo")
+    node.as_("cleo", "data_officer")
+    cleo = Visitor(node.client, "cleo")
+    refused = ((bob, b"other,columns\n1,2\n", 422), (bob, b"\x00", 422), (cleo, CSV, 403))
+    for visitor, content, status in refused:
+        answer = visitor.client.post(
+            f"{path}/content",
+            data={"form_token": visitor.token()},
+            files={"file": ("next.csv", content)},
+            headers=BROWSER,
+        )
+        assert answer.status_code == status, answer.text
+        with node.node.database.read() as db:
+            assert db.exec(select(Upload)).all() == []
