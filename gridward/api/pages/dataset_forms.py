@@ -14,7 +14,7 @@ from gridward.server.pages.forms import checked
 AS_FOUND: Final = "found"
 _BETWEEN: Final = re.compile(r"[\s,;]+")
 Text: TypeAlias = Annotated[str, Field(max_length=20_000)]
-"""What one field may hold, characters; it is read before any right is looked at. Bounds have a line a column."""
+"""What a field may hold, characters: it is read before any right is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
