@@ -80,20 +80,25 @@ class _Announced(uvicorn.Server):
 
 def _serve(app: "FastAPI", listener: socket.socket, settings: ServerSettings, what: str) -> None:
     logs.configure(settings.log_level, settings.log_format)
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        log_level="warning",
-        access_log=False,
-        lifespan="on",
-        ws_max_size=LONGEST_MESSAGE_BYTES,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
-    server = _Announced(config, f"Gridward {what}, data in {settings.data_dir}; Ctrl-C ends it")
+    line = f"Gridward {what}, data in {settings.data_dir}; Ctrl-C ends it"
+    server = _Announced(_config(app, settings), line)
     with contextlib.suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     if not server.started:
         raise fail(f"the {what} could not start; the log above says why")
+
+
+def _config(app: "FastAPI", settings: ServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        log_level="warning",
+        access_log=False,
+        forwarded_allow_ips=settings.forwarded_allow_ips,
+        lifespan="on",
+        ws_max_size=LONGEST_MESSAGE_BYTES,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
 
 
 @contextlib.contextmanager

@@ -99,7 +99,7 @@ class _Frame:
     async def _room(self, scope: Scope) -> int:
         scheme, _, token = Headers(scope=scope).get("authorization", "").partition(" ")
         server = scope["app"].state.server
-        cookie = cookie_of(HTTPConnection(scope), server.keys)
+        cookie = cookie_of(HTTPConnection(scope), server.accounts)
         try:
             if scheme.lower() == "bearer":
                 return await run_in_threadpool(server.vouch, token, self._body_max_bytes)

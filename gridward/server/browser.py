@@ -46,21 +46,21 @@ def authenticate(accounts: Accounts, cookie: str) -> Principal:
     return principal
 
 
-def cookie_of(request: HTTPConnection, keys: Keys) -> str | None:
+def cookie_of(request: HTTPConnection, accounts: Accounts) -> str | None:
     """Return the cookie that came along, or None."""
-    return request.cookies.get(_name(request, keys))
+    return request.cookies.get(_name(request, accounts))
 
 
-def set_cookie(request: HTTPConnection, response: Response, keys: Keys, cookie: str) -> None:
+def set_cookie(request: HTTPConnection, response: Response, accounts: Accounts, cookie: str) -> None:
     """Let the browser keep the cookie until it is closed; only this server gets it, and no script."""
-    secure = request.url.scheme == "https"
-    response.set_cookie(_name(request, keys), cookie, path="/", httponly=True, samesite="lax", secure=secure)
+    name, secure = _name(request, accounts), is_secure(request, accounts)
+    response.set_cookie(name, cookie, path="/", httponly=True, samesite="lax", secure=secure)
 
 
-def delete_cookie(request: HTTPConnection, response: Response, keys: Keys) -> None:
+def delete_cookie(request: HTTPConnection, response: Response, accounts: Accounts) -> None:
     """Let the browser forget the cookie."""
-    secure = request.url.scheme == "https"
-    response.delete_cookie(_name(request, keys), path="/", httponly=True, samesite="lax", secure=secure)
+    name, secure = _name(request, accounts), is_secure(request, accounts)
+    response.delete_cookie(name, path="/", httponly=True, samesite="lax", secure=secure)
 
 
 def form_token(keys: Keys, session_id: str) -> str:
@@ -69,13 +69,18 @@ def form_token(keys: Keys, session_id: str) -> str:
     return base64.urlsafe_b64encode(code).decode().rstrip("=")
 
 
-def _name(request: HTTPConnection, keys: Keys) -> str:
+def is_secure(request: HTTPConnection, accounts: Accounts) -> bool:
+    """Say whether the browser came over https, if only as far as to a proxy that did not say so."""
+    return request.url.scheme == "https" or accounts.settings.url().startswith("https://")
+
+
+def _name(request: HTTPConnection, accounts: Accounts) -> str:
     """Two servers on one host share their cookies: each has a name of its own.
 
     `__Host-` keeps neighbouring hosts from setting it; browsers take it over https only.
     """
-    prefix = "__Host-" if request.url.scheme == "https" else ""
-    return f"{prefix}gridward-{hashlib.sha256(keys.id.encode()).hexdigest()[:12]}"
+    prefix = "__Host-" if is_secure(request, accounts) else ""
+    return f"{prefix}gridward-{hashlib.sha256(accounts.keys.id.encode()).hexdigest()[:12]}"
 
 
 def _touch(accounts: Accounts, session_id: str, lifetime: timedelta) -> None:

@@ -224,6 +224,13 @@ def check_password(accounts: Accounts, caller: Principal, password: str, address
     return user
 
 
+def has_password(accounts: Accounts, caller: Principal) -> bool:
+    """Say whether the caller's account has a password; who has none signs in through a provider only."""
+    with accounts.database.read() as db:
+        user = None if caller.user_id is None else db.get(accounts.tables.user, caller.user_id)
+    return user is not None and user.password_hash is not None
+
+
 def forget(db: Session, accounts: Accounts, user_id: str, *, tokens: bool = True) -> None:
     """Delete an account's open invitation, and its tokens for programs, within the transaction `db`."""
     gone = (accounts.tables.invitation, accounts.tables.service_token)[: 2 if tokens else 1]

@@ -4,10 +4,11 @@ The only module that reads the environment. `docs/settings.md` is rendered from 
 (`server/settings_page.py`).
 """
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from gridward.core.schemas.accounts import RoleName
@@ -38,6 +39,11 @@ class ServerSettings(OidcSettings, MailSettings):
         default=None,
         pattern=URL_PATTERN,
         description="URL under which others reach this server. Unset: built from host and port.",
+    )
+    forwarded_allow_ips: str = Field(
+        default="127.0.0.1",
+        description="Addresses and networks of proxies, with commas between them, whose `X-Forwarded-For` "
+        "and `X-Forwarded-Proto` are believed; `*` believes everyone.",
     )
     log_format: Literal["json", "text"] = Field(default="json", description="How log lines are written.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
@@ -90,6 +96,13 @@ class ServerSettings(OidcSettings, MailSettings):
     database_wait_s: float = Field(
         default=15, gt=0, description="Longest wait for the database's write lock or a connection, seconds."
     )
+
+    @field_validator("forwarded_allow_ips")
+    @classmethod
+    def _are_addresses(cls, given: str) -> str:
+        for one in filter(None, map(str.strip, "" if given == "*" else given.split(","))):
+            ip_network(one)
+        return given
 
     def url(self) -> str:
         """Return the URL under which others reach this server."""

@@ -2,9 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from gridward.core.errors import InvalidInputError
 from gridward.core.schemas.access import SIGNED_IN, Access
@@ -13,7 +13,8 @@ from gridward.server.pages.forms import checked
 
 AS_FOUND: Final = "found"
 _BETWEEN: Final = re.compile(r"[\s,;]+")
-_BOUNDS: Final = re.compile(r"(?P<name>.+?)\s*:\s*(?P<low>\S+)\s+to\s+(?P<high>\S+)")
+Text: TypeAlias = Annotated[str, Field(max_length=20_000)]
+"""What a field may hold, characters: it is read before any right is looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +37,13 @@ class SearchText:
 class AccessForm(BaseModel):
     """Who may do what: names for each verb, and the verbs that everybody with an account has."""
 
-    everyone: list[str] = []
-    discover: str = ""
-    compute: str = ""
-    raw: str = ""
-    train: str = ""
-    export_model: str = ""
-    approve: str = ""
+    everyone: list[Text] = []
+    discover: Text = ""
+    compute: Text = ""
+    raw: Text = ""
+    train: Text = ""
+    export_model: Text = ""
+    approve: Text = ""
 
     def access(self) -> dict[str, list[str]]:
         """Return the list of each verb."""
@@ -56,16 +57,16 @@ class AccessForm(BaseModel):
 class PublishForm(AccessForm):
     """A new dataset. `column` and `stored_as` go together, one for each column of the file."""
 
-    upload_id: str
-    name: str = ""
-    description: str = ""
-    tags: str = ""
-    entity: str | None = None
+    upload_id: Text
+    name: Text = ""
+    description: Text = ""
+    tags: Text = ""
+    entity: Text | None = None
     rows_are_entities: bool = False
     min_rows: int = 10
     reviewers: int = 1
-    column: list[str] = []
-    stored_as: list[str] = []
+    column: list[Text] = []
+    stored_as: list[Text] = []
 
     def checked(self) -> DatasetIn:
         """Return it as REST takes it."""
@@ -92,12 +93,12 @@ class PublishForm(AccessForm):
 class ChangeForm(BaseModel):
     """What is said of a dataset; all of it, as the form showed it. Its rules change one by one."""
 
-    description: str = ""
-    tags: str = ""
+    description: Text = ""
+    tags: Text = ""
     rows_are_entities: bool = False
     min_rows: int = 10
     reviewers: int = 1
-    bounds: str = ""
+    bounds: Annotated[str, Field(max_length=500_000)] = ""
 
     def checked(self) -> DatasetPatch:
         """Return it as REST takes it."""
@@ -121,8 +122,9 @@ def bounds_of(text: str) -> dict[str, dict[str, str]]:
     """Read bounds as `column: low to high`, one a line."""
     found: dict[str, dict[str, str]] = {}
     for line in filter(None, map(str.strip, text.splitlines())):
-        read = _BOUNDS.fullmatch(line)
-        if read is None:
+        name, _, bounds = map(str.strip, line.rpartition(":"))
+        words = bounds.split()
+        if not name or len(words) != 3 or words[1] != "to":
             raise InvalidInputError("bounds: write one line a column, as in `weight: 0.5 to 6`")
-        found[read["name"]] = {"low": read["low"], "high": read["high"]}
+        found[name] = {"low": words[0], "high": words[2]}
     return found

@@ -13,7 +13,6 @@ from gridward.api.pages.dataset_forms import ChangeForm, PublishForm, SearchText
 from gridward.api.services import dataset_versions, datasets, rules, uploads
 from gridward.core.errors import UploadRefusedError
 from gridward.core.schemas.access import Access
-from gridward.core.schemas.datasets import ContentIn
 from gridward.core.schemas.uploads import SUFFIXES, MediaType
 from gridward.server.pages.forms import posted
 from gridward.server.pages.guard import FormCaller, PageCaller
@@ -140,8 +139,7 @@ def replace(
     request: Request, caller: FormCaller, node: NodeOf, dataset_id: DatasetId, file: Sent
 ) -> Response:
     """Put a file in place of the values, as the next version."""
-    sent = uploads.take(node, caller, file.file, format_of(file))
-    dataset_versions.replace(node, caller, dataset_id, ContentIn(upload_id=sent.id))
+    dataset_versions.replace_by_file(node, caller, dataset_id, file.file, format_of(file))
     return done(request, f"/datasets/{dataset_id}", "saved")
 
 

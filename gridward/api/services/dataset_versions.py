@@ -6,6 +6,9 @@ question, whatever the rows are. Two versions that differ by few rows can be tol
 thresholds do not stop that.
 """
 
+import contextlib
+from typing import BinaryIO
+
 from sqlmodel import Session
 
 from gridward.api import queries, storage
@@ -15,12 +18,14 @@ from gridward.api.formats.columns import Choice
 from gridward.api.formats.tensor_file import Spec
 from gridward.api.managed import managed_dataset
 from gridward.api.node import Node
+from gridward.api.services import uploads
 from gridward.api.services.datasets import get, specs_of, version_of
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.datasets import Dataset, Upload
-from gridward.core.errors import ConflictError, UploadRefusedError
+from gridward.core.errors import ConflictError, ObjectNotFoundError, UploadRefusedError
 from gridward.core.schemas.datasets import ContentIn, DatasetOut, DatasetVersion, DatasetVersionsOut
 from gridward.core.schemas.tensor import TensorInfo
+from gridward.core.schemas.uploads import MediaType
 from gridward.server import audit
 from gridward.server.blobs import Seal
 from gridward.server.principals import Principal
@@ -52,6 +57,24 @@ def replace(node: Node, caller: Principal, dataset_id: str, body: ContentIn) -> 
     node.catalogue_changed.ring()
     with node.database.read() as db:
         return get(node, caller, db, dataset_id)
+
+
+def replace_by_file(
+    node: Node, caller: Principal, dataset_id: str, file: BinaryIO, media_type: MediaType
+) -> DatasetOut:
+    """Put a file that has arrived in place of a dataset's values; nothing of it stays if it is refused.
+
+    Raises what `replace` and `uploads.take` do; who may not is told so before the file is stored.
+    """
+    with node.database.read() as db:
+        managed_dataset(caller, db, dataset_id, node.clock())
+    sent = uploads.take(node, caller, file, media_type)
+    try:
+        return replace(node, caller, dataset_id, ContentIn(upload_id=sent.id))
+    except Exception:
+        with contextlib.suppress(ObjectNotFoundError):  # used up, and the failure came later
+            uploads.delete(node, caller, sent.id)
+        raise
 
 
 def list_all(node: Node, caller: Principal, db: Session, dataset_id: str) -> DatasetVersionsOut:

@@ -18,6 +18,14 @@ EMAIL_PATTERN: Final = (
 EmailAddress: TypeAlias = Annotated[str, Field(pattern=EMAIL_PATTERN, max_length=254)]
 SHORTEST_PASSWORD: Final = 10
 """Characters."""
+OwnPassword: TypeAlias = Annotated[
+    SecretStr,
+    Field(
+        max_length=200,
+        description="The account's. Empty for one without, which has to have signed in through its provider "
+        "just now.",
+    ),
+]
 
 
 class RoleName(StrEnum):
@@ -138,7 +146,7 @@ class SecondFactorIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    password: SecretStr = Field(max_length=200)
+    password: OwnPassword = SecretStr("")
 
 
 class SecondFactorOut(BaseModel):
@@ -166,7 +174,7 @@ class SecondFactorRemoval(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    password: SecretStr = Field(max_length=200)
+    password: OwnPassword = SecretStr("")
     code: SecretStr = Field(max_length=40)
 
 
@@ -212,7 +220,7 @@ class ServiceTokenIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    password: SecretStr = Field(max_length=200, description="The account's.")
+    password: OwnPassword = SecretStr("")
     name: str = Field(min_length=1, max_length=64, description="What it is for.")
     scopes: list[str] = Field(
         min_length=1,

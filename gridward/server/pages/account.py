@@ -24,6 +24,7 @@ def show_account(request: Request, caller: PageCaller, accounts: AccountsOf) -> 
         "account.html",
         caller,
         user=users.get_own(accounts, caller),
+        has_password=sessions.has_password(accounts, caller),
         sessions=sessions.list_own(accounts, caller).items,
         tokens=service_tokens.list_own(accounts, caller).items,
         mails=outbox.sends(accounts),

@@ -12,7 +12,7 @@ from gridward.server.accounts import UserFields
 from gridward.server.pages.forms import checked
 from gridward.server.pages.guard import FormCaller, require_own_site
 from gridward.server.pages.shell import done, own_path, page
-from gridward.server.state import AccountsOf, Address, server_of
+from gridward.server.state import AccountsOf, Address
 
 router = APIRouter(include_in_schema=False)
 strangers = APIRouter(include_in_schema=False, dependencies=[Depends(require_own_site)])
@@ -60,7 +60,7 @@ def sign_out(request: Request, caller: FormCaller, accounts: AccountsOf) -> Resp
     """End the browser's session."""
     sessions.revoke(accounts, caller, "current")
     answer = done(request, "/sign-in")
-    browser.delete_cookie(request, answer, server_of(request).keys)
+    browser.delete_cookie(request, answer, accounts)
     return answer
 
 
@@ -115,5 +115,5 @@ def accept(
 
 def _admit(request: Request, accounts: AccountsOf, user: UserFields, path: str) -> Response:
     answer = done(request, path)
-    browser.set_cookie(request, answer, server_of(request).keys, browser.open_session(accounts, user))
+    browser.set_cookie(request, answer, accounts, browser.open_session(accounts, user))
     return answer

@@ -1,7 +1,7 @@
 """Forms become what REST takes: the same schemas, the same rules."""
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, TypeVar, get_origin
+from typing import Any, Final, TypeVar, get_origin
 
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
@@ -11,6 +11,8 @@ from gridward.core.errors import InvalidInputError
 from gridward.server.browser import FORM_TOKEN
 
 Schema = TypeVar("Schema", bound=BaseModel)
+_MOST_FIELDS: Final = 10_000
+"""Two for each of a dataset's 4,096 columns, and the rest of its form."""
 
 
 def checked(schema: type[Schema], given: dict[str, Any]) -> Schema:
@@ -21,6 +23,11 @@ def checked(schema: type[Schema], given: dict[str, Any]) -> Schema:
         # Paths and reasons only: the rejected input may hold a password or private values.
         faults = [f"{'.'.join(str(part) for part in fault['loc'])}: {fault['msg']}" for fault in why.errors()]
         raise InvalidInputError("; ".join(faults[:20])) from None
+
+
+async def form_of(request: Request) -> FormData:
+    """Return the form that was sent. Files come in by routes that ask for one; FastAPI read it there."""
+    return await request.form(max_files=0, max_fields=_MOST_FIELDS)
 
 
 def midnight_after(day: date | None) -> datetime | None:
@@ -40,7 +47,7 @@ def posted(schema: type[Schema]) -> Any:  # noqa: ANN401 (what FastAPI's Depends
     """
 
     async def read(request: Request) -> Schema:
-        return checked(schema, _given(schema, await request.form()))
+        return checked(schema, _given(schema, await form_of(request)))
 
     return Depends(read)
 

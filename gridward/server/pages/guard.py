@@ -9,11 +9,13 @@ from starlette.concurrency import run_in_threadpool
 
 from gridward.core.errors import AuthorizationError, NotSignedInError
 from gridward.server import browser
+from gridward.server.pages.forms import form_of
 from gridward.server.principals import Principal
 from gridward.server.state import server_of
 
 _OWN_SITES: Final = ("same-origin", "none")
-_SECOND_FACTOR: Final = "/account"
+_ACCOUNT: Final = "/account"
+_SIGN_OUT: Final = "/sign-out"
 _LONGEST: Final = 400
 """Characters of an address to which the sign-in leads back."""
 
@@ -29,7 +31,7 @@ class ElsewhereError(Exception):
 def page_caller(request: Request) -> Principal:
     """Return who is signed in, or lead to the page on which one signs in, or sets up a second factor."""
     server = server_of(request)
-    cookie = browser.cookie_of(request, server.keys)
+    cookie = browser.cookie_of(request, server.accounts)
     wanted = request.url.path if request.method == "GET" else "/"
     try:
         if cookie is None:
@@ -37,9 +39,10 @@ def page_caller(request: Request) -> Principal:
         caller = browser.authenticate(server.accounts, cookie)
     except NotSignedInError as why:
         raise ElsewhereError(f"/sign-in?next={quote(_with_query(request, wanted))}") from why
-    own = wanted == _SECOND_FACTOR or request.url.path.startswith(f"{_SECOND_FACTOR}/")
+    path = request.url.path
+    own = wanted == _ACCOUNT or path == _SIGN_OUT or path.startswith(f"{_ACCOUNT}/")
     if caller.limited_to == frozenset() and not own:
-        raise ElsewhereError(f"{_SECOND_FACTOR}/second-factor")
+        raise ElsewhereError(f"{_ACCOUNT}/second-factor")
     return caller
 
 
@@ -52,7 +55,7 @@ async def form_caller(request: Request) -> Principal:
     """Return who sent a form of ours. Raises `AuthorizationError` for forms of other sites or sessions."""
     require_own_site(request)
     caller = await run_in_threadpool(page_caller, request)
-    sent = (await request.form()).get(browser.FORM_TOKEN)
+    sent = (await form_of(request)).get(browser.FORM_TOKEN)
     genuine = browser.form_token(server_of(request).keys, caller.session_id)
     if not isinstance(sent, str) or not hmac.compare_digest(sent.encode(), genuine.encode()):
         raise AuthorizationError("this form is of another session; reload the page and send it again")

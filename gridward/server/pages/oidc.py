@@ -10,12 +10,12 @@ from starlette.responses import RedirectResponse, Response
 
 from gridward.core.errors import InvalidInputError, SecondFactorRequiredError
 from gridward.server import browser
-from gridward.server.keys import Keys
+from gridward.server.accounts import Accounts
 from gridward.server.oidc import sign_in
 from gridward.server.oidc.flow import FLOW_S, Loopback
 from gridward.server.pages.guard import require_own_site
 from gridward.server.pages.shell import done, own_path, page
-from gridward.server.state import AccountsOf, Address, server_of
+from gridward.server.state import AccountsOf, Address
 
 router = APIRouter(include_in_schema=False)
 strangers = APIRouter(include_in_schema=False, dependencies=[Depends(require_own_site)])
@@ -48,7 +48,7 @@ def depart(
         loopback = Loopback(port, challenge, state)
     departure = sign_in.depart(accounts, own_path(next), loopback)
     answer = RedirectResponse(departure.address, 303)
-    name, secure = _cookie(request, server_of(request).keys)
+    name, secure = _cookie(request, accounts)
     answer.set_cookie(
         name, departure.cookie, max_age=int(FLOW_S), path="/", httponly=True, samesite="lax", secure=secure
     )
@@ -66,7 +66,7 @@ def arrive(
     iss: Annotated[str | None, Query(max_length=400)] = None,
 ) -> Response:
     """Take the browser back from the provider."""
-    name, secure = _cookie(request, server_of(request).keys)
+    name, secure = _cookie(request, accounts)
     arrival = sign_in.arrive(
         accounts,
         request.cookies.get(name),
@@ -111,12 +111,12 @@ def _admit(request: Request, accounts: AccountsOf, address: Address, form: Ticke
     )
     answer = done(request, own_path(form.next))
     cookie = browser.open_session(accounts, user, vouched=vouched)
-    browser.set_cookie(request, answer, server_of(request).keys, cookie)
+    browser.set_cookie(request, answer, accounts, cookie)
     return answer
 
 
-def _cookie(request: Request, keys: Keys) -> tuple[str, bool]:
+def _cookie(request: Request, accounts: Accounts) -> tuple[str, bool]:
     """Return the name of this server's cookie of a sign-in under way, and whether it takes https."""
-    secure = request.url.scheme == "https"
-    name = f"gridward-oidc-{hashlib.sha256(keys.id.encode()).hexdigest()[:12]}"
+    secure = browser.is_secure(request, accounts)
+    name = f"gridward-oidc-{hashlib.sha256(accounts.keys.id.encode()).hexdigest()[:12]}"
     return (f"__Host-{name}" if secure else name), secure

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from fastapi import FastAPI, Request
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.responses import RedirectResponse, Response
 
 from gridward.core.errors import NotSignedInError
@@ -35,10 +36,10 @@ def refuse(request: Request, problem: Problem, headers: Mapping[str, str]) -> Re
 
 def _caller(request: Request) -> Principal | None:
     server = server_of(request)
-    cookie = browser.cookie_of(request, server.keys)
+    cookie = browser.cookie_of(request, server.accounts)
     try:
         return browser.authenticate(server.accounts, cookie) if cookie else None
-    except NotSignedInError:
+    except (NotSignedInError, SQLAlchemyError):  # a busy database is what is being said
         return None
 
 

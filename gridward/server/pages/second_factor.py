@@ -9,7 +9,7 @@ from markupsafe import Markup
 from starlette.responses import Response
 
 from gridward.core.schemas.accounts import CodeIn, SecondFactorIn, SecondFactorRemoval
-from gridward.server import second_factor, users
+from gridward.server import second_factor, sessions, users
 from gridward.server.pages.forms import posted
 from gridward.server.pages.guard import FormCaller, PageCaller
 from gridward.server.pages.shell import done, page
@@ -22,7 +22,13 @@ _GROUP: Final = 4
 @router.get("")
 def show_second_factor(request: Request, caller: PageCaller, accounts: AccountsOf) -> Response:
     """Show where one sets a second factor up, or takes it away."""
-    return page(request, "second_factor.html", caller, user=users.get_own(accounts, caller))
+    return page(
+        request,
+        "second_factor.html",
+        caller,
+        user=users.get_own(accounts, caller),
+        has_password=sessions.has_password(accounts, caller),
+    )
 
 
 @router.post("")

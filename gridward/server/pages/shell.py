@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -31,6 +31,8 @@ _SAID: Final = {
     "sent": "Sent.",
     "asked": "If there is such an account, a letter is on its way.",
 }
+_IN_ADDRESS: Final = ":/%#?=@[]!$&'()*+,;~"
+"""What is left of an address as it is, as redirects do: a header takes no other letters than ASCII."""
 _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
@@ -126,7 +128,7 @@ def done(request: Request, path: str, said: str = "") -> Response:
     """Lead on to a page after a form did its work; `said` is a key of what the page then says."""
     target = f"{path}{'&' if '?' in path else '?'}said={said}" if said else path
     if is_fragment(request):
-        return Response(status_code=204, headers={"HX-Redirect": target})
+        return Response(status_code=204, headers={"HX-Redirect": quote(target, safe=_IN_ADDRESS)})
     return RedirectResponse(target, 303)
 
 

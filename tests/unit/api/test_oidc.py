@@ -565,3 +565,10 @@ def test_a_slow_or_talkative_provider_is_left(node: NodeUnderTest, monkeypatch: 
     monkeypatch.setattr("gridward.server.oidc.provider._MOST_BYTES", 10)
     with pytest.raises(BusyError, match="too much"):
         node.node.accounts.provider.metadata()  # type: ignore[union-attr]
+
+
+def test_the_cookie_on_the_way_is_secure_where_the_node_is_reached_over_https(node_with: Made) -> None:
+    answer = node_with(public_url="https://clinic.test").client.get("/sign-in/oidc")
+    cookie = answer.headers["set-cookie"]
+    assert cookie.startswith("__Host-gridward-oidc-")
+    assert "Secure" in cookie

@@ -4,9 +4,11 @@ import socket
 from pathlib import Path
 
 import pytest
+from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
 
 from gridward.cli import serve
-from gridward.cli.serve import _listening
+from gridward.cli.serve import _config, _listening
 from gridward.server.settings import NodeSettings
 
 
@@ -45,3 +47,20 @@ def test_a_caller_that_reads_nothing_is_left_after_a_while(
                 while True:
                     accepted.sendall(bytes(1 << 20))
     assert ended.value.errno == errno.ETIMEDOUT  # the system's word, not this test's patience
+
+
+@pytest.mark.parametrize(("proxies", "scheme"), [("127.0.0.1", "http"), ("127.0.0.1,10.0.0.0/8", "https")])
+def test_only_proxies_that_a_setting_names_say_that_a_browser_came_over_https(
+    proxies: str, scheme: str
+) -> None:
+    app = FastAPI()
+
+    @app.get("/")
+    def seen(request: Request) -> list[str | None]:
+        return [request.url.scheme, request.client.host if request.client else None]
+
+    config = _config(app, NodeSettings(forwarded_allow_ips=proxies))
+    config.load()
+    client = TestClient(config.loaded_app, client=("10.1.2.3", 4242))
+    told = {"X-Forwarded-Proto": "https", "X-Forwarded-For": "192.0.2.9"}
+    assert client.get("/", headers=told).json() == [scheme, "192.0.2.9" if scheme == "https" else "10.1.2.3"]

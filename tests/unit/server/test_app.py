@@ -58,6 +58,7 @@ def app(keys: Keys, tmp_path: Path) -> FastAPI:
         database = Database(f"sqlite:///{tmp_path / 'a.db'}")
         accounts: Any = object.__new__(Accounts)
         object.__setattr__(accounts, "settings", NodeSettings(data_dir=tmp_path))
+        object.__setattr__(accounts, "keys", keys)
         app.state.server = Doorkeeper(
             keys=keys, database=database, accounts=accounts, replays=ReplayGuard(), clock=utc_now
         )

@@ -44,7 +44,15 @@ def test_half_a_setting_is_refused_by_name(given: dict[str, str], missing: str) 
         NodeSettings(**given)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("bad", [{"name": "Not a name"}, {"port": 70_000}, {"public_url": "ftp://x"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"name": "Not a name"},
+        {"port": 70_000},
+        {"public_url": "ftp://x"},
+        {"forwarded_allow_ips": "10.0.0.1, proxy"},
+    ],
+)
 def test_a_setting_out_of_its_range_is_refused(bad: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         NodeSettings(**bad)  # type: ignore[arg-type]

@@ -10,8 +10,10 @@ from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
 from fastapi.testclient import TestClient
 from markupsafe import escape
+from sqlmodel import select
 
 from gridward.api.main import create_app
+from gridward.api.tables.accounts import User
 from gridward.server.keys import make
 from gridward.server.pages.second_factor import drawn, secret_of
 from gridward.server.settings import NodeSettings
@@ -184,3 +186,36 @@ def test_who_needs_a_second_factor_is_led_to_it_and_gets_nowhere_else(strict: No
     with_second_factor(bob)
     assert bob.get("/users").url.path == "/users"
     assert "eve" not in text_of(bob.shows("/users"))
+
+
+def test_who_needs_a_second_factor_can_sign_out_without_it(strict: NodeUnderTest) -> None:
+    bob = Visitor(strict.client, "bob")
+    assert bob.send("/sign-out").url.path == "/sign-in"
+    assert bob.get("/account").url.path == "/sign-in"
+
+
+def test_who_has_no_password_is_asked_for_none(bob: Visitor, node: NodeUnderTest) -> None:
+    with node.node.database.write() as db:
+        user = db.exec(select(User).where(User.username == "bob")).one()
+        user.password_hash, user.oidc_key = None, "https://id.example sub-1"
+        db.add(user)
+    for path in ("/account", "/account/second-factor"):
+        page = bob.shows(path)
+        assert 'type="password"' not in page
+        assert "no password" in text_of(page)
+    made = bob.sends("/account/tokens", name="nightly", scopes="publish", lifetime_s="3600")
+    assert "svc-" in made.text
+    begun = bob.sends("/account/second-factor")
+    (code, *_) = recovery = re.findall(
+        r"<li><code>([a-z2-7-]+)</code></li>",
+        bob.sends("/account/second-factor/confirm", code=code_of(begun.text)).text,
+    )
+    assert len(recovery) > 1
+    assert 'type="password"' not in bob.shows("/account/second-factor")
+    bob.sends("/account/second-factor/removal", code=code)
+    assert "off" in text_of(bob.shows("/account"))
+
+
+def test_who_has_a_password_does_nothing_without_it(bob: Visitor) -> None:
+    assert bob.send("/account/second-factor").status_code == 401
+    assert bob.send("/account/tokens", name="a", scopes="publish", lifetime_s="3600").status_code == 401

@@ -2,7 +2,11 @@
 
 import pytest
 from httpx2 import Response
+from sqlmodel import select
 
+from gridward.api.pages.dataset_forms import bounds_of
+from gridward.api.tables.datasets import Upload
+from gridward.core.errors import InvalidInputError
 from tests.support.files import parquet, publish
 from tests.support.nodes import NodeUnderTest
 from tests.support.visitors import BROWSER, Visitor, forms_on, text_of
@@ -250,3 +254,55 @@ def test_whose_the_rows_are_is_asked_for_shown_and_changed(node: NodeUnderTest) 
     bob.sends(path, rows_are_entities="true")
     assert "every row is one of its own" in text_of(bob.shows(path))
     assert 'value="true" checked' in bob.shows(f"{path}/edit")
+
+
+def test_bounds_are_read_line_by_line() -> None:
+    assert bounds_of(" at 10:30 : -1 to 1e3 \n\nweight:0.5  to 6") == {
+        "at 10:30": {"low": "-1", "high": "1e3"},
+        "weight": {"low": "0.5", "high": "6"},
+    }
+    for line in ("a" + ":" * 200_000, ": 1 to 2", "a: 1 2", "a: 1 to 2 to 3", "a 1 to 2"):
+        with pytest.raises(InvalidInputError, match="one line a column"):
+            bounds_of(line)
+
+
+def test_a_field_longer_than_any_is_refused_before_it_is_read(node: NodeUnderTest) -> None:
+    answer = Visitor(node.client, "bob").send("/datasets/ds-missing", tags="a " * 10_001)
+    assert answer.status_code == 422
+    assert "at most 20000 characters" in answer.text
+
+
+def test_a_wide_dataset_is_published(node: NodeUnderTest) -> None:
+    names = [f"c{at}" for at in range(600)]
+    rows = "\n".join(",".join(str(row + at) for at in range(600)) for row in range(12))
+    content = f"{','.join(names)}\n{rows}\n".encode()
+    bob = Visitor(node.client, "bob")
+    path = published(bob, content, column=names, stored_as=["found"] * 600, entity="")
+    found = node.client.get(f"/v1{path}", headers=node.as_("bob")).json()
+    assert len(found["tensors"]) == 600
+
+
+def test_a_form_without_a_file_takes_none(node: NodeUnderTest) -> None:
+    bob = Visitor(node.client, "bob")
+    form = {"form_token": bob.token(), "old_password": "x", "new_password": "x"}
+    answer = bob.client.post("/account/password", data=form, files={"file": ("a", b"a")}, headers=BROWSER)
+    assert answer.status_code == 400
+    assert "Too many files" in answer.text
+
+
+def test_a_refused_file_leaves_no_upload_behind(node: NodeUnderTest) -> None:
+    bob = Visitor(node.client, "bob")
+    path = published(bob, compute="cleo")
+    node.as_("cleo", "data_officer")
+    cleo = Visitor(node.client, "cleo")
+    refused = ((bob, b"other,columns\n1,2\n", 422), (bob, b"\x00", 422), (cleo, CSV, 403))
+    for visitor, content, status in refused:
+        answer = visitor.client.post(
+            f"{path}/content",
+            data={"form_token": visitor.token()},
+            files={"file": ("next.csv", content)},
+            headers=BROWSER,
+        )
+        assert answer.status_code == status, answer.text
+        with node.node.database.read() as db:
+            assert db.exec(select(Upload)).all() == []

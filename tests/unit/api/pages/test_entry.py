@@ -6,8 +6,10 @@ from datetime import timedelta
 import pytest
 from fastapi.testclient import TestClient
 from httpx2 import Response
+from sqlalchemy.exc import OperationalError
 
 from gridward.server.browser import form_token
+from gridward.server.db import Database
 from tests.support.nodes import PASSWORD, NodeUnderTest
 
 BROWSER = {"Accept": "text/html", "Sec-Fetch-Site": "same-origin"}
@@ -62,6 +64,21 @@ def test_the_cookie_is_kept_from_scripts_and_other_sites(node: NodeUnderTest) ->
     secure = over_https.post("/sign-in", data=form, headers=BROWSER, follow_redirects=False)
     assert secure.headers["set-cookie"].startswith("__Host-gridward-")
     assert "Secure" in secure.headers["set-cookie"]
+
+
+def test_the_cookie_is_secure_behind_a_proxy_that_does_not_say_https(node: NodeUnderTest) -> None:
+    node.node.accounts.settings.public_url = "https://clinic.test"
+    cookie = enter(node).headers["set-cookie"]
+    assert cookie.startswith("__Host-gridward-")
+    assert "Secure" in cookie
+    name, _, value = cookie.partition(";")[0].partition("=")
+    sent = BROWSER | {"Cookie": f"{name}={value}"}
+    page = node.client.get("/", headers=sent)
+    assert page.url.path == "/"
+    form = {"form_token": token_on(page)}
+    left = node.client.post("/sign-out", data=form, headers=sent, follow_redirects=False)
+    assert left.headers["set-cookie"].startswith(f'{name}="";')
+    assert "Secure" in left.headers["set-cookie"]
 
 
 def test_the_cookie_opens_pages_and_no_rest_and_a_token_no_page(node: NodeUnderTest) -> None:
@@ -161,3 +178,37 @@ def test_assets_stay_for_good_under_their_address(node: NodeUnderTest) -> None:
         assert answer.status_code == 200
         assert "immutable" in answer.headers["cache-control"]
     assert node.client.get("/static/0000000000000000/style.css").status_code == 404
+
+
+@pytest.mark.parametrize("headers", [{}, {"HX-Request": "true"}])
+def test_a_path_of_other_letters_is_led_to(node: NodeUnderTest, headers: dict[str, str]) -> None:
+    form = {"username": "bob", "password": PASSWORD, "next": "/models/€?q=é%20&a=~b"}
+    answer = node.client.post("/sign-in", data=form, headers=BROWSER | headers, follow_redirects=False)
+    led = answer.headers.get("hx-redirect") or answer.headers["location"]
+    assert led.replace("%7E", "~") == "/models/%E2%82%AC?q=%C3%A9%20&a=~b"
+
+
+def test_pages_let_browsers_say_where_their_forms_come_from(node: NodeUnderTest) -> None:
+    """Under `no-referrer`, a form over http has the origin null (Fetch, section 3.2)."""
+    assert node.client.get("/sign-in", headers=BROWSER).headers["referrer-policy"] == "same-origin"
+    form = {"username": "bob", "password": PASSWORD}
+    plain = {"Accept": "text/html"}
+    refused = node.client.post("/sign-in", data=form, headers=plain | {"Origin": "null"})
+    assert refused.status_code == 403
+    own = {"Origin": str(node.client.base_url)}
+    taken = node.client.post("/sign-in", data=form, headers=plain | own, follow_redirects=False)
+    assert taken.status_code == 303
+
+
+def test_a_busy_database_is_a_page_and_not_a_failure(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enter(node)
+
+    def busy(_: Database) -> None:
+        raise OperationalError("", {}, Exception("database is locked"))
+
+    monkeypatch.setattr(Database, "read", busy)
+    answer = node.client.get("/datasets", headers=BROWSER)
+    assert answer.status_code == 503
+    assert answer.text.startswith("<!doctype html>")
