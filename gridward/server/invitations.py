@@ -81,13 +81,16 @@ def accept(accounts: Accounts, token: str, password: str, address: str) -> UserO
         return describe(db, accounts, user)
 
 
-def known(accounts: Accounts, token: str, address: str) -> InvitationFields:
-    """Return the row of a token, or raise `NotSignedInError`; guesses count as at a sign-in."""
+def known(accounts: Accounts, token: str, address: str, *, resets: bool = True) -> InvitationFields:
+    """Return the row of a token, or raise `NotSignedInError`; guesses count as at a sign-in.
+
+    Without ``resets``, one that was mailed because somebody asked for it is like an unknown one.
+    """
     table = accounts.tables.invitation
     with guess_limits(accounts, "/invitations", address):
         with accounts.database.read() as db:
             row = db.exec(select(table).where(col(table.token_hash) == _hash(token))).first()
-        if row is None or row.expires_at <= accounts.clock():
+        if row is None or row.expires_at <= accounts.clock() or not (resets or _by_another(row)):
             raise NotSignedInError("the token is unknown, was used, or has expired; ask for another")
     return row
 
@@ -103,7 +106,7 @@ def redeemed(accounts: Accounts, row: InvitationFields) -> Iterator[tuple[Sessio
             raise NotSignedInError("the token was used meanwhile")
         if user.disabled:
             raise NotSignedInError("this account is locked")
-        if current.invited_by != user.id:  # else a reset that the holder asked for
+        if _by_another(current):
             _require_inviter(db, accounts, current.invited_by, user.role)
         yield db, user
         db.add(user)
@@ -120,6 +123,11 @@ def _draw(db: Session, accounts: Accounts, user: UserFields, expires_at: datetim
     )
     db.merge(row)
     return secret
+
+
+def _by_another(row: InvitationFields) -> bool:
+    """Say whether somebody who manages the account made the token; else it is a reset that was asked for."""
+    return row.invited_by != row.user_id
 
 
 def _require_inviter(db: Session, accounts: Accounts, inviter_id: str, role: str) -> None:

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from gridward.api.tables.accounts import AuditEntry, User
 from gridward.client import browser_sign_in
 from gridward.client.transport import Transport
 from gridward.core.errors import BusyError, SecondFactorRequiredError
-from gridward.server import totp
+from gridward.server import mail, totp
 from gridward.server.keys import make
 from gridward.server.settings import NodeSettings
 from tests.support.nodes import PASSWORD, NodeUnderTest
@@ -34,6 +35,7 @@ from tests.support.oidc import (
     running_provider,
     unsigned,
 )
+from tests.support.post import PostOffice
 
 pytestmark = pytest.mark.filterwarnings("ignore:get_jwt_config")  # the provider's, of its Authlib
 HTML = {"Accept": "text/html"}
@@ -428,6 +430,66 @@ def test_the_accounts_own_second_factor_is_asked_for_after_the_provider(
     assert program.exchange(ticket, code=next_code(secret)).status_code == 201
     page = came_back(node, provider, "ana-1")
     assert (page.status_code, 'name="code"' in page.text) == (200, True)
+
+
+def test_a_mailed_reset_links_nobody(
+    node_with: Made, provider: ProviderUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail, "PAUSE_S", 3600)
+    post = PostOffice(tmp_path)
+    with post.open():
+        node = node_with(oidc_second_factor=["mfa"], **post.settings())
+        body = {"email": "ana@example.org", "password": PASSWORD}
+        assert node.client.put("/v1/users/me/mail", json=body, headers=node.as_("ana")).status_code == 200
+        assert node.client.post("/v1/password-resets", json={"username": "ana"}).status_code == 202
+        mail.deliver(node.node.accounts)
+    token = re.findall(r"^    (\S{32})\s*$", str(post.letters[-1].get_content()), re.MULTILINE)[0]
+    provider.person("mallory-1", amr=["mfa"])
+    program = Program(node, provider)
+    refused = [program.sign_in("mallory-1", invitation=one) for one in (token, "x" * 32)]
+    assert [answer.status_code for answer in refused] == [401, 401]
+    assert len({answer.json()["detail"] for answer in refused}) == 1
+    assert described(node, "ana")["oidc"] is False
+    body = {"token": token, "password": "a new password"}
+    assert node.client.post("/v1/invitations", json=body).status_code == 200
+
+
+def test_an_invitation_links_an_account_with_a_second_factor_with_its_own_code_only(
+    node_with: Made, provider: ProviderUnderTest
+) -> None:
+    node = node_with(oidc_second_factor=["mfa"])
+    node.as_("ana")
+    secret = with_second_factor(node, "ana")
+    token = node.client.post("/v1/users/ana/invitation", headers=node.as_("bob")).json()["token"]
+    provider.person("ana-1", amr=["mfa"])
+    program = Program(node, provider)
+    ticket = program.ticket("ana-1")
+    for code, said in (({}, "second_factor_required"), ({"code": "000000"}, "wrong_credentials")):
+        assert program.exchange(ticket, invitation=token, **code).json()["code"] == said
+        assert described(node, "ana")["oidc"] is False
+    assert program.exchange(ticket, invitation=token, code=next_code(secret)).status_code == 201
+    assert described(node, "ana")["oidc"] is True
+
+
+def test_wrong_and_missing_codes_after_the_provider_are_written_down(
+    node: NodeUnderTest, provider: ProviderUnderTest
+) -> None:
+    linked(node, "ana-1")
+    with_second_factor(node, "ana")
+    program = Program(node, provider)
+    ticket = program.ticket("ana-1")
+    program.exchange(ticket)
+    program.exchange(ticket, code="000000")
+    with node.node.database.read() as db:
+        refused = db.exec(select(AuditEntry).where(AuditEntry.decision == "refused")).all()
+    assert [(row.action, row.subject, row.reason.partition(": ")[2]) for row in refused] == [
+        ("sign_in", "ana", "the code is missing"),
+        ("sign_in", "ana", "the code is wrong"),
+    ]
+
+
+def described(node: NodeUnderTest, user: str) -> Any:
+    return node.client.get(f"/v1/users/{user}", headers=node.as_("bob")).json()
 
 
 def with_second_factor(node: NodeUnderTest, user: str) -> bytes:
