@@ -198,6 +198,20 @@ def test_a_refusal_for_now_waits(node: NodeUnderTest, post: PostOffice, clock: M
     assert post.receivers == [BOB]
 
 
+def test_a_refusal_of_one_address_for_now_holds_up_no_other(
+    node: NodeUnderTest, post: PostOffice, clock: MovingClock
+) -> None:
+    set_mail(node, "ana", ANA)
+    post.refused[BOB] = "452 mailbox full"
+    for name in ("bob", "ana"):
+        assert node.client.post("/v1/password-resets", json={"username": name}).status_code == 202
+        clock.forward(1)
+    deliver(node, post)
+    assert post.receivers == [ANA]
+    found = [(row.address, row.state, row.attempts) for row in outbox(node)]
+    assert found == [(BOB, "waiting", 1), (ANA, "sent", 0)]
+
+
 def test_what_could_not_leave_in_time_is_given_up_and_later_forgotten(
     node: NodeUnderTest, clock: MovingClock
 ) -> None:
