@@ -34,6 +34,7 @@ from gridward.server.oidc.provider import Provider
 from gridward.server.principals import Principal
 from gridward.server.sessions import (
     check_password,
+    forget,
     guess_limits,
     record_refusal,
     revoke_all,
@@ -150,7 +151,10 @@ def link_own(
 
 
 def link(accounts: Accounts, caller: Principal, username: str, subject: str | None) -> None:
-    """Link an account to the provider's subject, or to nobody; for those who manage it. Its sessions end."""
+    """Link an account to the provider's subject, or to nobody; for those who manage it.
+
+    Its sessions and tokens end.
+    """
     if subject is not None:
         provider_of(accounts)
     with accounts.database.write() as db:
@@ -160,6 +164,7 @@ def link(accounts: Accounts, caller: Principal, username: str, subject: str | No
         key = None if subject is None else f"{accounts.settings.oidc_issuer} {subject}"
         _link(db, accounts, caller, user, key)
         revoke_all(db, accounts, user.id)
+        forget(db, accounts, user.id)
 
 
 def provider_of(accounts: Accounts) -> Provider:
@@ -227,6 +232,10 @@ def _make(accounts: Accounts, ticket: Ticket) -> UserFields:
         if user_named(db, accounts, found.name) is not None:
             raise AlreadyExistsError(
                 f"the user name '{found.name}' is taken here; if it is yours, link the account first"
+            )
+        if accounts.named(db, found.name):
+            raise NobodyLinkedError(
+                f"the user name '{found.name}' is kept for somebody here; an administrator may invite you"
             )
         db.add(user)
         said = "came from the provider"

@@ -18,12 +18,14 @@ from sqlmodel import select
 
 from gridward.api.main import create_app
 from gridward.api.tables.accounts import AuditEntry, User
+from gridward.api.tables.rules import Group, GroupMember
 from gridward.client import browser_sign_in
 from gridward.client.transport import Transport
 from gridward.core.errors import BusyError, SecondFactorRequiredError
 from gridward.server import mail, totp
 from gridward.server.keys import make
 from gridward.server.settings import NodeSettings
+from tests.support.files import publish
 from tests.support.nodes import PASSWORD, NodeUnderTest
 from tests.support.oidc import (
     CLIENT,
@@ -382,6 +384,34 @@ def test_whoever_comes_gets_an_account_where_the_settings_say_so(
     assert {row.reason for row in made if row.subject in ("gus", "sam")} == {"came from the provider"}
 
 
+def test_nobody_comes_by_a_name_that_a_rule_or_a_group_keeps_for_somebody(
+    node_with: Made, provider: ProviderUnderTest
+) -> None:
+    node = node_with(oidc_new_accounts="data_scientist")
+    data = publish(node, node.as_("bob"), {"w": [1.0, 2.0]}, name="d", access={"discover": ["zoe"]})
+    provider.person("mallory-1", preferred_username="zoe")
+    refused = Program(node, provider).sign_in("mallory-1")
+    assert (refused.status_code, refused.json()["code"]) == (401, "not_signed_in")
+    with node.node.database.write() as db:  # no route names an unknown member
+        db.add(Group(name="ward", made_by="bob", made_at=node.node.clock()))
+        db.flush()
+        db.add(GroupMember(group_name="ward", member="yan"))
+    provider.person("mallory-1", preferred_username="yan")
+    assert Program(node, provider).sign_in("mallory-1").status_code == 401
+    node.client.post("/v1/users", json={"username": "zoe", "invited": True}, headers=node.as_("bob"))
+    token = node.client.post("/v1/users/zoe/invitation", headers=node.as_("bob")).json()["token"]
+    session = Program(node, provider).sign_in("zoe-1", invitation=token)
+    headers = {"Authorization": f"Bearer {session.json()['access_token']}"}
+    assert node.client.get(f"/v1/datasets/{data['id']}", headers=headers).status_code == 200
+
+
+def test_what_is_no_string_is_no_name(node_with: Made, provider: ProviderUnderTest) -> None:
+    node = node_with(oidc_new_accounts="guest")
+    for name in (None, True, 12345, ["gus"]):
+        provider.person("1", preferred_username=name)
+        assert Program(node, provider).sign_in("1").status_code == 401, name
+
+
 def test_only_verified_addresses_of_the_named_domains_may_come(
     node_with: Made, provider: ProviderUnderTest
 ) -> None:
@@ -580,9 +610,15 @@ def test_an_unlinked_person_stays_out_and_is_signed_out(
 ) -> None:
     linked(node, "ana-1")
     session = Program(node, provider).sign_in("ana-1")
-    assert node.client.delete("/v1/users/ana/sign-in", headers=node.as_("bob")).status_code == 204
     headers = {"Authorization": f"Bearer {session.json()['access_token']}"}
-    assert node.client.get("/v1/users/me", headers=headers).status_code == 401
+    body = {"password": PASSWORD, "name": "n", "scopes": ["compute"], "lifetime_s": 86_400}
+    token = node.client.post("/v1/service-tokens", json=body, headers=headers).json()["token"]
+    by_token = {"Authorization": f"Bearer {token}"}
+    assert node.client.get("/v1/users/me", headers=by_token).status_code == 200
+    assert node.client.delete("/v1/users/ana/sign-in", headers=node.as_("bob")).status_code == 204
+    for one in (session.json()["access_token"], token):
+        headers = {"Authorization": f"Bearer {one}"}
+        assert node.client.get("/v1/users/me", headers=headers).status_code == 401
     assert Program(node, provider).sign_in("ana-1").status_code == 401
 
 
