@@ -29,6 +29,11 @@ RESETS_WINDOW_S: Final = 3600.0
 """So many times in so long a new password may be asked for by mail for one user name."""
 
 
+ADDRESSES: Final = 5
+ADDRESSES_WINDOW_S: Final = 3600.0
+"""So many times in so long an account may take another e-mail address: each gets mail, whoever reads it."""
+
+
 class UserFields(SQLModel):
     """Columns of an account; without a password hash it is an admitted gateway identity."""
 
@@ -157,6 +162,7 @@ class Accounts:
     global_: RateLimit
     codes: RateLimit
     resets: RateLimit
+    addresses: RateLimit
     provider: Provider | None
     named: Named = _never_named
     spent_flows: ReplayGuard = field(default_factory=ReplayGuard)
@@ -190,6 +196,7 @@ class Accounts:
             global_=RateLimit(settings.sign_in_attempts_global, settings.sign_in_window_s, now_s),
             codes=RateLimit(CODE_ATTEMPTS, CODE_WINDOW_S, now_s),
             resets=RateLimit(RESETS, RESETS_WINDOW_S, now_s),
+            addresses=RateLimit(ADDRESSES, ADDRESSES_WINDOW_S, now_s),
             provider=None if settings.oidc_issuer is None else Provider(settings),
             named=named,
         )

@@ -320,6 +320,21 @@ def test_another_address_takes_the_password_tells_the_old_one_and_ends_open_toke
     assert node.client.post("/v1/invitations", json=body).status_code == 401
 
 
+def test_an_account_sends_letters_to_few_addresses_by_taking_them(
+    node: NodeUnderTest, clock: MovingClock
+) -> None:
+    ana, body = node.as_("ana"), {"password": PASSWORD}
+    changes = [body | {"email": f"victim{one}@example.org"} for one in range(7)]
+    found = [node.client.put("/v1/users/me/mail", json=change, headers=ana) for change in changes]
+    assert [answer.status_code for answer in found] == [200] * 5 + [429] * 2
+    assert len(outbox(node)) == 4
+    same = {"email": "victim4@example.org", "mails": "none"}
+    assert node.client.put("/v1/users/me/mail", json=same, headers=ana).status_code == 200
+    clock.forward(HOUR_S / 5)
+    again = node.client.put("/v1/users/me/mail", json=changes[5], headers=node.as_("ana"))
+    assert again.status_code == 200
+
+
 def test_who_may_not_manage_an_account_changes_no_address_of_it(node: NodeUnderTest) -> None:
     node.as_("carol", "admin")
     node.as_("ana")

@@ -6,6 +6,7 @@ import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -578,6 +579,27 @@ def test_an_account_without_a_password_proves_itself_by_a_fresh_sign_in(
         db.add(row)
     late = node.client.post("/v1/users/me/second-factor", json={"password": ""}, headers=headers)
     assert (late.status_code, late.json()["code"]) == (401, "wrong_credentials")
+
+
+def test_another_address_of_an_account_without_a_password_takes_a_fresh_sign_in(
+    node_with: Made, provider: ProviderUnderTest
+) -> None:
+    node = node_with(oidc_new_accounts="guest")
+    provider.person("1", preferred_username="gus", email="gus@example.org", email_verified=True)
+    session = Program(node, provider).sign_in("1")
+    headers = {"Authorization": f"Bearer {session.json()['access_token']}"}
+
+    def takes(address: str) -> int:
+        body = {"email": address}
+        return node.client.put("/v1/users/me/mail", json=body, headers=headers).status_code
+
+    assert takes("new@example.org") == 200
+    with node.node.database.write() as db:
+        row = db.get(node.node.accounts.tables.session, session.json()["session_id"])
+        assert row is not None
+        row.created_at -= timedelta(minutes=11)
+        db.add(row)
+    assert (takes("evil@example.net"), takes("new@example.org")) == (401, 200)
 
 
 def test_a_holder_links_an_account_with_its_password(
