@@ -50,7 +50,8 @@ def ask_reset(accounts: Accounts, username: str, address: str) -> None:
     """Mail a one-time token to the address of an account with a password, if there is such an account.
 
     The caller learns nothing of that: the answer, the limits and the written line are the same for every
-    name. Raises `ConflictError` where this server mails no resets, `TooManyAttemptsError`.
+    name. While an administrator's token lasts, none is made in its place: strangers can ask for this. Raises
+    `ConflictError` where this server mails no resets, `TooManyAttemptsError`.
     """
     if not outbox.sends(accounts) or not accounts.settings.mail_resets:
         raise ConflictError("this server mails no resets; ask an administrator for a one-time token")
@@ -61,7 +62,7 @@ def ask_reset(accounts: Accounts, username: str, address: str) -> None:
     with accounts.database.write() as db:
         user = user_named(db, accounts, username)
         mailed = user is not None and user.password_hash is not None and user.email is not None
-        if user is not None and mailed and not user.disabled:
+        if user is not None and mailed and not user.disabled and not _invited(db, accounts, user.id):
             secret = _draw(db, accounts, user, expires_at, by=user.id)
             letter = letters.reset(accounts, username, secret, expires_at)
             outbox.put(db, accounts, user, letter, expires_at=expires_at)
@@ -123,6 +124,11 @@ def _draw(db: Session, accounts: Accounts, user: UserFields, expires_at: datetim
     )
     db.merge(row)
     return secret
+
+
+def _invited(db: Session, accounts: Accounts, user_id: str) -> bool:
+    row = db.get(accounts.tables.invitation, user_id, with_for_update=True)
+    return row is not None and row.expires_at > accounts.clock() and _by_another(row)
 
 
 def _by_another(row: InvitationFields) -> bool:

@@ -275,6 +275,33 @@ def test_a_lost_password_is_set_anew_by_mail_once(node: NodeUnderTest, post: Pos
     assert node.sign_in("ana").status_code == 401
 
 
+def test_a_reset_that_a_stranger_asks_for_ends_no_invitation(
+    node: NodeUnderTest, post: PostOffice, clock: MovingClock
+) -> None:
+    set_mail(node, "ana", ANA)
+    token = node.client.post("/v1/users/ana/invitation", headers=node.as_("bob")).json()["token"]
+    assert node.client.post("/v1/password-resets", json={"username": "ana"}).status_code == 202
+    assert len(outbox(node)) == 1
+    body = {"token": token, "password": "a new password"}
+    assert node.client.post("/v1/invitations", json=body).status_code == 200
+    node.client.post("/v1/users/ana/invitation", headers=node.as_("bob"))
+    clock.forward(node.node.settings.invitation_s)
+    assert node.client.post("/v1/password-resets", json={"username": "ana"}).status_code == 202
+    deliver(node, post)
+    assert post.letters[-1]["Subject"].startswith("A new password")
+
+
+def test_letters_with_a_token_name_the_page_that_takes_it(node: NodeUnderTest, post: PostOffice) -> None:
+    set_mail(node, "ana", ANA)
+    node.client.post("/v1/password-resets", json={"username": "ana"})
+    node.client.post("/v1/users/ana/invitation", headers=node.as_("bob"))
+    deliver(node, post)
+    assert len(post.letters) == 2
+    for letter in post.letters:
+        (link,) = re.findall(r"https://node\.example(/\S+)", str(letter.get_content()))
+        assert 'action="/accept"' in node.client.get(link, headers={"Accept": "text/html"}).text
+
+
 def test_asking_for_a_reset_tells_nobody_whether_there_is_such_an_account(node: NodeUnderTest) -> None:
     set_mail(node, "ana", ANA)
     node.as_("carol")  # without an address
