@@ -11,7 +11,7 @@ import httpx2
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from gridward.api import gauges, queries, storage
+from gridward.api import gauges, queries, queries_access, storage
 from gridward.api.hearts import Hearts
 from gridward.api.lanes.accept import authenticate
 from gridward.api.lanes.listener import LaneListener
@@ -188,7 +188,7 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         claimed=claimed,
         keys=keys,
         database=database,
-        accounts=Accounts.make(settings, keys, database, ACCOUNT_TABLES, clock),
+        accounts=Accounts.make(settings, keys, database, ACCOUNT_TABLES, clock, queries_access.is_named),
         replays=ReplayGuard(),
         blobs=BlobFolder(settings.data_dir / "blobs"),
         catalogue_changed=Bell(),

@@ -124,6 +124,13 @@ def unknown_accounts(db: Session, names: Sequence[str]) -> list[str]:
     return sorted(set(names) - set(db.exec(select(User.username).where(col(User.username).in_(names))).all()))
 
 
+def is_named(db: Session, name: str) -> bool:
+    """Say whether a rule or a group names this account; for whoever makes one of this name."""
+    rule = db.exec(select(AccessRule.id).where(col(AccessRule.entry) == name)).first()
+    member = db.exec(select(GroupMember.member).where(col(GroupMember.member) == name)).first()
+    return rule is not None or member is not None
+
+
 def uses_of_attempt(caller: Principal, db: Session, attempt: str, question: str) -> Sequence[RuleUse]:
     """The caller's uses of rules by one attempt at one question."""
     wanted = select(RuleUse).where(col(RuleUse.user_id) == (caller.user_id or ""))

@@ -1,12 +1,13 @@
 """What accounts are made of, the same for node and gateway; each service brings its own tables."""
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Final
+from typing import Final, TypeAlias
 
 from sqlalchemy import JSON, BigInteger, Text
-from sqlmodel import Field, SQLModel
+from sqlmodel import Field, Session, SQLModel
 
 from gridward.core.schemas.accounts import MailChoice
 from gridward.server.audit import AuditFields
@@ -26,6 +27,11 @@ CODE_WINDOW_S: Final = 3600.0
 RESETS: Final = 3
 RESETS_WINDOW_S: Final = 3600.0
 """So many times in so long a new password may be asked for by mail for one user name."""
+
+
+ADDRESSES: Final = 5
+ADDRESSES_WINDOW_S: Final = 3600.0
+"""So many times in so long an account may take another e-mail address: each gets mail, whoever reads it."""
 
 
 class UserFields(SQLModel):
@@ -134,6 +140,14 @@ class AccountTables:
     role: type[RoleFields]
 
 
+Named: TypeAlias = Callable[[Session, str], bool]
+"""Says whether a service speaks of a name, in rules or groups, whoever has it."""
+
+
+def _never_named(_db: Session, _name: str) -> bool:
+    return False
+
+
 @dataclass(frozen=True, slots=True)
 class Accounts:
     """Everything that signing in needs. One a server, made at start."""
@@ -148,7 +162,9 @@ class Accounts:
     global_: RateLimit
     codes: RateLimit
     resets: RateLimit
+    addresses: RateLimit
     provider: Provider | None
+    named: Named = _never_named
     spent_flows: ReplayGuard = field(default_factory=ReplayGuard)
     """Sign-ins through the provider that came back, and their tickets."""
     heads: threading.Lock = field(default_factory=threading.Lock)
@@ -156,7 +172,13 @@ class Accounts:
 
     @classmethod
     def make(
-        cls, settings: ServerSettings, keys: Keys, database: Database, tables: AccountTables, clock: Clock
+        cls,
+        settings: ServerSettings,
+        keys: Keys,
+        database: Database,
+        tables: AccountTables,
+        clock: Clock,
+        named: Named = _never_named,
     ) -> "Accounts":
         """Build from settings; the limits count by the given clock."""
 
@@ -174,5 +196,7 @@ class Accounts:
             global_=RateLimit(settings.sign_in_attempts_global, settings.sign_in_window_s, now_s),
             codes=RateLimit(CODE_ATTEMPTS, CODE_WINDOW_S, now_s),
             resets=RateLimit(RESETS, RESETS_WINDOW_S, now_s),
+            addresses=RateLimit(ADDRESSES, ADDRESSES_WINDOW_S, now_s),
             provider=None if settings.oidc_issuer is None else Provider(settings),
+            named=named,
         )

@@ -50,7 +50,8 @@ def ask_reset(accounts: Accounts, username: str, address: str) -> None:
     """Mail a one-time token to the address of an account with a password, if there is such an account.
 
     The caller learns nothing of that: the answer, the limits and the written line are the same for every
-    name. Raises `ConflictError` where this server mails no resets, `TooManyAttemptsError`.
+    name. While an administrator's token lasts, none is made in its place: strangers can ask for this. Raises
+    `ConflictError` where this server mails no resets, `TooManyAttemptsError`.
     """
     if not outbox.sends(accounts) or not accounts.settings.mail_resets:
         raise ConflictError("this server mails no resets; ask an administrator for a one-time token")
@@ -61,7 +62,7 @@ def ask_reset(accounts: Accounts, username: str, address: str) -> None:
     with accounts.database.write() as db:
         user = user_named(db, accounts, username)
         mailed = user is not None and user.password_hash is not None and user.email is not None
-        if user is not None and mailed and not user.disabled:
+        if user is not None and mailed and not user.disabled and not _invited(db, accounts, user.id):
             secret = _draw(db, accounts, user, expires_at, by=user.id)
             letter = letters.reset(accounts, username, secret, expires_at)
             outbox.put(db, accounts, user, letter, expires_at=expires_at)
@@ -81,13 +82,16 @@ def accept(accounts: Accounts, token: str, password: str, address: str) -> UserO
         return describe(db, accounts, user)
 
 
-def known(accounts: Accounts, token: str, address: str) -> InvitationFields:
-    """Return the row of a token, or raise `NotSignedInError`; guesses count as at a sign-in."""
+def known(accounts: Accounts, token: str, address: str, *, resets: bool = True) -> InvitationFields:
+    """Return the row of a token, or raise `NotSignedInError`; guesses count as at a sign-in.
+
+    Without ``resets``, one that was mailed because somebody asked for it is like an unknown one.
+    """
     table = accounts.tables.invitation
     with guess_limits(accounts, "/invitations", address):
         with accounts.database.read() as db:
             row = db.exec(select(table).where(col(table.token_hash) == _hash(token))).first()
-        if row is None or row.expires_at <= accounts.clock():
+        if row is None or row.expires_at <= accounts.clock() or not (resets or _by_another(row)):
             raise NotSignedInError("the token is unknown, was used, or has expired; ask for another")
     return row
 
@@ -103,7 +107,7 @@ def redeemed(accounts: Accounts, row: InvitationFields) -> Iterator[tuple[Sessio
             raise NotSignedInError("the token was used meanwhile")
         if user.disabled:
             raise NotSignedInError("this account is locked")
-        if current.invited_by != user.id:  # else a reset that the holder asked for
+        if _by_another(current):
             _require_inviter(db, accounts, current.invited_by, user.role)
         yield db, user
         db.add(user)
@@ -120,6 +124,16 @@ def _draw(db: Session, accounts: Accounts, user: UserFields, expires_at: datetim
     )
     db.merge(row)
     return secret
+
+
+def _invited(db: Session, accounts: Accounts, user_id: str) -> bool:
+    row = db.get(accounts.tables.invitation, user_id, with_for_update=True)
+    return row is not None and row.expires_at > accounts.clock() and _by_another(row)
+
+
+def _by_another(row: InvitationFields) -> bool:
+    """Say whether somebody who manages the account made the token; else it is a reset that was asked for."""
+    return row.invited_by != row.user_id
 
 
 def _require_inviter(db: Session, accounts: Accounts, inviter_id: str, role: str) -> None:

@@ -13,7 +13,7 @@ def invitation(accounts: Accounts, username: str, token: str, expires_at: dateti
         f"Your account at {url}",
         f"Set the password of your account '{username}' at {url} with this one-time token, until "
         f"{expires_at:%Y-%m-%d %H:%M} UTC:\n\n    {token}\n\n"
-        f"At a command line:\n\n    gridward accept --url {url}\n\n"
+        f"Open {url}/accept in a browser, or at a command line:\n\n    gridward accept --url {url}\n\n"
         "If you do not know of this account, you need do nothing.\n",
     )
 
@@ -25,7 +25,7 @@ def reset(accounts: Accounts, username: str, token: str, expires_at: datetime) -
         f"A new password at {url}",
         f"Somebody, most likely you, asked for a new password of '{username}' at {url}. Set it with this "
         f"one-time token, until {expires_at:%Y-%m-%d %H:%M} UTC:\n\n    {token}\n\n"
-        f"At a command line:\n\n    gridward accept --url {url}\n\n"
+        f"Open {url}/accept in a browser, or at a command line:\n\n    gridward accept --url {url}\n\n"
         "If it was not you, do nothing: the password stays.\n",
     )
 

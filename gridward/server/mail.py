@@ -59,6 +59,9 @@ def _send_all(accounts: Accounts, batch: list[OutboxFields]) -> bool:
                         _end(accounts, left[0], MailState.SENT)
                 except smtp.UndeliverableError as why:
                     _end(accounts, left[0], MailState.GIVEN_UP, f"refused with {why.code}")
+                except smtp.NotNowError as why:  # a full mailbox holds up no other
+                    _log.warning("letter %s waits: refused for now with %d", left[0].id, why.code)
+                    _postpone(accounts, left[:1])
                 except ValueError:  # one letter that cannot be written holds up no other
                     _end(accounts, left[0], MailState.GIVEN_UP, "unwritable")
                 left.pop(0)

@@ -51,7 +51,7 @@ def link_own_user(body: OidcLinkIn, caller: Caller, accounts: AccountsOf, addres
 
 @router.put("/users/{username}/sign-in", status_code=204, tags=["users"])
 def link_user(username: Username, body: SubjectIn, caller: Caller, accounts: AccountsOf) -> None:
-    """Link an account to a person at the provider; for those who manage it. Its sessions end."""
+    """Link an account to a person at the provider; for those who manage it. Its sessions and tokens end."""
     sign_in.link(accounts, caller, username, body.subject)
 
 

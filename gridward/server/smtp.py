@@ -27,6 +27,14 @@ class UndeliverableError(Exception):
         self.code = code
 
 
+class NotNowError(Exception):
+    """The server takes this letter later, and perhaps others now: it said so with a code below 500."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(str(code))
+        self.code = code
+
+
 @contextmanager
 def connected(settings: ServerSettings) -> Iterator[smtplib.SMTP]:
     """Connect and sign in. Raises `OSError`, which `smtplib`'s errors are.
@@ -52,19 +60,14 @@ def connected(settings: ServerSettings) -> Iterator[smtplib.SMTP]:
 
 
 def send(server: smtplib.SMTP, settings: ServerSettings, row: OutboxFields, letter: Letter) -> None:
-    """Hand one letter over. Raises `UndeliverableError`, or `OSError` for what may pass."""
+    """Hand one letter over. Raises `UndeliverableError`, `NotNowError`, `OSError` for what concerns all."""
     sender = settings.mail_from or ""
     try:
         server.send_message(message(settings, row, letter), sender, [row.address])
     except smtplib.SMTPRecipientsRefused as why:
-        code = int(why.recipients[row.address][0])
-        if code >= _REFUSED:
-            raise UndeliverableError(code) from why
-        raise
+        raise _refusal(int(why.recipients[row.address][0])) from why
     except smtplib.SMTPDataError as why:
-        if why.smtp_code >= _REFUSED:
-            raise UndeliverableError(why.smtp_code) from why
-        raise
+        raise _refusal(why.smtp_code) from why
 
 
 def message(settings: ServerSettings, row: OutboxFields, letter: Letter) -> EmailMessage:
@@ -79,6 +82,10 @@ def message(settings: ServerSettings, row: OutboxFields, letter: Letter) -> Emai
     made["Auto-Submitted"] = "auto-generated"
     made.set_content(letter.text)
     return made
+
+
+def _refusal(code: int) -> UndeliverableError | NotNowError:
+    return UndeliverableError(code) if code >= _REFUSED else NotNowError(code)
 
 
 def _context(settings: ServerSettings) -> ssl.SSLContext:

@@ -22,6 +22,7 @@ _LONGEST: Final = 16 * 1024
 class Identity:
     """A person at the provider. `email` is a verified one; `strong`: a second factor was seen there.
 
+    `name` is empty where the provider gave none.
     `groups` are those that the settings give a role, in their order.
     """
 
@@ -78,13 +79,14 @@ def _identity(settings: ServerSettings, claims: dict[str, Any]) -> Identity:
         raise NotSignedInError("the sign-in provider names nobody")
     email = claims.get("email")
     verified = isinstance(email, str) and claims.get("email_verified") is True
+    name = claims.get(settings.oidc_name_claim)
     groups = claims.get(settings.oidc_groups_claim)
     seen = claims.get("amr"), [claims.get("acr")]
     factors = {one for part in seen if isinstance(part, list) for one in part if isinstance(one, str)}
     return Identity(
         issuer=settings.oidc_issuer or "",
         subject=subject,
-        name=str(claims.get(settings.oidc_name_claim, "")).lower(),
+        name=name.lower() if isinstance(name, str) else "",
         email=str(email) if verified else None,
         groups=tuple(one for one in settings.oidc_roles if isinstance(groups, list) and one in groups),
         strong=not factors.isdisjoint(settings.oidc_second_factor),

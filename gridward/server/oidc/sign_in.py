@@ -32,7 +32,15 @@ from gridward.server.oidc.flow import Flow, Loopback, Ticket
 from gridward.server.oidc.identity import Identity
 from gridward.server.oidc.provider import Provider
 from gridward.server.principals import Principal
-from gridward.server.sessions import check_password, guess_limits, revoke_all, spend_code, user_named
+from gridward.server.sessions import (
+    check_password,
+    forget,
+    guess_limits,
+    record_refusal,
+    revoke_all,
+    spend_code,
+    user_named,
+)
 from gridward.server.users import managed
 
 CALLBACK: Final = "/sign-in/oidc/callback"
@@ -110,20 +118,20 @@ def finish(
 ) -> tuple[UserFields, bool]:
     """Return whose account this is, and whether the provider saw a second factor; a session is opened next.
 
-    ``invitation`` links an account to the person. A ticket is spent by this, unless it raises
-    `SecondFactorRequiredError` or `WrongCredentialsError`: then it may come again with a code.
+    ``invitation`` links an account to the person; where that has a second factor, its own code is needed,
+    whatever the provider saw. A ticket is spent by this, unless it raises `SecondFactorRequiredError` or
+    `WrongCredentialsError`: then it may come again with a code.
     """
     found = flows.read(accounts.keys, ticket, verifier, accounts.clock())
     with accounts.database.read() as db:
         user = _linked(db, accounts, found.identity)
     if user is None and invitation is not None:
-        user = _accept(accounts, found, invitation, address)
-    elif user is None:
-        user = _make(accounts, found)
-    if user.disabled:
-        raise NotSignedInError("this account is locked")
-    if user.totp_active and not found.identity.strong:
-        _require_code(accounts, user, code, address)
+        user = _accept(accounts, found, invitation, code, address)
+    else:
+        user = user or _make(accounts, found)
+        _require_open(user)
+        if user.totp_active and not found.identity.strong:
+            _require_code(accounts, user, code, address)
     _spend(accounts, found)
     return user, found.identity.strong
 
@@ -143,7 +151,10 @@ def link_own(
 
 
 def link(accounts: Accounts, caller: Principal, username: str, subject: str | None) -> None:
-    """Link an account to the provider's subject, or to nobody; for those who manage it. Its sessions end."""
+    """Link an account to the provider's subject, or to nobody; for those who manage it.
+
+    Its sessions and tokens end.
+    """
     if subject is not None:
         provider_of(accounts)
     with accounts.database.write() as db:
@@ -153,6 +164,7 @@ def link(accounts: Accounts, caller: Principal, username: str, subject: str | No
         key = None if subject is None else f"{accounts.settings.oidc_issuer} {subject}"
         _link(db, accounts, caller, user, key)
         revoke_all(db, accounts, user.id)
+        forget(db, accounts, user.id)
 
 
 def provider_of(accounts: Accounts) -> Provider:
@@ -181,9 +193,19 @@ def _link(
     audit.record(db, accounts.tables.audit, caller, accounts.clock(), action, user.username)
 
 
-def _accept(accounts: Accounts, ticket: Ticket, invitation: str, address: str) -> UserFields:
-    row = invitations.known(accounts, invitation, address)
+def _accept(
+    accounts: Accounts, ticket: Ticket, invitation: str, code: str | None, address: str
+) -> UserFields:
+    """Link the account of an invitation. Who reads its mail only is no holder of a second factor."""
+    row = invitations.known(accounts, invitation, address, resets=False)
+    with accounts.database.read() as db:
+        found = db.get_one(accounts.tables.user, row.user_id)
+    _require_open(found)
+    if found.totp_active:
+        _require_code(accounts, found, code, address)
     with invitations.redeemed(accounts, row) as (db, user):
+        if user.totp_active and not found.totp_active:
+            raise WrongCredentialsError("the account was changed meanwhile; sign in again")
         _link(db, accounts, None, user, ticket.identity.key)
         return user
 
@@ -211,17 +233,28 @@ def _make(accounts: Accounts, ticket: Ticket) -> UserFields:
             raise AlreadyExistsError(
                 f"the user name '{found.name}' is taken here; if it is yours, link the account first"
             )
+        if accounts.named(db, found.name):
+            raise NobodyLinkedError(
+                f"the user name '{found.name}' is kept for somebody here; an administrator may invite you"
+            )
         db.add(user)
         said = "came from the provider"
         audit.record(db, accounts.tables.audit, None, now, "create_user", user.username, reason=said)
     return user
 
 
+def _require_open(user: UserFields) -> None:
+    if user.disabled:
+        raise NotSignedInError("this account is locked")
+
+
 def _require_code(accounts: Accounts, user: UserFields, code: str | None, address: str) -> None:
     if code is None:
+        record_refusal(accounts, user.username, address, "the code is missing")
         raise SecondFactorRequiredError("this account has a second factor: send its code too")
     with guess_limits(accounts, user.username, address):
         if not spend_code(accounts, user.id, code):
+            record_refusal(accounts, user.username, address, "the code is wrong")
             raise WrongCredentialsError("the code does not fit, or was used")
 
 

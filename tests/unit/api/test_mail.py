@@ -198,6 +198,20 @@ def test_a_refusal_for_now_waits(node: NodeUnderTest, post: PostOffice, clock: M
     assert post.receivers == [BOB]
 
 
+def test_a_refusal_of_one_address_for_now_holds_up_no_other(
+    node: NodeUnderTest, post: PostOffice, clock: MovingClock
+) -> None:
+    set_mail(node, "ana", ANA)
+    post.refused[BOB] = "452 mailbox full"
+    for name in ("bob", "ana"):
+        assert node.client.post("/v1/password-resets", json={"username": name}).status_code == 202
+        clock.forward(1)
+    deliver(node, post)
+    assert post.receivers == [ANA]
+    found = [(row.address, row.state, row.attempts) for row in outbox(node)]
+    assert found == [(BOB, "waiting", 1), (ANA, "sent", 0)]
+
+
 def test_what_could_not_leave_in_time_is_given_up_and_later_forgotten(
     node: NodeUnderTest, clock: MovingClock
 ) -> None:
@@ -261,6 +275,33 @@ def test_a_lost_password_is_set_anew_by_mail_once(node: NodeUnderTest, post: Pos
     assert node.sign_in("ana").status_code == 401
 
 
+def test_a_reset_that_a_stranger_asks_for_ends_no_invitation(
+    node: NodeUnderTest, post: PostOffice, clock: MovingClock
+) -> None:
+    set_mail(node, "ana", ANA)
+    token = node.client.post("/v1/users/ana/invitation", headers=node.as_("bob")).json()["token"]
+    assert node.client.post("/v1/password-resets", json={"username": "ana"}).status_code == 202
+    assert len(outbox(node)) == 1
+    body = {"token": token, "password": "a new password"}
+    assert node.client.post("/v1/invitations", json=body).status_code == 200
+    node.client.post("/v1/users/ana/invitation", headers=node.as_("bob"))
+    clock.forward(node.node.settings.invitation_s)
+    assert node.client.post("/v1/password-resets", json={"username": "ana"}).status_code == 202
+    deliver(node, post)
+    assert post.letters[-1]["Subject"].startswith("A new password")
+
+
+def test_letters_with_a_token_name_the_page_that_takes_it(node: NodeUnderTest, post: PostOffice) -> None:
+    set_mail(node, "ana", ANA)
+    node.client.post("/v1/password-resets", json={"username": "ana"})
+    node.client.post("/v1/users/ana/invitation", headers=node.as_("bob"))
+    deliver(node, post)
+    assert len(post.letters) == 2
+    for letter in post.letters:
+        (link,) = re.findall(r"https://node\.example(/\S+)", str(letter.get_content()))
+        assert 'action="/accept"' in node.client.get(link, headers={"Accept": "text/html"}).text
+
+
 def test_asking_for_a_reset_tells_nobody_whether_there_is_such_an_account(node: NodeUnderTest) -> None:
     set_mail(node, "ana", ANA)
     node.as_("carol")  # without an address
@@ -304,6 +345,21 @@ def test_another_address_takes_the_password_tells_the_old_one_and_ends_open_toke
     assert (post.letters[-1]["To"], len(post.letters)) == (ANA, 2)
     body = {"token": token, "password": "a new password"}
     assert node.client.post("/v1/invitations", json=body).status_code == 401
+
+
+def test_an_account_sends_letters_to_few_addresses_by_taking_them(
+    node: NodeUnderTest, clock: MovingClock
+) -> None:
+    ana, body = node.as_("ana"), {"password": PASSWORD}
+    changes = [body | {"email": f"victim{one}@example.org"} for one in range(7)]
+    found = [node.client.put("/v1/users/me/mail", json=change, headers=ana) for change in changes]
+    assert [answer.status_code for answer in found] == [200] * 5 + [429] * 2
+    assert len(outbox(node)) == 4
+    same = {"email": "victim4@example.org", "mails": "none"}
+    assert node.client.put("/v1/users/me/mail", json=same, headers=ana).status_code == 200
+    clock.forward(HOUR_S / 5)
+    again = node.client.put("/v1/users/me/mail", json=changes[5], headers=node.as_("ana"))
+    assert again.status_code == 200
 
 
 def test_who_may_not_manage_an_account_changes_no_address_of_it(node: NodeUnderTest) -> None:

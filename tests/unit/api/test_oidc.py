@@ -2,9 +2,11 @@
 
 import base64
 import hashlib
+import re
 import secrets
 import threading
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +19,14 @@ from sqlmodel import select
 
 from gridward.api.main import create_app
 from gridward.api.tables.accounts import AuditEntry, User
+from gridward.api.tables.rules import Group, GroupMember
 from gridward.client import browser_sign_in
 from gridward.client.transport import Transport
 from gridward.core.errors import BusyError, SecondFactorRequiredError
-from gridward.server import totp
+from gridward.server import mail, totp
 from gridward.server.keys import make
 from gridward.server.settings import NodeSettings
+from tests.support.files import publish
 from tests.support.nodes import PASSWORD, NodeUnderTest
 from tests.support.oidc import (
     CLIENT,
@@ -34,6 +38,7 @@ from tests.support.oidc import (
     running_provider,
     unsigned,
 )
+from tests.support.post import PostOffice
 
 pytestmark = pytest.mark.filterwarnings("ignore:get_jwt_config")  # the provider's, of its Authlib
 HTML = {"Accept": "text/html"}
@@ -380,6 +385,34 @@ def test_whoever_comes_gets_an_account_where_the_settings_say_so(
     assert {row.reason for row in made if row.subject in ("gus", "sam")} == {"came from the provider"}
 
 
+def test_nobody_comes_by_a_name_that_a_rule_or_a_group_keeps_for_somebody(
+    node_with: Made, provider: ProviderUnderTest
+) -> None:
+    node = node_with(oidc_new_accounts="data_scientist")
+    data = publish(node, node.as_("bob"), {"w": [1.0, 2.0]}, name="d", access={"discover": ["zoe"]})
+    provider.person("mallory-1", preferred_username="zoe")
+    refused = Program(node, provider).sign_in("mallory-1")
+    assert (refused.status_code, refused.json()["code"]) == (401, "not_signed_in")
+    with node.node.database.write() as db:  # no route names an unknown member
+        db.add(Group(name="ward", made_by="bob", made_at=node.node.clock()))
+        db.flush()
+        db.add(GroupMember(group_name="ward", member="yan"))
+    provider.person("mallory-1", preferred_username="yan")
+    assert Program(node, provider).sign_in("mallory-1").status_code == 401
+    node.client.post("/v1/users", json={"username": "zoe", "invited": True}, headers=node.as_("bob"))
+    token = node.client.post("/v1/users/zoe/invitation", headers=node.as_("bob")).json()["token"]
+    session = Program(node, provider).sign_in("zoe-1", invitation=token)
+    headers = {"Authorization": f"Bearer {session.json()['access_token']}"}
+    assert node.client.get(f"/v1/datasets/{data['id']}", headers=headers).status_code == 200
+
+
+def test_what_is_no_string_is_no_name(node_with: Made, provider: ProviderUnderTest) -> None:
+    node = node_with(oidc_new_accounts="guest")
+    for name in (None, True, 12345, ["gus"]):
+        provider.person("1", preferred_username=name)
+        assert Program(node, provider).sign_in("1").status_code == 401, name
+
+
 def test_only_verified_addresses_of_the_named_domains_may_come(
     node_with: Made, provider: ProviderUnderTest
 ) -> None:
@@ -428,6 +461,66 @@ def test_the_accounts_own_second_factor_is_asked_for_after_the_provider(
     assert program.exchange(ticket, code=next_code(secret)).status_code == 201
     page = came_back(node, provider, "ana-1")
     assert (page.status_code, 'name="code"' in page.text) == (200, True)
+
+
+def test_a_mailed_reset_links_nobody(
+    node_with: Made, provider: ProviderUnderTest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail, "PAUSE_S", 3600)
+    post = PostOffice(tmp_path)
+    with post.open():
+        node = node_with(oidc_second_factor=["mfa"], **post.settings())
+        body = {"email": "ana@example.org", "password": PASSWORD}
+        assert node.client.put("/v1/users/me/mail", json=body, headers=node.as_("ana")).status_code == 200
+        assert node.client.post("/v1/password-resets", json={"username": "ana"}).status_code == 202
+        mail.deliver(node.node.accounts)
+    token = re.findall(r"^    (\S{32})\s*$", str(post.letters[-1].get_content()), re.MULTILINE)[0]
+    provider.person("mallory-1", amr=["mfa"])
+    program = Program(node, provider)
+    refused = [program.sign_in("mallory-1", invitation=one) for one in (token, "x" * 32)]
+    assert [answer.status_code for answer in refused] == [401, 401]
+    assert len({answer.json()["detail"] for answer in refused}) == 1
+    assert described(node, "ana")["oidc"] is False
+    body = {"token": token, "password": "a new password"}
+    assert node.client.post("/v1/invitations", json=body).status_code == 200
+
+
+def test_an_invitation_links_an_account_with_a_second_factor_with_its_own_code_only(
+    node_with: Made, provider: ProviderUnderTest
+) -> None:
+    node = node_with(oidc_second_factor=["mfa"])
+    node.as_("ana")
+    secret = with_second_factor(node, "ana")
+    token = node.client.post("/v1/users/ana/invitation", headers=node.as_("bob")).json()["token"]
+    provider.person("ana-1", amr=["mfa"])
+    program = Program(node, provider)
+    ticket = program.ticket("ana-1")
+    for code, said in (({}, "second_factor_required"), ({"code": "000000"}, "wrong_credentials")):
+        assert program.exchange(ticket, invitation=token, **code).json()["code"] == said
+        assert described(node, "ana")["oidc"] is False
+    assert program.exchange(ticket, invitation=token, code=next_code(secret)).status_code == 201
+    assert described(node, "ana")["oidc"] is True
+
+
+def test_wrong_and_missing_codes_after_the_provider_are_written_down(
+    node: NodeUnderTest, provider: ProviderUnderTest
+) -> None:
+    linked(node, "ana-1")
+    with_second_factor(node, "ana")
+    program = Program(node, provider)
+    ticket = program.ticket("ana-1")
+    program.exchange(ticket)
+    program.exchange(ticket, code="000000")
+    with node.node.database.read() as db:
+        refused = db.exec(select(AuditEntry).where(AuditEntry.decision == "refused")).all()
+    assert [(row.action, row.subject, row.reason.partition(": ")[2]) for row in refused] == [
+        ("sign_in", "ana", "the code is missing"),
+        ("sign_in", "ana", "the code is wrong"),
+    ]
+
+
+def described(node: NodeUnderTest, user: str) -> Any:
+    return node.client.get(f"/v1/users/{user}", headers=node.as_("bob")).json()
 
 
 def with_second_factor(node: NodeUnderTest, user: str) -> bytes:
@@ -488,6 +581,27 @@ def test_an_account_without_a_password_proves_itself_by_a_fresh_sign_in(
     assert (late.status_code, late.json()["code"]) == (401, "wrong_credentials")
 
 
+def test_another_address_of_an_account_without_a_password_takes_a_fresh_sign_in(
+    node_with: Made, provider: ProviderUnderTest
+) -> None:
+    node = node_with(oidc_new_accounts="guest")
+    provider.person("1", preferred_username="gus", email="gus@example.org", email_verified=True)
+    session = Program(node, provider).sign_in("1")
+    headers = {"Authorization": f"Bearer {session.json()['access_token']}"}
+
+    def takes(address: str) -> int:
+        body = {"email": address}
+        return node.client.put("/v1/users/me/mail", json=body, headers=headers).status_code
+
+    assert takes("new@example.org") == 200
+    with node.node.database.write() as db:
+        row = db.get(node.node.accounts.tables.session, session.json()["session_id"])
+        assert row is not None
+        row.created_at -= timedelta(minutes=11)
+        db.add(row)
+    assert (takes("evil@example.net"), takes("new@example.org")) == (401, 200)
+
+
 def test_a_holder_links_an_account_with_its_password(
     node: NodeUnderTest, provider: ProviderUnderTest
 ) -> None:
@@ -518,9 +632,15 @@ def test_an_unlinked_person_stays_out_and_is_signed_out(
 ) -> None:
     linked(node, "ana-1")
     session = Program(node, provider).sign_in("ana-1")
-    assert node.client.delete("/v1/users/ana/sign-in", headers=node.as_("bob")).status_code == 204
     headers = {"Authorization": f"Bearer {session.json()['access_token']}"}
-    assert node.client.get("/v1/users/me", headers=headers).status_code == 401
+    body = {"password": PASSWORD, "name": "n", "scopes": ["compute"], "lifetime_s": 86_400}
+    token = node.client.post("/v1/service-tokens", json=body, headers=headers).json()["token"]
+    by_token = {"Authorization": f"Bearer {token}"}
+    assert node.client.get("/v1/users/me", headers=by_token).status_code == 200
+    assert node.client.delete("/v1/users/ana/sign-in", headers=node.as_("bob")).status_code == 204
+    for one in (session.json()["access_token"], token):
+        headers = {"Authorization": f"Bearer {one}"}
+        assert node.client.get("/v1/users/me", headers=headers).status_code == 401
     assert Program(node, provider).sign_in("ana-1").status_code == 401
 
 
