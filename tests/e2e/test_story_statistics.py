@@ -25,7 +25,6 @@ def records(grid: Grid) -> Iterator[gw.DatasetPointer]:
             description="Monthly birth records of the pediatric ward: weight (kg), height (cm)",
             tags=["#birth-records", "#february"],
             allowed_users=["bob", "ana", "alice"],
-            rows_are_entities=True,
             entity="mother_id",
             bounds={"weight": (0.5, 6.0), "height": (30, 60)},
             min_rows=5,
