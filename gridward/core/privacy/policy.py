@@ -242,7 +242,7 @@ def _too_few(grant: Grant) -> tuple[Reason, str] | None:
 def _entities_unknown(grant: Grant) -> tuple[Reason, str]:
     return Reason.ENTITIES_UNKNOWN, (
         f"nobody said whose the rows of '{grant.name}' are, so that it gives no aggregates; its owner may "
-        "name an entity column, or say that every row is an entity of its own"
+        "name an entity column (entity), or say that every row is an entity of its own (rows_are_entities)"
     )
 
 

@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
 from gridward.core.schemas.accounts import InvitationAcceptance, ResetIn, SessionIn, SetupIn
 from gridward.server import browser, invitations, outbox, sessions, users
 from gridward.server.accounts import UserFields
-from gridward.server.pages.forms import checked
+from gridward.server.pages.forms import checked, posted
 from gridward.server.pages.guard import FormCaller, require_own_site
 from gridward.server.pages.shell import done, own_path, page
 from gridward.server.state import AccountsOf, Address
@@ -46,7 +46,7 @@ def show_sign_in(
 
 @strangers.post("/sign-in")
 def sign_in(
-    request: Request, form: Annotated[SignInForm, Form()], accounts: AccountsOf, address: Address
+    request: Request, form: Annotated[SignInForm, posted(SignInForm)], accounts: AccountsOf, address: Address
 ) -> Response:
     """Sign in and go where one wanted to."""
     body = form.checked()
@@ -74,7 +74,7 @@ def show_claim(request: Request, accounts: AccountsOf) -> Response:
 
 @strangers.post("/claim")
 def claim(
-    request: Request, form: Annotated[SetupIn, Form()], accounts: AccountsOf, address: Address
+    request: Request, form: Annotated[SetupIn, posted(SetupIn)], accounts: AccountsOf, address: Address
 ) -> Response:
     """Become the owner with the one-time token, and be signed in."""
     password = form.password.get_secret_value()
@@ -91,7 +91,7 @@ def show_reset(request: Request) -> Response:
 
 @strangers.post("/forgot")
 def ask_reset(
-    request: Request, form: Annotated[ResetIn, Form()], accounts: AccountsOf, address: Address
+    request: Request, form: Annotated[ResetIn, posted(ResetIn)], accounts: AccountsOf, address: Address
 ) -> Response:
     """Mail a token; the answer is the same whether or not there is such an account."""
     invitations.ask_reset(accounts, form.username, address)
@@ -106,7 +106,10 @@ def show_acceptance(request: Request, token: Annotated[str, Query(max_length=200
 
 @strangers.post("/accept")
 def accept(
-    request: Request, form: Annotated[InvitationAcceptance, Form()], accounts: AccountsOf, address: Address
+    request: Request,
+    form: Annotated[InvitationAcceptance, posted(InvitationAcceptance)],
+    accounts: AccountsOf,
+    address: Address,
 ) -> Response:
     """Set the password by the invitation's token; signing in with it comes next."""
     invitations.accept(accounts, form.token.get_secret_value(), form.password.get_secret_value(), address)

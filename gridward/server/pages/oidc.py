@@ -4,7 +4,7 @@ import hashlib
 from typing import Annotated, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Form, Query, Request
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, Field
 from starlette.responses import RedirectResponse, Response
 
@@ -13,6 +13,7 @@ from gridward.server import browser
 from gridward.server.accounts import Accounts
 from gridward.server.oidc import sign_in
 from gridward.server.oidc.flow import FLOW_S, Loopback
+from gridward.server.pages.forms import posted
 from gridward.server.pages.guard import require_own_site
 from gridward.server.pages.shell import done, own_path, page
 from gridward.server.state import AccountsOf, Address
@@ -88,7 +89,7 @@ def arrive(
 
 @strangers.post("/sign-in/oidc")
 def finish(
-    request: Request, form: Annotated[TicketForm, Form()], accounts: AccountsOf, address: Address
+    request: Request, form: Annotated[TicketForm, posted(TicketForm)], accounts: AccountsOf, address: Address
 ) -> Response:
     """Sign in with what was missing."""
     return _admit(request, accounts, address, form)

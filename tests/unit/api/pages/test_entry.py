@@ -212,3 +212,9 @@ def test_a_busy_database_is_a_page_and_not_a_failure(
     answer = node.client.get("/datasets", headers=BROWSER)
     assert answer.status_code == 503
     assert answer.text.startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("path", ["/sign-in", "/claim", "/forgot", "/accept", "/sign-in/oidc"])
+def test_forms_of_strangers_take_no_files(node: NodeUnderTest, path: str) -> None:
+    sent = node.client.post(path, data={"username": "bob"}, files={"file": b"x"}, headers=BROWSER)
+    assert sent.status_code == 400

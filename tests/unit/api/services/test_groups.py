@@ -8,7 +8,7 @@ from httpx2 import Response
 
 from gridward.api.catalogue import dataset_entries
 from tests.support.files import publish
-from tests.support.nodes import NodeUnderTest
+from tests.support.nodes import PASSWORD, NodeUnderTest
 from tests.support.questions import code
 
 ROWS = {"x": np.arange(12.0)}
@@ -161,3 +161,17 @@ def test_every_act_on_a_group_is_in_the_audit_log(node: NodeUnderTest) -> None:
     call(node, "bob", "DELETE", "/groups/ward")
     found = [one["action"] for one in call(node, "bob", "GET", "/audit?subject=ward").json()["items"]]
     assert found == ["delete_group", "change_group", "create_group"]
+
+
+def test_a_token_that_may_not_publish_opens_none_of_its_holders_data(node: NodeUnderTest) -> None:
+    node.as_("ana")
+    make(node, "ward")
+    births = dataset(node, raw=["group:ward"])
+    body = {"name": "adds people", "scopes": ["manage_users"], "lifetime_s": 3600, "password": PASSWORD}
+    made = call(node, "bob", "POST", "/service-tokens", **body)
+    assert made.status_code == 201, made.text
+    narrow = {"Authorization": f"Bearer {made.json()['token']}"}
+    refused = node.client.patch("/v1/groups/ward", json={"add": ["ana"]}, headers=narrow)
+    assert code(refused) == "not_authorized"
+    assert verbs(node, "ana", births) is None
+    assert call(node, "bob", "PATCH", "/groups/ward", add=["ana"]).status_code == 200

@@ -176,3 +176,16 @@ def test_only_those_who_write_rules_or_answer_requests_look(ward: NodeUnderTest,
     )
     both = column(births, "x").sum() + column(open_to_all, "x").sum()
     assert code(look(ward, births, "ana", both)) == "not_authorized"
+
+
+def test_what_the_plan_alone_shows_to_be_suppressed_is_foretold(ward: NodeUnderTest, births: Said) -> None:
+    wide = {f"x{at}": ROWS * (at + 1) for at in range(9)}
+    olga = ward.as_("olga")
+    name = f"d-{secrets.token_hex(4)}"
+    table = publish(
+        ward, olga, {"x": np.stack(list(wide.values()), 1)[:20]}, name=name, access={"compute": ["ana"]}
+    )
+    x = column(table, "x")
+    products = x.T @ x
+    assert code(ask(ward, ward.as_("ana"), products)) == "result_suppressed"
+    assert decided(ward, table, "ana", products)["answer"] == "suppressed"

@@ -210,6 +210,19 @@ def test_a_publisher_sees_trainings_on_own_data_and_no_others(ward: NodeUnderTes
     assert exact != coarse == float(f"{exact:.3g}")
 
 
+def test_who_may_export_but_not_this_model_sees_coarse_metrics_in_the_record_too(ward: NodeUnderTest) -> None:
+    arrays = {"points": np.ones((ROWS, 4), np.float32), "labels": np.arange(ROWS) % 3}
+    access, strict = {"train": ["tom"], "export_model": ["tom"]}, {"parameter_share": 0.01}
+    own = publish(
+        ward, ward.as_("cleo", "data_officer"), arrays, name="strict", access=access, disclosure=strict
+    )
+    said = finish(ward, ward.as_("tom"), body_of(own, epochs=1))
+    assert said["parameters"] == []
+    (record,) = listed(ward, ward.as_("tom"), dataset_id=own["id"])
+    exact = listed(ward, ward.as_("cleo"), dataset_id=own["id"])[0]["history"][0]["values"]["loss"]
+    assert exact != record["history"][0]["values"]["loss"] == float(f"{exact:.3g}")
+
+
 def test_a_plan_that_carries_a_row_away_is_refused_by_step(ward: NodeUnderTest, digits: Dataset) -> None:
     theft = Step(Op.SELECT_INT, (Ref("x"), 0, 0), ("row",))
     stretch = Step(Op.CAT, ((Ref("row"), Ref("row")), 0), ("stolen",))
