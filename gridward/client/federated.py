@@ -4,14 +4,16 @@ import copy
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
 import torch
 
-from gridward.client import training, wire
+from gridward.client import training
 from gridward.client.dataset_pointers import DatasetPointer
+from gridward.client.parcels import Parcel
 from gridward.client.progress import bar
 from gridward.client.training import Lesson, Recipe, Run
 from gridward.core.errors import (
@@ -21,7 +23,7 @@ from gridward.core.errors import (
     NotAvailableYetError,
     TrainingError,
 )
-from gridward.core.federation.aggregate import Array, Update
+from gridward.core.federation.aggregate import Update
 from gridward.core.federation.scaffold import Scaffold
 from gridward.core.federation.strategies import RoundPlan, Strategy
 from gridward.core.plans.optimizers import ANCHOR, CONTROL, SGD
@@ -149,33 +151,46 @@ class _Round:
     ) -> Iterator[Update]:
         before = dict(self._lesson.parameters) | dict(joint)
         before |= {f"{ANCHOR}{name}": value for name, value in joint.items() if f"{ANCHOR}{name}" in before}
-        work = {
-            pool.submit(self._train_at, self._sites[name], before | _controls(plan, name, before)): name
-            for name in plan.nodes
-        }
-        for done in as_completed(work):
-            name = work[done]
-            try:
-                out = done.result()
-            except GridError as why:
-                self._failures[name] = why.detail
-                continue
-            last = dict(out.history[-1].values) if out.history else {}
-            self._reports.append(NodeReport(name, out.rows, out.seconds, last))
-            yield Update(name, out.rows, _arrays(out, joint), sum(epoch.steps for epoch in out.history))
+        with Parcel(before) as shared:
+            work = {
+                pool.submit(self._train_at, name, before, shared, _controls(plan, name, before)): name
+                for name in plan.nodes
+            }
+            for done in as_completed(work):
+                name = work.pop(done)
+                try:
+                    out, values = done.result()
+                except GridError as why:
+                    self._failures[name] = why.detail
+                    continue
+                last = dict(out.history[-1].values) if out.history else {}
+                self._reports.append(NodeReport(name, out.rows, out.seconds, last))
+                arrays = {key: value.numpy() for key, value in values.items() if key in joint}
+                yield Update(name, out.rows, arrays, sum(epoch.steps for epoch in out.history))
         if len(self._reports) < plan.quorum:
             raise TrainingError(
                 f"round {self._number + 1}: {len(self._reports)} of {len(plan.nodes)} nodes answered, "
                 f"{plan.quorum} are needed; {_listed(self._failures)}"
             )
 
-    def _train_at(self, site: _Site, parameters: Mapping[str, torch.Tensor]) -> TrainingOut:
-        body = training.request(self._lesson, site.data, site.pair, self._run, parameters=parameters)
-        out = training.perform(site.data.location, body)
-        training.forget(site.data.location, out)
-        if not out.parameters:
+    def _train_at(
+        self,
+        name: str,
+        before: Mapping[str, torch.Tensor],
+        shared: Parcel,
+        controls: Mapping[str, torch.Tensor],
+    ) -> tuple[TrainingOut, dict[str, torch.Tensor]]:
+        site = self._sites[name]
+        node = site.data.location
+        with Parcel({**before, **controls}) if controls else nullcontext(shared) as parcel:
+            sent = parcel.send(node.transport)
+        body = training.request(self._lesson, site.data, site.pair, self._run, parameters=sent)
+        out = training.perform(node, body)
+        values = training.trained(node, out)
+        training.forget(node, out)
+        if not values:
             raise GetNotPermittedError(f"{site.name!r} trained, but lets no model leave: {out.withheld}")
-        return out
+        return out, values
 
 
 def refuse_unavailable(secure: bool, dp: object) -> None:
@@ -225,10 +240,6 @@ def _controls(plan: RoundPlan, node: str, held: Mapping[str, torch.Tensor]) -> d
         for name, value in plan.controls.get(node, {}).items()
         if f"{CONTROL}{name}" in held
     }
-
-
-def _arrays(out: TrainingOut, joint: Mapping[str, torch.Tensor]) -> dict[str, Array]:
-    return {one.name: wire.decode(one).numpy() for one in out.parameters if one.name in joint}
 
 
 def _listed(failures: Mapping[str, str]) -> str:
