@@ -6,14 +6,15 @@ from types import TracebackType
 
 import torch
 
-from gridward.client import directory, encrypted, federated, models
+from gridward.client import directory, encrypted, models
 from gridward.client.accounts import Accounts, OwnAccount
 from gridward.client.asking import Asker, EncryptedAnswer, PreparedQueries
 from gridward.client.audit import AuditLog
 from gridward.client.credentials import GatewayIdentity, PasswordSession
 from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.encrypted import EncryptedModel
-from gridward.client.federated import TrainingResult
+from gridward.client.federation import driver
+from gridward.client.federation.history import TrainingResult
 from gridward.client.node import NodeClient
 from gridward.client.paging import collected_up_to
 from gridward.client.place import segment
@@ -174,8 +175,8 @@ class GatewayClient:
         Cost: the parameters to and from every node, each round.
         Raises: ``TrainingError`` naming nodes and causes, if fewer nodes answer than ``strategy`` wants.
         """
-        federated.refuse_unavailable(secure, dp)
-        return federated.train(
+        driver.refuse_unavailable(secure, dp)
+        return driver.train(
             model,
             data,
             recipe=Recipe(loss, optimizer, inputs, targets),

@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import gridward as gw
-from gridward.client import federated, wire
+from gridward.client import wire
+from gridward.client.federation import driver
 from gridward.client.training import Recipe, Run
 from gridward.core.schemas.tensor import Tensor
 from tests.support.places import RecordingPlace
@@ -73,7 +74,7 @@ def train(
     model: nn.Module, schools: list[School], strategy: gw.FedAvg | None = None, rounds: int = 1
 ) -> gw.TrainingResult:
     data = [school.dataset("digits", **DIGITS) for school in schools]
-    return federated.train(
+    return driver.train(
         model, data, recipe=Recipe(), rounds=rounds, run=Run(), strategy=strategy or gw.FedAvg(), shown=False
     )
 
@@ -149,7 +150,7 @@ def test_a_lost_connection_is_taken_up_again_while_the_node_trains_on(
 def test_the_optimizer_starts_afresh_every_round(model: nn.Module, schools: list[School]) -> None:
     data = [school.dataset("digits", **DIGITS) for school in schools]
     recipe = Recipe(optimizer=gw.SGD(lr=0.1, momentum=0.9))
-    federated.train(model, data, recipe=recipe, rounds=2, run=Run(), strategy=gw.FedAvg(), shown=False)
+    driver.train(model, data, recipe=recipe, rounds=2, run=Run(), strategy=gw.FedAvg(), shown=False)
     for asked in schools[0].asked:
         state = [
             Tensor.model_validate(one) for one in asked["parameters"] if one["name"].startswith("momentum")
@@ -173,7 +174,7 @@ def test_data_that_does_not_fit_is_refused_before_anything_is_sent(
     places = [School(f"school{at}") for at in range(len(datasets))]
     data = [place.dataset("digits", **shapes) for place, shapes in zip(places, datasets, strict=True)]
     with pytest.raises((gw.InvalidInputError, gw.PlanRejectedError), match=words):
-        federated.train(model, data, recipe=Recipe(), rounds=1, run=Run(), strategy=gw.FedAvg(), shown=False)
+        driver.train(model, data, recipe=Recipe(), rounds=1, run=Run(), strategy=gw.FedAvg(), shown=False)
     assert all(not place.requests for place in places)
 
 
