@@ -11,7 +11,7 @@ from gridward.bench.grid import running_grid
 from gridward.bench.measure import Options, Result, require, summary
 from gridward.bench.networks import Network, network
 from gridward.client.dataset_pointers import DatasetPointer
-from gridward.client.federated import RoundReport
+from gridward.client.federation.history import RoundReport
 from gridward.client.node import NodeClient
 
 ROWS: Final = 1000

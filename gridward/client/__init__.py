@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from gridward.client.entry import network as network
     from gridward.client.entry import request_password_reset as request_password_reset
     from gridward.client.entry import setup_owner as setup_owner
-    from gridward.client.federated import RoundReport as RoundReport
-    from gridward.client.federated import TrainingResult as TrainingResult
+    from gridward.client.federation.history import RoundReport as RoundReport
+    from gridward.client.federation.history import TrainingResult as TrainingResult
     from gridward.client.gateway import GatewayClient as GatewayClient
     from gridward.client.node import NodeClient as NodeClient
     from gridward.client.pointers import Pointer as Pointer
@@ -184,7 +184,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "PreparedQueries",
     ),
     "gridward.client.encrypted": ("EncryptedModel",),
-    "gridward.client.federated": (
+    "gridward.client.federation.history": (
         "RoundReport",
         "TrainingResult",
     ),

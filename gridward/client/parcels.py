@@ -26,6 +26,7 @@ class Sent:
 
     inline: tuple[Tensor, ...] = ()
     upload_id: str | None = None
+    uploaded_bytes: int = 0
 
 
 class Parcel:
@@ -50,7 +51,8 @@ class Parcel:
         """Bring the parameters to a node, or write them for its message; a cut resumes as ``upload`` does."""
         if sum(value.numel() * value.element_size() for value in self._tensors.values()) <= INLINE_BYTES:
             return Sent(tuple(wire.encode(name, value) for name, value in self._tensors.items()))
-        return Sent(upload_id=upload(node, self._packed(), "parameters"))
+        payload = self._packed()
+        return Sent(upload_id=upload(node, payload, "parameters"), uploaded_bytes=payload.size_bytes)
 
     def _packed(self) -> Payload:
         with self._lock:

@@ -1,62 +1,15 @@
-import json
-from collections.abc import Callable
-
 import httpx2
 import pytest
 import torch
 from torch import nn
 
 import gridward as gw
-from gridward.client import federated, wire
+from gridward.client import wire
+from gridward.client.federation import driver
 from gridward.client.training import Recipe, Run
 from gridward.core.schemas.tensor import Tensor
 from tests.support.places import RecordingPlace
-
-DIGITS = {"images": ("float32", [40, 4]), "labels": ("int64", [40])}
-
-
-class School(RecordingPlace):
-    """Trains by adding `step` to every parameter; `rows` is its weight. A test bends single answers."""
-
-    def __init__(self, name: str, *, rows: int = 40, step: float = 1.0) -> None:
-        super().__init__(name)
-        self.rows = rows
-        self.step = step
-        self.asked: list[dict[str, object]] = []
-        self.polls_left = 1
-        self.forgotten = 0
-        self.bend: Callable[[dict[str, object]], httpx2.Response | None] = lambda _: None
-        self.answer = self._teach
-
-    def _teach(self, request: httpx2.Request) -> httpx2.Response:
-        if request.method == "DELETE":
-            self.forgotten += 1
-            return httpx2.Response(204)
-        if request.method == "POST":
-            self.asked.append(json.loads(request.content))
-            self.left = self.polls_left
-        else:
-            assert request.url.path == "/v1/trainings/trn-1"
-            self.left -= 1
-        state = {
-            "id": "trn-1",
-            "state": "running" if self.left > 0 else "done",
-            "detail": "",
-            "rows": self.rows,
-            "epochs_done": 1,
-            "history": [{"epoch": 1, "steps": 2, "values": {"loss": float(self.rows)}}],
-            "seconds": 0.5,
-            "parameters": [] if self.left > 0 else self._moved(),
-            "content_bytes": 0,
-            "withheld": "",
-            "created_at": "2026-01-01T00:00:00Z",
-        }
-        bent = self.bend(state)
-        return httpx2.Response(200, json=state) if bent is None else bent
-
-    def _moved(self) -> list[dict[str, object]]:
-        sent = [Tensor.model_validate(one) for one in self.asked[-1]["parameters"]]
-        return [wire.encode(one.name, wire.decode(one) + self.step).model_dump() for one in sent]
+from tests.support.schools import DIGITS, School
 
 
 @pytest.fixture
@@ -74,7 +27,7 @@ def train(
     model: nn.Module, schools: list[School], strategy: gw.FedAvg | None = None, rounds: int = 1
 ) -> gw.TrainingResult:
     data = [school.dataset("digits", **DIGITS) for school in schools]
-    return federated.train(
+    return driver.train(
         model, data, recipe=Recipe(), rounds=rounds, run=Run(), strategy=strategy or gw.FedAvg(), shown=False
     )
 
@@ -150,7 +103,7 @@ def test_a_lost_connection_is_taken_up_again_while_the_node_trains_on(
 def test_the_optimizer_starts_afresh_every_round(model: nn.Module, schools: list[School]) -> None:
     data = [school.dataset("digits", **DIGITS) for school in schools]
     recipe = Recipe(optimizer=gw.SGD(lr=0.1, momentum=0.9))
-    federated.train(model, data, recipe=recipe, rounds=2, run=Run(), strategy=gw.FedAvg(), shown=False)
+    driver.train(model, data, recipe=recipe, rounds=2, run=Run(), strategy=gw.FedAvg(), shown=False)
     for asked in schools[0].asked:
         state = [
             Tensor.model_validate(one) for one in asked["parameters"] if one["name"].startswith("momentum")
@@ -174,7 +127,7 @@ def test_data_that_does_not_fit_is_refused_before_anything_is_sent(
     places = [School(f"school{at}") for at in range(len(datasets))]
     data = [place.dataset("digits", **shapes) for place, shapes in zip(places, datasets, strict=True)]
     with pytest.raises((gw.InvalidInputError, gw.PlanRejectedError), match=words):
-        federated.train(model, data, recipe=Recipe(), rounds=1, run=Run(), strategy=gw.FedAvg(), shown=False)
+        driver.train(model, data, recipe=Recipe(), rounds=1, run=Run(), strategy=gw.FedAvg(), shown=False)
     assert all(not place.requests for place in places)
 
 

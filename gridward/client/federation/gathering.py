@@ -1,0 +1,73 @@
+"""How what nodes learned in a round comes back: the seam between single updates and sums of them."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias
+
+import torch
+
+from gridward.core.errors import GetNotPermittedError
+from gridward.core.federation.aggregate import Update
+from gridward.core.schemas.trainings import TrainingIn, TrainingOut
+
+Parameters: TypeAlias = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """A round as it begins; ``number`` counts from 0, ``joint`` are the parameters that all nodes get."""
+
+    number: int
+    nodes: tuple[str, ...]
+    quorum: int
+    joint: Parameters
+
+
+class Gathering(Protocol):
+    """One way for updates to come back. A round calls ``begin``, the rest for each node, then ``close``.
+
+    ``asked`` and ``arrived`` are called for several nodes at once, each from a thread of its own.
+    A ``GridError`` of theirs is the failure of that node; of ``begin`` and ``close``, that of the round.
+    """
+
+    def begin(self, opening: Opening) -> None:
+        """Get ready for a round, which may be one that was begun before and did not count."""
+        ...
+
+    def asked(self, node: str, body: TrainingIn) -> TrainingIn:
+        """Give what a node is asked, from what it would be asked for its parameters in the clear."""
+        ...
+
+    def arrived(self, node: str, out: TrainingOut, found: Parameters) -> Update | None:
+        """Read a node's update, if it is in its answer or the parameters that came with it."""
+        ...
+
+    def close(self, nodes: tuple[str, ...]) -> Iterable[Update]:
+        """Give what is known only once these nodes, as many as the quorum, have answered: a joint mean.
+
+        It is an update too, whose rows and steps are those of all nodes together.
+        """
+        ...
+
+
+class PlainGathering:
+    """Every node's parameters come back in its answer; who drives the run sees each."""
+
+    def begin(self, opening: Opening) -> None:
+        """Remember which tensors are the model's; a node returns optimizer state as well."""
+        self._names = frozenset(opening.joint)
+
+    def asked(self, node: str, body: TrainingIn) -> TrainingIn:
+        """Ask as it is."""
+        return body
+
+    def arrived(self, node: str, out: TrainingOut, found: Parameters) -> Update:
+        """Take the parameters; raises ``GetNotPermittedError`` if the node lets none leave."""
+        if not found:
+            raise GetNotPermittedError(f"{node!r} trained, but lets no model leave: {out.withheld}")
+        arrays = {name: value.numpy() for name, value in found.items() if name in self._names}
+        return Update(node, out.rows, arrays, sum(epoch.steps for epoch in out.history))
+
+    def close(self, nodes: tuple[str, ...]) -> Iterable[Update]:
+        """Nothing is left."""
+        return ()
