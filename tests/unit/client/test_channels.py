@@ -56,7 +56,7 @@ class Grid:
             url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
             opened.append(WebSocketChannel(url, f"party {at}", "grant"))
             self._held.callback(opened[-1].close)
-            send_all([opened[-1]], [ASK])
+            send_all([opened[-1]], [ASK], iter(()))
         return opened
 
 
