@@ -18,7 +18,7 @@ from gridward.core.smpc.fixed_point import (
     stretches,
 )
 from gridward.core.smpc.gate import Compared
-from gridward.core.smpc.prg import Prg
+from gridward.core.smpc.prg import PASSING_BYTES, Prg
 from gridward.core.smpc.program import Program
 from gridward.core.smpc.ring import WIRE_WORD, WORD_BYTES, RingArray, view_bytes
 
@@ -54,12 +54,13 @@ def masking(program: Program, values: ArrayLike, subkeys: Sequence[bytes]) -> tu
 
 def _masking(program: Program, reals: Reals, subkeys: Sequence[bytes], masked: RingArray) -> Iterator[int]:
     stream = program.manifest[0].stream
-    begin = 0
+    begin, scratch = 0, np.empty(min(PASSING_BYTES // WORD_BYTES, reals.size), dtype=WIRE_WORD)
     for masks in zip(*(Prg(subkey).passing(stream, masked.nbytes) for subkey in subkeys), strict=True):
-        words = masked[begin : begin + len(masks[0]) // WORD_BYTES]
+        words = scratch[: len(masks[0]) // WORD_BYTES]
         encode_into(reals[begin : begin + words.size], program.input.scale, words)
         for mask in masks:
             words += np.frombuffer(mask, dtype=WIRE_WORD)
+        masked[begin : begin + words.size] = words  # what is sent never holds a value without its mask
         begin += words.size
         yield begin * WORD_BYTES
 
