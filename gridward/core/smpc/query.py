@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gridward.core.errors import InvalidInputError, OutOfRangeError, RangeViolationError
-from gridward.core.smpc.correlations import CHECKS, holder
+from gridward.core.smpc.correlations import CHECKS, draw_passing, holder
 from gridward.core.smpc.fixed_point import (
     STRETCH,
     Reals,
@@ -53,13 +53,13 @@ def masking(program: Program, values: ArrayLike, subkeys: Sequence[bytes]) -> tu
 
 
 def _masking(program: Program, reals: Reals, subkeys: Sequence[bytes], masked: RingArray) -> Iterator[int]:
-    stream = program.manifest[0].stream
+    slot = program.manifest[0]
     begin, scratch = 0, np.empty(min(PASSING_BYTES // WORD_BYTES, reals.size), dtype=WIRE_WORD)
-    for masks in zip(*(Prg(subkey).passing(stream, masked.nbytes) for subkey in subkeys), strict=True):
-        words = scratch[: len(masks[0]) // WORD_BYTES]
+    for masks in zip(*(draw_passing(Prg(subkey), slot) for subkey in subkeys), strict=True):
+        words = scratch[: masks[0].size]
         encode_into(reals[begin : begin + words.size], program.input.scale, words)
         for mask in masks:
-            words += np.frombuffer(mask, dtype=WIRE_WORD)
+            words += mask.astype(np.uint64, copy=False)
         masked[begin : begin + words.size] = words  # what is sent never holds a value without its mask
         begin += words.size
         yield begin * WORD_BYTES
