@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from gridward.bench.measure import Line
-from gridward.core.smpc.link import Transport
+from gridward.core.smpc.link import Octets, Transport
 
 ARRIVAL: Final = struct.Struct("<d")
 
@@ -46,12 +46,17 @@ class ShapedTransport:
     sleep: Callable[[float], None] = time.sleep
     _free_s: float = field(default=0.0, init=False)
 
-    def send(self, peer: int, frame: bytes) -> None:
-        """Hand over one frame with the time of its arrival."""
-        self._free_s = max(self._free_s, self.clock()) + 8 * len(frame) / self.conditions.bits_per_s
-        self.inner.send(peer, ARRIVAL.pack(self._free_s + self.conditions.delay_s) + frame)
+    def authentic(self, peer: int) -> bool:
+        """Say what the connections say."""
+        return self.inner.authentic(peer)
 
-    def receive(self, peer: int, deadline: float) -> bytes | bytearray:
+    def send(self, peer: int, *frame: Octets) -> None:
+        """Hand over one frame with the time of its arrival."""
+        bits = 8 * sum(map(len, frame))
+        self._free_s = max(self._free_s, self.clock()) + bits / self.conditions.bits_per_s
+        self.inner.send(peer, ARRIVAL.pack(self._free_s + self.conditions.delay_s), *frame)
+
+    def receive(self, peer: int, deadline: float) -> Octets:
         """Wait for the next frame until it has arrived; one that arrives after ``deadline`` is too late."""
         stamped = self.inner.receive(peer, deadline)
         (arrival,) = ARRIVAL.unpack_from(stamped)
@@ -60,7 +65,7 @@ class ShapedTransport:
             self.sleep(wait)
         if arrival > deadline:
             raise TimeoutError
-        return stamped[ARRIVAL.size :]
+        return memoryview(stamped)[ARRIVAL.size :]
 
     def complete(self) -> None:
         """Tell the connections that the session went well."""

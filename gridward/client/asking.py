@@ -9,7 +9,7 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -44,7 +44,7 @@ from gridward.core.schemas.gateway import GatewayOut
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.core.smpc import purposes
 from gridward.core.smpc.program import Program
-from gridward.core.smpc.query import answer_bytes, cut_answer, mask_input, reconstruct_output
+from gridward.core.smpc.query import answer_bytes, cut_answer, masking, reconstruct_output
 from gridward.core.smpc.ring import as_bytes
 from gridward.core.smpc.sealing import OVERHEAD_BYTES, public_key, unseal
 
@@ -127,8 +127,9 @@ class Asker:
     ) -> EncryptedAnswer:
         """Take the second step: the masked input to every party, their shares added up."""
         program = query.program
-        masked = mask_input(program, batch.double().numpy(), query.subkeys)
-        answers = self._answers(query, as_bytes(masked))
+        reals = batch if batch.dtype in (torch.float32, torch.float64) else batch.double()
+        masked, making = masking(program, reals.numpy(), query.subkeys)
+        answers = self._answers(query, as_bytes(masked), making)
         cut = [
             cut_answer(program, unseal(query.private, answer.sealed, purposes.answer(query.id, party)))
             for party, answer in enumerate(answers)
@@ -164,14 +165,14 @@ class Asker:
         self._channels.give_back(document, grant.party, channel)
         return opened
 
-    def _answers(self, query: OpenQuery, masked: memoryview) -> list[Answered]:
+    def _answers(self, query: OpenQuery, masked: memoryview, making: Iterator[int]) -> list[Answered]:
         """Send the masked input to every party before any answer is awaited: they compute together."""
         limit = OVERHEAD_BYTES + REPLY_HEAD_BYTES + answer_bytes(query.program)
         channels: list[Channel] = []
         try:
             channels += [self._channels.take(query.document, grant) for grant in query.grants]
             proofs = [hashlib.sha256(grant.token.encode()).digest() for grant in query.grants]
-            send_all(channels, [Ask(proof, query.id, masked) for proof in proofs])
+            send_all(channels, [Ask(proof, query.id, masked) for proof in proofs], making)
             answers = receive_all(channels, limit)
         except BaseException:
             for channel in channels:

@@ -16,7 +16,7 @@ from websockets.sync.client import ClientConnection, connect
 from gridward.client.granted import call_to_party
 from gridward.client.transport import Transport
 from gridward.core.errors import GridError, NodeUnreachableError, ProtocolError
-from gridward.core.framing import LONGEST_MESSAGE_BYTES, joined, pieces
+from gridward.core.framing import LONGEST_MESSAGE_BYTES, MESSAGE_BYTES, joined, pieces
 from gridward.core.schemas.channel import Answered, Ask, Opened, Reply, read_reply, write_ask
 from gridward.core.schemas.deployments import DeploymentDocument, PartyGrant, QueryAnswer, SealedOut
 
@@ -40,6 +40,10 @@ class Channel(Protocol):
     def alive(self) -> bool:
         """Say whether it may serve another query."""
 
+    @property
+    def whole(self) -> bool:
+        """Say whether an input must be there to its end before any of it is sent."""
+
     def open(self, grant: str, query_id: str) -> Opened:
         """Open the query that the grant is for."""
 
@@ -58,6 +62,8 @@ class Channel(Protocol):
 
 class WebSocketChannel:
     """A WebSocket to one party; see ``core.schemas.channel`` for what is said on it."""
+
+    whole: Final = False
 
     def __init__(self, url: str, label: str, grant: str) -> None:
         self._label = label
@@ -145,6 +151,7 @@ class HttpChannel:
     """The same steps as two requests, for parties behind a proxy that lets no WebSocket through."""
 
     alive: Final = False
+    whole: Final = True
 
     def __init__(self, calls: Transport, deployment_id: str) -> None:
         self._calls = calls
@@ -183,10 +190,19 @@ class HttpChannel:
         self._thread.shutdown(wait=False)
 
 
-def send_all(channels: Sequence[Channel], asks: Sequence[Ask]) -> None:
-    """Send every party its masked input, in turns: all have it, and compute, at nearly the same time."""
+def send_all(channels: Sequence[Channel], asks: Sequence[Ask], making: Iterator[int]) -> None:
+    """Send every party its masked input, in turns: all have it, and compute, at nearly the same time.
+
+    ``making`` fills the input, saying how many bytes are there: each message is made just before it is sent.
+    """
     going = [channel.sending(ask) for channel, ask in zip(channels, asks, strict=True)]
+    step = max(len(ask.masked) for ask in asks) if any(one.whole for one in channels) else MESSAGE_BYTES
+    wanted = 0
     while going:
+        wanted += step
+        for made in making:
+            if made >= wanted:
+                break
         going = [sending for sending in going if next(sending, _SENT) is not _SENT]
 
 

@@ -9,12 +9,19 @@ import time
 from collections.abc import Iterator
 from typing import Final, Protocol, TypeAlias
 
+import numpy as np
+
 MESSAGE_BYTES: Final = 1 << 20
 LENGTH: Final = struct.Struct("<Q")
 LONGEST_MESSAGE_BYTES: Final = MESSAGE_BYTES + LENGTH.size
 
 
 Frame: TypeAlias = bytes | bytearray | memoryview
+
+
+def empty(count: int) -> memoryview:
+    """Give room for a long frame: not zeroed, and in large pages where the system has them."""
+    return np.empty(count, dtype=np.uint8).data
 
 
 class Receive(Protocol):
@@ -48,7 +55,7 @@ def announced(first: bytes, limit_bytes: int) -> int:
     return length
 
 
-def joined(receive: Receive, deadline: float, limit_bytes: int) -> bytes | bytearray:
+def joined(receive: Receive, deadline: float, limit_bytes: int) -> Frame:
     """Receive one frame; an announced length is checked before any of it is kept."""
     first = receive(deadline)
     length = announced(first, limit_bytes)
@@ -66,7 +73,7 @@ class Incoming:
     """A frame of a known length that comes message by message, in memory that is taken once."""
 
     def __init__(self, length: int, begun: Frame) -> None:
-        self.content = bytearray(length)
+        self.content = empty(length)
         self.left = length
         self.add(begun)
 

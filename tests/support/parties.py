@@ -27,7 +27,7 @@ from gridward.core.smpc.dealer import Dealer
 from gridward.core.smpc.deployment import DeployedModel, deploy, split_parameters
 from gridward.core.smpc.kernels import cpu
 from gridward.core.smpc.kernels.seam import Kernels
-from gridward.core.smpc.link import Link, LocalTransport, Transport, local_mesh
+from gridward.core.smpc.link import Link, LocalTransport, Octets, Transport, local_mesh
 from gridward.core.smpc.party import RunResult, input_subkey, run
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Program
@@ -58,8 +58,11 @@ class Recorder:
     inner: LocalTransport
     frames: list[bytes] = field(default_factory=list)
 
-    def send(self, peer: int, frame: bytes) -> None:
-        self.inner.send(peer, frame)
+    def authentic(self, peer: int) -> bool:
+        return self.inner.authentic(peer)
+
+    def send(self, peer: int, *frame: Octets) -> None:
+        self.inner.send(peer, *frame)
 
     def receive(self, peer: int, deadline: float) -> bytes:
         frame = self.inner.receive(peer, deadline)

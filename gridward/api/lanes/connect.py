@@ -20,6 +20,7 @@ from gridward.api.lanes.accept import lane_path
 from gridward.api.lanes.idle import Keeper, Peer
 from gridward.api.lanes.lane import DialledLane, Lane, LaneKind, LaneTransport
 from gridward.api.lanes.listener import WELCOME, hello
+from gridward.api.lanes.stream import TlsStream
 from gridward.api.lanes.websocket import DialledWebSocket
 from gridward.api.node import Node
 from gridward.api.parties import calls
@@ -142,17 +143,13 @@ def dial_direct(holder: RoleHolder, port: int, said: bytes, keeper: tls.Keeper) 
     raw = socket.create_connection((URL(holder.url).host, port), timeout=DIRECT_S)
     try:
         tls.keep_alive(raw)
-        connection = tls.client_context().wrap_socket(raw)
-    except OSError:
-        raw.close()
-        raise
-    try:
-        tls.require_key(connection, read_sign_key(holder.sign_key), holder.name)
-        lane = tls.TlsLane(connection, keeper)
+        stream = TlsStream(raw, tls.client_context(), DIRECT_S, server=False)
+        tls.require_key(stream.certificate, read_sign_key(holder.sign_key), holder.name)
+        lane = tls.TlsLane(stream, keeper)
         lane.send(said)
         if lane.receive(time.monotonic() + DIRECT_S, len(WELCOME)) != WELCOME:
             raise OSError("it did not say welcome")
     except BaseException:
-        connection.close()
+        raw.close()
         raise
     return lane

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from gridward.core.framing import Frame
+
 SESSION_PATTERN: Final = re.compile(r"[0-9a-f]{32}")
 _BEGIN: Final = b"\xff\xff\xff\xff\xff\xff\xff\xffGWB1"
 """No frame is so long: its first eight bytes cannot be a length."""
@@ -33,10 +35,17 @@ class LaneKind(StrEnum):
 class Lane(Protocol):
     """Frames to and from one peer. Used by one thread at a time."""
 
-    def send(self, frame: bytes) -> None:
-        """Hand over one frame without waiting for the peer to read it; ``OSError`` where it is gone."""
+    @property
+    def authentic(self) -> bool:
+        """Say, alike at both ends, whether a byte that is changed on the way ends the connection."""
 
-    def receive(self, deadline: float, limit_bytes: int) -> bytes | bytearray:
+    def send(self, *frame: Frame) -> None:
+        """Hand over one frame, in parts, without waiting for the peer to read it.
+
+        The parts are left unchanged until the peer's next frame was received. ``OSError`` where it is gone.
+        """
+
+    def receive(self, deadline: float, limit_bytes: int) -> Frame:
         """Wait for one frame until ``deadline`` on the monotonic clock.
 
         Raises ``TimeoutError`` then, ``OSError`` where the peer is gone or announces more than
@@ -75,10 +84,10 @@ def beginning(session: str) -> bytes:
     return _BEGIN + session.encode()
 
 
-def session_of(message: bytes | bytearray) -> str | None:
+def session_of(message: Frame) -> str | None:
     """Read a beginning; None for any other message."""
-    name = message[len(_BEGIN) :].decode("ascii", errors="replace")
-    return name if message.startswith(_BEGIN) and SESSION_PATTERN.fullmatch(name) else None
+    name = bytes(message[len(_BEGIN) : BEGINNING_BYTES + 1]).decode("ascii", errors="replace")
+    return name if message[: len(_BEGIN)] == _BEGIN and SESSION_PATTERN.fullmatch(name) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,16 +100,20 @@ class LaneTransport:
     lanes: Mapping[int, Lane]
     limit_bytes: int
 
-    def send(self, peer: int, frame: bytes) -> None:
+    def authentic(self, peer: int) -> bool:
+        """Say what the lane says."""
+        return self.lanes[peer].authentic
+
+    def send(self, peer: int, *frame: Frame) -> None:
         """Hand over one frame.
 
         That a peer is gone is left to ``receive`` to find: what it said before it left, such as why it ended
         the session, is still to be read.
         """
         with suppress(OSError):
-            self.lanes[peer].send(frame)
+            self.lanes[peer].send(*frame)
 
-    def receive(self, peer: int, deadline: float) -> bytes | bytearray:
+    def receive(self, peer: int, deadline: float) -> Frame:
         """Wait for the next frame."""
         return self.lanes[peer].receive(deadline, self.limit_bytes)
 

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final, TypeAlias
 
 from gridward.api.lanes.lane import BEGINNING_BYTES, session_of
+from gridward.api.lanes.stream import TlsStream
 from gridward.api.lanes.switchboard import Meeting, Switchboard
 from gridward.api.lanes.tls import TlsLane, keep_alive
 from gridward.core.errors import GridError
@@ -165,15 +166,14 @@ class LaneListener:
 
     def _welcome(self, raw: socket.socket) -> None:
         try:
-            raw.settimeout(HELLO_S)
             keep_alive(raw)
-            lane = TlsLane(self.context.wrap_socket(raw, server_side=True), self)
+            lane = TlsLane(TlsStream(raw, self.context, HELLO_S, server=True), self)
         except OSError as why:
             _log.info("a direct connection ended before it began: %s", why)
             raw.close()
             return
         try:
-            said = lane.receive(time.monotonic() + HELLO_S, HELLO_BYTES).decode("ascii", errors="replace")
+            said = bytes(lane.receive(time.monotonic() + HELLO_S, HELLO_BYTES)).decode("ascii", "replace")
             deployment_id, _, token = said.partition(" ")
             peer = Peer(deployment_id, self.authenticate(deployment_id, token))
             lane.send(WELCOME)

@@ -12,7 +12,6 @@ import ssl
 import tempfile
 import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -26,11 +25,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from gridward.api.lanes.lane import CLOSE_S, FLUSH_S, LaneKind, beginning, left_s
+from gridward.api.lanes.stream import RECORD_BYTES, TlsStream
 from gridward.core.errors import ProtocolError
-from gridward.core.framing import LENGTH
+from gridward.core.framing import LENGTH, Frame, empty
 
-RECORD_BYTES: Final = 1 << 14
-"""The most that one TLS record holds."""
 _VALID: Final = timedelta(days=3650)
 
 
@@ -48,13 +46,12 @@ class TlsLane:
     """One side of a lane. The socket never blocks: a party sends and receives at once from one thread."""
 
     kind: Final = LaneKind.TLS
+    authentic: Final = True
 
-    def __init__(self, connection: ssl.SSLSocket, keeper: Keeper) -> None:
-        connection.setblocking(False)
-        self._connection = connection
-        self.descriptor: Final = connection.fileno()
+    def __init__(self, stream: TlsStream, keeper: Keeper) -> None:
+        self._stream = stream
+        self.descriptor: Final = stream.descriptor
         self._keeper = keeper
-        self._unsent: deque[memoryview] = deque()
         self._read = bytearray()
         self._company: tuple[TlsLane, ...] = ()
         self._closed = False
@@ -65,29 +62,30 @@ class TlsLane:
         if self._closed or self._read:
             return False
         try:
-            self._connection.recv(1)
-        except ssl.SSLWantReadError:
-            return True
+            return not self._pull()
         except OSError:
             return False
-        return False
 
     def begin(self, session: str) -> None:
         """Begin a session."""
-        self._unsent.append(memoryview(beginning(session)))
-        self._push()
+        self._stream.queue(beginning(session))
+        self._stream.push()
 
-    def send(self, frame: bytes) -> None:
+    def send(self, *frame: Frame) -> None:
         """Write what the network takes at once; the rest goes while the next frame is awaited."""
         if self._closed:
             raise OSError("the connection was closed")
-        head = RECORD_BYTES - LENGTH.size
-        self._unsent.append(memoryview(LENGTH.pack(len(frame)) + frame[:head]))
-        body = memoryview(frame)[head:]
-        self._unsent.extend(body[at : at + RECORD_BYTES] for at in range(0, len(body), RECORD_BYTES))
-        self._push()
+        head, rest = bytearray(LENGTH.pack(sum(map(len, frame)))), []
+        for part in (memoryview(one) for one in frame):  # a short frame is one record
+            room = RECORD_BYTES - len(head)
+            head += part[:room]
+            rest.append(part[room:])
+        for piece in (memoryview(head), *rest):
+            if piece:
+                self._stream.queue(piece)
+        self._stream.push()
 
-    def receive(self, deadline: float, limit_bytes: int) -> bytes | bytearray:
+    def receive(self, deadline: float, limit_bytes: int) -> Frame:
         """Wait for one frame; an announced length is checked before any of it is kept."""
         (length,) = LENGTH.unpack(self.take(LENGTH.size, deadline))
         if length > limit_bytes:
@@ -96,24 +94,22 @@ class TlsLane:
         self._flush(deadline)  # the peer may wait for the rest while this party computes
         return frame
 
-    def take(self, count: int, deadline: float) -> bytes | bytearray:
+    def take(self, count: int, deadline: float) -> Frame:
         """Read exactly ``count`` bytes."""
+        if count > RECORD_BYTES:
+            return self._fill(count, deadline)
         while len(self._read) < count:
-            if self._pull():
-                continue
-            if count > RECORD_BYTES:
-                return self._fill(count, deadline)
-            self._wait(deadline)
+            if not self._pull():
+                self._wait(deadline)
         taken = bytes(self._read[:count])
         del self._read[:count]
         return taken
 
-    def poll_message(self, count: int) -> bytes | bytearray | None:
+    def poll_message(self, count: int) -> Frame | None:
         """Give ``count`` bytes if they are here, None if not yet; ``OSError`` where the peer is gone."""
-        if len(self._read) < count:
-            self._pull()
-        if len(self._read) < count:
-            return None
+        while len(self._read) < count:
+            if not self._pull():
+                return None
         return self.take(count, time.monotonic())
 
     def accompany(self, lanes: Sequence["TlsLane"]) -> None:
@@ -138,10 +134,10 @@ class TlsLane:
         self._keeper.lose(self)
         with suppress(OSError):
             self._flush(time.monotonic() + CLOSE_S)
-        self._unsent.clear()
+        self._stream.forget()
         self._company = ()
         with suppress(OSError):
-            self._connection.shutdown(socket.SHUT_WR)
+            self._stream.end()
         threading.Thread(target=self._linger, name="lane end", daemon=True).start()
 
     def _linger(self) -> None:
@@ -153,47 +149,26 @@ class TlsLane:
                 (left := left_s(deadline)) and waiting.poll(left * 1e3) and os.read(self.descriptor, 1 << 16)
             ):
                 pass
-        self._connection.close()
+        self._stream.close()
 
-    def _fill(self, count: int, deadline: float) -> bytearray:
+    def _fill(self, count: int, deadline: float) -> memoryview:
         """Read a long frame straight to its place."""
-        frame = bytearray(count)
-        done = len(self._read)
-        frame[:done] = self._read
-        self._read.clear()
-        view = memoryview(frame)
+        frame = empty(count)
+        done = min(len(self._read), count)
+        frame[:done] = self._read[:done]
+        del self._read[:done]
         while done < count:
-            try:
-                got = self._connection.recv_into(view[done:])
-            except ssl.SSLWantReadError:
-                self._wait(deadline)
-                continue
-            if got == 0:
-                raise OSError("the connection was closed")
+            got = self._stream.pull_into(frame[done:])
             done += got
+            if not got:
+                self._wait(deadline)
         return frame
 
     def _pull(self) -> bool:
         """Read what is here; say whether anything was."""
-        try:
-            data = self._connection.recv(1 << 16)
-        except ssl.SSLWantReadError:
-            return False
-        if not data:
-            raise OSError("the connection was closed")
+        data = self._stream.pull()
         self._read += data
-        return True
-
-    def _push(self) -> None:
-        while self._unsent:
-            try:
-                sent = self._connection.send(self._unsent[0])
-            except (ssl.SSLWantWriteError, ssl.SSLWantReadError):
-                return
-            if sent < len(self._unsent[0]):
-                self._unsent[0] = self._unsent[0][sent:]
-            else:
-                self._unsent.popleft()
+        return bool(data)
 
     def _wait(self, deadline: float, events: int = select.POLLIN) -> None:
         """Wait for events of this lane, writing meanwhile what may go on it and its company.
@@ -201,24 +176,24 @@ class TlsLane:
         Raises ``TimeoutError`` at the deadline.
         """
         left = left_s(deadline)
-        writing = [lane for lane in (self, *self._company) if lane._unsent]
+        writing = [lane for lane in (self, *self._company) if lane._stream.unsent]
         waiting = select.poll()
         for lane in writing:
             waiting.register(lane.descriptor, select.POLLOUT)
-        waiting.register(self.descriptor, events | (select.POLLOUT if self._unsent else 0))
+        waiting.register(self.descriptor, events | (select.POLLOUT if self._stream.unsent else 0))
         if left == 0.0 or not waiting.poll(left * 1e3):
             raise TimeoutError
         for lane in writing:
             try:
-                lane._push()
+                lane._stream.push()
             except OSError:  # whoever reads from that peer will find out
-                lane._unsent.clear()
+                lane._stream.forget()
 
     def _flush(self, deadline: float) -> None:
-        self._push()
-        while self._unsent:
+        self._stream.push()
+        while self._stream.unsent:
             self._wait(deadline, events=select.POLLOUT)
-            self._push()
+            self._stream.push()
 
 
 def keep_alive(raw: socket.socket) -> None:
@@ -253,9 +228,8 @@ def client_context() -> ssl.SSLContext:
     return context
 
 
-def require_key(connection: ssl.SSLSocket, expected: Ed25519PublicKey, name: str) -> None:
-    """Raise ``ProtocolError`` unless the server holds the key that the gateway attests."""
-    der = connection.getpeercert(binary_form=True)
+def require_key(der: bytes | None, expected: Ed25519PublicKey, name: str) -> None:
+    """Raise ``ProtocolError`` unless the server's certificate holds the key that the gateway attests."""
     try:
         held = x509.load_der_x509_certificate(der).public_key() if der else None
     except (ValueError, UnsupportedAlgorithm, x509.InvalidVersion) as why:

@@ -16,7 +16,7 @@ from websockets.protocol import State
 from websockets.sync.client import ClientConnection, connect
 
 from gridward.api.lanes.lane import BEGINNING_BYTES, CLOSE_S, FLUSH_S, LaneKind, beginning, left_s
-from gridward.core.framing import LONGEST_MESSAGE_BYTES, MESSAGE_BYTES, joined, pieces
+from gridward.core.framing import LONGEST_MESSAGE_BYTES, MESSAGE_BYTES, Frame, joined, pieces
 
 UNREAD_BYTES: Final = 16 * MESSAGE_BYTES
 """So much of a peer may wait for the compute thread; the rest waits in the network."""
@@ -42,6 +42,8 @@ class DialledWebSocket:
     """
 
     kind: Final = LaneKind.WEBSOCKET
+    authentic: Final = False
+    """There may be TLS, to this node or to a proxy before it; neither end knows of the other."""
 
     def __init__(self, url: str, token: str, timeout_s: float, keeper: Keeper) -> None:
         self._held = ExitStack()
@@ -75,11 +77,11 @@ class DialledWebSocket:
         """Begin a session."""
         self._put([beginning(session)], BEGINNING_BYTES)
 
-    def send(self, frame: bytes) -> None:
+    def send(self, *frame: Frame) -> None:
         """Send one frame: a long one in a thread, since parties may wait for each other in a ring."""
-        self._put(pieces(frame), len(frame))
+        self._put(list(pieces(*frame)), sum(map(len, frame)))
 
-    def receive(self, deadline: float, limit_bytes: int) -> bytes | bytearray:
+    def receive(self, deadline: float, limit_bytes: int) -> Frame:
         """Wait for one frame."""
         frame = joined(self._receive, deadline, limit_bytes)
         self._under_way = [self._under_way[1], 0]
@@ -182,6 +184,7 @@ class AcceptedSession:
 
     loop: asyncio.AbstractEventLoop
     outbox: Outbox
+    authentic: bool = field(default=False, init=False)
     inbox: "queue.SimpleQueue[bytes | None]" = field(default_factory=queue.SimpleQueue)
     over: threading.Event = field(default_factory=threading.Event)
     unread_bytes: int = 0
@@ -194,14 +197,14 @@ class AcceptedSession:
             self.unread_bytes += len(message) + MESSAGE_OVERHEAD_BYTES
             self.inbox.put(message)
 
-    def send(self, frame: bytes) -> None:
+    def send(self, *frame: Frame) -> None:
         """Queue one frame for the event loop to send."""
         if self.over.is_set():
             raise OSError("the connection was closed")
-        for piece in pieces(frame):
+        for piece in pieces(*frame):
             self.loop.call_soon_threadsafe(self.outbox.put, piece)
 
-    def receive(self, deadline: float, limit_bytes: int) -> bytes | bytearray:
+    def receive(self, deadline: float, limit_bytes: int) -> Frame:
         """Wait for one frame."""
         return joined(self._receive, deadline, limit_bytes)
 

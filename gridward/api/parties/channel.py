@@ -1,6 +1,7 @@
 """A client's channel to a party: queries opened and answered over one WebSocket, one step after another."""
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator, Hashable
 from contextlib import ExitStack
@@ -65,9 +66,9 @@ async def _step(node: Node, socket: WebSocket, deployment_id: str) -> Reply | Gr
     grant = message.get("text")
     try:
         if grant is None:
-            ask = await _asked(node, socket, deployment_id, message.get("bytes") or b"")
+            ask, digest = await _asked(node, socket, deployment_id, message.get("bytes") or b"")
             return await run_in_threadpool(
-                parties.answer, node, deployment_id, ask.query_id, ask.proof, ask.masked
+                parties.answer, node, deployment_id, ask.query_id, ask.proof, ask.masked, digest
             )
         if len(grant) > GRANT_BYTES:
             raise InvalidInputError("this is no grant")
@@ -76,8 +77,11 @@ async def _step(node: Node, socket: WebSocket, deployment_id: str) -> Reply | Gr
         return why
 
 
-async def _asked(node: Node, socket: WebSocket, deployment_id: str, first: bytes) -> Ask:
-    """Join the messages of one frame; they are read, but not kept, unless it is of an open query."""
+async def _asked(node: Node, socket: WebSocket, deployment_id: str, first: bytes) -> tuple[Ask, bytes]:
+    """Join the messages of one frame; they are read, but not kept, unless it is of an open query.
+
+    Gives the SHA-256 of the input, too: it is made while the next message is on its way.
+    """
     length = announced(first, node.settings.body_max_bytes + OVERHEAD_BYTES)
     begun = memoryview(first)[LENGTH.size :]
     with ExitStack() as held:
@@ -89,10 +93,11 @@ async def _asked(node: Node, socket: WebSocket, deployment_id: str, first: bytes
             async for _ in _rest(socket, length - len(begun)):
                 continue
             raise
-        frame = Incoming(length, begun)
+        frame, digest = Incoming(length, begun), hashlib.sha256(begun[OVERHEAD_BYTES:])
         async for message in _rest(socket, frame.left):
             frame.add(message)
-    return read_ask(frame.content)
+            digest.update(message)
+    return read_ask(frame.content), digest.digest()
 
 
 async def _rest(socket: WebSocket, left: int) -> AsyncIterator[bytes]:

@@ -39,7 +39,7 @@ from gridward.core.smpc import party, purposes
 from gridward.core.smpc.deployment import DeployedModel, check_parameters, deploy
 from gridward.core.smpc.packets import open_file
 from gridward.core.smpc.program import Program
-from gridward.core.smpc.ring import WORD_BYTES, from_bytes
+from gridward.core.smpc.ring import WORD_BYTES, take_bytes
 from gridward.core.smpc.sealing import seal, unseal
 
 PARAMETERS: Final = "parameters"
@@ -157,11 +157,14 @@ def open_query(node: Node, token: str, deployment_id: str, query_id: str | None 
     return Opened(grant.query_id, seal(decode_key(grant.seal_key), query.subkey, purpose))
 
 
-def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: Frame) -> Answered:
+def answer(
+    node: Node, deployment_id: str, query_id: str, proof: bytes, masked: Frame, digest: bytes | None = None
+) -> Answered:
     """Run the query with the other parties; the output share goes to the asker, sealed.
 
     ``proof`` says that the asker has the grant that opened the query, see ``proof_of``.
-    Parties that were sent different inputs do not compute together: frames are bound to the input's hash.
+    Parties that were sent different inputs do not compute together: frames are bound to the input's SHA-256,
+    ``digest`` if the caller made it while the input came. ``masked`` is given away.
     Party 0 alone limits how many queries run at once: two parties that each admitted others would wait for
     each other.
     """
@@ -175,7 +178,7 @@ def answer(node: Node, deployment_id: str, query_id: str, proof: bytes, masked: 
         program, grant = query.program, query.grant
         with closing(query.session):  # also where the parties do not meet
             link = connect_parties(node, record, query_id, program.costs.online_bytes_per_party).link
-            result = party.answer(query.session, from_bytes(masked, program.input.shape), link)
+            result = party.answer(query.session, take_bytes(masked, program.input.shape), link, digest)
             link.complete()
     records.find(node, deployment_id, Role.PARTY)  # else its bundle may have been wiped while it was read
     purpose = purposes.answer(query_id, record.position)

@@ -94,7 +94,7 @@ def write_reply(reply: Reply | GridError) -> tuple[bytes, Frame]:
             return bytes([ReplyKind.REFUSED]), refusal.model_dump_json().encode()
 
 
-def read_reply(frame: bytes | bytearray, speaker: str) -> Reply:
+def read_reply(frame: Frame, speaker: str) -> Reply:
     """Read a reply; a refusal is raised as its exception, anything else as ``ProtocolError``.
 
     What is sealed is a view of the frame.
@@ -107,7 +107,7 @@ def read_reply(frame: bytes | bytearray, speaker: str) -> Reply:
                 _, rounds, sent_bytes, seconds = _ANSWERED.unpack_from(frame)
                 return Answered(memoryview(frame)[_ANSWERED.size :], rounds, sent_bytes, seconds)
             case ReplyKind.REFUSED:
-                refusal = Refusal.model_validate_json(frame[1:])
+                refusal = Refusal.model_validate_json(bytes(frame[1:]))
     except (IndexError, ValueError, struct.error, ValidationError) as why:
         raise ProtocolError(f"{speaker} sent something that is no reply") from why
     error = ERRORS[refusal.code](refusal.detail)

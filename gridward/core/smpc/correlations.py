@@ -277,6 +277,12 @@ def draw_into(prg: Prg, slot: Slot, out: SlotArray) -> Iterator[SlotArray]:
         begin = end
 
 
+def draw_passing(prg: Prg, slot: Slot) -> Iterator[SlotArray]:
+    """Expand a slot as ``draw_into`` does, each piece in the place of the one before: use it at once."""
+    for piece in prg.passing(slot.stream, slot_bytes(slot)):
+        yield np.frombuffer(piece, dtype=wire_type(slot))
+
+
 def wire_type(slot: Slot) -> np.dtype[np.unsignedinteger]:
     """Give the dtype of a slot in streams and packets: little-endian."""
     return np.dtype(slot.dtype).newbyteorder("<")

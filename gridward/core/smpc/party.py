@@ -1,5 +1,6 @@
 """A party's part of one query: load a bundle, answer with an output share."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,7 @@ from gridward.core.smpc.packets import OpenPacket, PacketKind, check_packet, ope
 from gridward.core.smpc.precompute import add_weighted, precompute
 from gridward.core.smpc.prg import Prg
 from gridward.core.smpc.program import Form, Program, SlotKind
-from gridward.core.smpc.ring import WIRE_WORD, RingArray, to_bytes
+from gridward.core.smpc.ring import RingArray, as_bytes
 from gridward.core.smpc.session import Held, Opening, Session, Steps, run_gates
 from gridward.core.smpc.supply import Supply
 
@@ -65,9 +66,11 @@ class RunResult:
     bytes_sent: int
     checks: RingArray
 
-    def to_bytes(self) -> bytes:
-        """Write what goes to the client, who reads it with ``query.cut_answer``."""
-        return to_bytes(self.output_share) + to_bytes(self.checks)
+    def to_bytes(self) -> memoryview:
+        """Write what goes to the client, who reads it with ``query.cut_answer``: a view, where it can be."""
+        if not self.checks.size:
+            return as_bytes(self.output_share)
+        return as_bytes(np.concatenate([self.output_share.reshape(-1), self.checks]))
 
     def __repr__(self) -> str:
         return (
@@ -132,11 +135,12 @@ def load(
     return session
 
 
-def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
+def answer(session: Session, masked_input: RingArray, link: Link, digest: bytes | None = None) -> RunResult:
     """Run a prepared session on the client's masked input, with all parties at the same time.
 
     ``masked_input`` is the same on every party, of ``program.input.shape``: a client that sends different
-    words to different parties, or a host that mixes bundles up, ends the session in its first round.
+    words to different parties, or a host that mixes bundles up, ends the session in its first round. It is
+    given away. ``digest`` is the SHA-256 of its bytes, if the caller made it while they came.
     Security: semi-honest; all but one party may collude. Shares leave in the result alone.
     Cost: ``program.costs``. Raises ``ProtocolError`` where a peer fails; every peer is told, and the bundle
     stays spent.
@@ -146,9 +150,7 @@ def answer(session: Session, masked_input: RingArray, link: Link) -> RunResult:
         if masked_input.shape != program.input.shape:
             raise InvalidInputError(f"input of shape {masked_input.shape}, not {program.input.shape}")
         session.begin()
-        words = np.ascontiguousarray(masked_input, dtype=WIRE_WORD).reshape(-1)
-        link.bind(*session.agreed, words.data)
-        del words
+        link.bind(*session.agreed, digest=digest or hashlib.sha256(as_bytes(masked_input)).digest())
         session.values[program.gates[0].out] = session.from_wire(masked_input, session.whole(0, "mask"))
         del masked_input  # the value's own now
         run_gates(session, _start, link)

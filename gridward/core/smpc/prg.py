@@ -18,6 +18,9 @@ STREAM_LIMIT_BYTES: Final = 64 << 32
 PIECE_BYTES: Final = 1 << 16
 """Long streams are drawn in pieces that stay in the cache."""
 
+PASSING_BYTES: Final = 1 << 18
+"""Streams that are used at once are drawn in fewer pieces: Python takes its time for each."""
+
 _ZEROS: Final = memoryview(bytes(PIECE_BYTES))
 
 Entropy: TypeAlias = Callable[[int], bytes]
@@ -45,9 +48,7 @@ class Prg:
 
         The stream number is the nonce, little-endian.
         """
-        if count_bytes > STREAM_LIMIT_BYTES:
-            raise ValueError(f"one stream has {STREAM_LIMIT_BYTES} bytes")
-        return self._cipher(stream).update(bytes(count_bytes))
+        return self._checked(stream, count_bytes).update(bytes(count_bytes))
 
     def fill(self, stream: int, out: memoryview) -> None:
         """Draw as many bytes as ``out`` holds into it; a view of bytes, contiguous and writable.
@@ -59,13 +60,27 @@ class Prg:
 
     def pieces(self, stream: int, out: memoryview) -> Iterator[memoryview]:
         """Draw as ``fill`` does, and give every piece of ``PIECE_BYTES`` while it is in the cache."""
-        if len(out) > STREAM_LIMIT_BYTES:
-            raise ValueError(f"one stream has {STREAM_LIMIT_BYTES} bytes")
-        cipher = self._cipher(stream)
+        cipher = self._checked(stream, len(out))
         for start in range(0, len(out), PIECE_BYTES):
             piece = out[start : start + PIECE_BYTES]
             cipher.update_into(_ZEROS[: len(piece)], piece)
             yield piece
+
+    def passing(self, stream: int, count_bytes: int) -> Iterator[memoryview]:
+        """Draw as ``fill`` does, and give ``PASSING_BYTES`` at a time, in the place of those before."""
+        place = memoryview(bytearray(min(count_bytes, PASSING_BYTES)))
+        cipher = self._checked(stream, count_bytes)
+        for start in range(0, count_bytes, PASSING_BYTES):
+            drawn = place[: min(PASSING_BYTES, count_bytes - start)]
+            for at in range(0, len(drawn), PIECE_BYTES):
+                piece = drawn[at : at + PIECE_BYTES]
+                cipher.update_into(_ZEROS[: len(piece)], piece)
+            yield drawn
+
+    def _checked(self, stream: int, count_bytes: int) -> CipherContext:
+        if count_bytes > STREAM_LIMIT_BYTES:
+            raise ValueError(f"one stream has {STREAM_LIMIT_BYTES} bytes")
+        return self._cipher(stream)
 
     def _cipher(self, stream: int) -> CipherContext:
         nonce = bytes(4) + stream.to_bytes(12, "little")

@@ -10,7 +10,7 @@ from gridward.client import channels
 from gridward.client.channels import WebSocketChannel, receive_all, send_all
 from gridward.core.errors import GridError, NodeUnreachableError, ObjectNotFoundError, ProtocolError
 from gridward.core.framing import MESSAGE_BYTES, pieces
-from gridward.core.schemas.channel import Answered, Ask, write_reply
+from gridward.core.schemas.channel import Answered, Ask, Opened, write_reply
 
 ASK = Ask(bytes(32), "0" * 32, b"masked")
 LIMIT_BYTES = 4 * MESSAGE_BYTES
@@ -56,7 +56,7 @@ class Grid:
             url = f"ws://127.0.0.1:{server.socket.getsockname()[1]}"
             opened.append(WebSocketChannel(url, f"party {at}", "grant"))
             self._held.callback(opened[-1].close)
-            send_all([opened[-1]], [ASK])
+            send_all([opened[-1]], [ASK], iter(()))
         return opened
 
 
@@ -115,3 +115,44 @@ def test_an_answer_above_the_limit_is_refused(grid: Grid) -> None:
     asked = grid.asked(says(answered(0, 1000)))
     with pytest.raises(NodeUnreachableError, match="at most 500"):
         receive_all(asked, 500)
+
+
+class Keeps:
+    """A channel that says how much of the input was there at each of its messages."""
+
+    alive = True
+
+    def __init__(self, whole: bool, made: list[int]) -> None:
+        self.whole = whole
+        self._made = made
+        self.there: list[int] = []
+
+    def open(self, grant: str, query_id: str) -> Opened:
+        raise AssertionError
+
+    def sending(self, ask: Ask) -> Iterator[None]:
+        for _ in range(1 if self.whole else len(ask.masked) // MESSAGE_BYTES):
+            self.there.append(self._made[-1])
+            yield
+
+    def receive(self, limit_bytes: int, within_s: float) -> Answered | None:
+        raise AssertionError
+
+    def close(self) -> None:
+        raise AssertionError
+
+
+@pytest.mark.parametrize("one_whole", [False, True])
+def test_each_message_is_made_just_before_it_is_sent(one_whole: bool) -> None:
+    made = [0]
+
+    def making() -> Iterator[int]:
+        while made[-1] < 4 * MESSAGE_BYTES:
+            made.append(made[-1] + MESSAGE_BYTES // 2)
+            yield made[-1]
+
+    first, second = Keeps(False, made), Keeps(one_whole, made)
+    send_all([first, second], [Ask(bytes(32), "0" * 32, bytes(4 * MESSAGE_BYTES))] * 2, making())
+    steps = [MESSAGE_BYTES * at for at in range(1, 5)]
+    assert first.there == ([4 * MESSAGE_BYTES] * 4 if one_whole else steps)
+    assert second.there == ([4 * MESSAGE_BYTES] if one_whole else steps)

@@ -9,6 +9,7 @@ from types import ModuleType
 
 import pytest
 
+from gridward.api.lanes.idle import IdleLanes, Peer
 from gridward.api.lanes.lane import CLOSE_S, DialledLane, Lane, LaneTransport
 from gridward.api.lanes.switchboard import Switchboard
 from gridward.core.errors import ProtocolError
@@ -205,6 +206,24 @@ class LaneContract(LinkContract):
             with pytest.raises(ProtocolError, match="party 1 sent nothing in round 0"):
                 link.exchange(bytes(FLOOD_BYTES))
             assert time.monotonic() - began < timeout_s + PROMPT_S
+
+    def test_a_peer_that_stops_reading_within_a_frame_holds_nobody_up(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(self.flush_at, "FLUSH_S", 0.2)
+        lanes, idle = IdleLanes(), Peer(DEPLOYMENT, 1)
+        for ends in (lambda lane: lane.release(), lambda lane: lanes.put(idle, lane)):
+            dialled = self.dial()
+            accepted = self.meet(dialled)
+            dialled.send(bytes(FLOOD_BYTES))
+            with pytest.raises(TimeoutError):
+                accepted.receive(time.monotonic() + 0.02, FLOOD_BYTES)
+            began = time.monotonic()
+            ends(dialled)
+            lanes.close()
+            assert time.monotonic() - began < PROMPT_S
+            assert not dialled.alive
+            accepted.close()
 
     def test_a_lane_that_the_peer_has_not_read_to_the_end_is_not_kept(
         self, monkeypatch: pytest.MonkeyPatch

@@ -13,12 +13,13 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gridward.api.lanes import listener as listening
 from gridward.api.lanes import tls
 from gridward.api.lanes.connect import dial_direct
-from gridward.api.lanes.lane import DialledLane, Lane
+from gridward.api.lanes.lane import DialledLane, Lane, LaneTransport
 from gridward.api.lanes.listener import STRANGERS, LaneListener, hello
 from gridward.api.lanes.switchboard import Switchboard
 from gridward.api.lanes.tls import TlsLane, server_context
 from gridward.core.errors import AuthorizationError, ProtocolError
 from gridward.core.schemas.deployments import RoleHolder
+from gridward.core.smpc.link import Transport
 from gridward.server import keys
 from gridward.server.keys import Keys
 from tests.unit.api.lanes.lane_contract import DEPLOYMENT, LaneContract
@@ -98,6 +99,45 @@ class TestTlsLane(LaneContract):
     def kept(self) -> Sequence[DialledLane]:
         return self.keeping
 
+    def send_changed(self, transport: Transport, peer: int, frame: bytes) -> None:
+        assert transport.authentic(peer)
+        assert isinstance(transport, LaneTransport)
+        lane = transport.lanes[peer]
+        assert isinstance(lane, TlsLane)
+        stream = lane._stream
+        stream.queue(len(frame).to_bytes(8, "little") + frame)
+        assert stream._seal()
+        sealed = bytearray(stream._sealed)
+        sealed[-20] ^= 1
+        stream._sealed = memoryview(sealed)
+        stream.push()
+
+    def test_a_short_frame_is_one_record_and_parts_are_joined_at_the_other_end(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        dialled = self.dial()
+        accepted = self.meet(dialled)
+        sent: list[bytes] = []
+        raw = dialled._stream._raw
+
+        class Listening:
+            def send(self, data: memoryview) -> int:
+                sent.append(bytes(data))
+                return raw.send(data)
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(raw, name)
+
+        monkeypatch.setattr(dialled._stream, "_raw", Listening())
+        dialled.send(b"head", b"", bytes(1000))
+        assert accepted.receive(time.monotonic() + 5, 2000) == b"head" + bytes(1000)
+        assert [int.from_bytes(one[3:5], "big") + 5 - len(one) for one in sent] == [0]
+        long = [bytes([at]) * 30_000 for at in range(3)]
+        dialled.send(*long)
+        assert accepted.receive(time.monotonic() + 5, 1 << 20) == b"".join(long)
+        accepted.close()
+        dialled.close()
+
     def test_the_lanes_of_a_deployment_that_ended_are_closed(self) -> None:
         dialled = self.dial()
         self.listener.forget("another deployment")
@@ -124,10 +164,10 @@ class TestTlsLane(LaneContract):
         dialled = self.dial()
         accepted = self.meet(dialled)
         for lane in (dialled, accepted):
-            assert lane._connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
-            assert lane._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
+            assert lane._stream._raw.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+            assert lane._stream._raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) != 0
             if hasattr(socket, "TCP_KEEPIDLE"):
-                assert lane._connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
+                assert lane._stream._raw.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) <= 60
         accepted.close()
         dialled.close()
 

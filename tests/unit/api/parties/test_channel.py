@@ -1,3 +1,4 @@
+import hashlib
 import time
 import tracemalloc
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ from gridward.api.lanes import accept
 from gridward.api.lanes.accept import lane_path
 from gridward.api.lanes.lane import beginning
 from gridward.api.main import create_app
+from gridward.api.node import Node
 from gridward.api.parties import channel, grants, records
 from gridward.api.parties.channel import QUERYS_CHANNELS
 from gridward.api.parties.grants import Grant, Purpose
@@ -28,7 +30,7 @@ from gridward.core.errors import (
     ObjectNotFoundError,
     ProtocolError,
 )
-from gridward.core.framing import LENGTH, MESSAGE_BYTES
+from gridward.core.framing import LENGTH, MESSAGE_BYTES, Frame
 from gridward.core.schemas.channel import OVERHEAD_BYTES, Ask, read_reply, write_ask
 from gridward.core.schemas.deployments import DeploymentState
 from gridward.server import keys
@@ -202,3 +204,27 @@ def emptied(party: PartyUnderTest) -> None:
     while len(party.node.room.places) and time.monotonic() < deadline:
         time.sleep(0.01)
     assert len(party.node.room.places) == 0
+
+
+def test_an_input_is_hashed_while_it_comes(party: PartyUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = query(QUERY)
+    ours.grant = replace(ours.grant, deployment_id=party.deployment_id)
+    party.node.room.open(ours)
+    seen: list[tuple[bytes, bytes]] = []
+
+    def answer(
+        node: Node, deployment_id: str, query_id: str, proof: bytes, masked: Frame, digest: bytes
+    ) -> None:
+        seen.append((bytes(masked), digest))
+        raise ObjectNotFoundError("enough")
+
+    monkeypatch.setattr(parties, "answer", answer)
+    given = bytes(range(INPUT_BYTES))
+    whole = LENGTH.pack(OVERHEAD_BYTES + INPUT_BYTES) + b"".join(write_ask(Ask(b"p" * 32, QUERY, given)))
+    with party.connect(party.token) as socket:
+        for cut in (len(whole), len(whole) - 3, LENGTH.size + OVERHEAD_BYTES):
+            socket.send_bytes(whole[:cut])
+            if cut < len(whole):
+                socket.send_bytes(whole[cut:])
+            assert isinstance(refusal(socket), ObjectNotFoundError)
+    assert seen == [(given, hashlib.sha256(given).digest())] * 3

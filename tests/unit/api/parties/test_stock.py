@@ -13,6 +13,7 @@ from gridward.core.errors import (
     ConflictError,
     EmptyCryptoPrimitiveStoreError,
     InvalidInputError,
+    NodeUnreachableError,
     ObjectNotFoundError,
 )
 from gridward.core.smpc import pieces
@@ -219,3 +220,26 @@ def test_bundles_that_were_not_asked_for_are_not_kept(ours: Pair, monkeypatch: p
     with pytest.raises(InvalidInputError, match="bundle 9 of batch 1 came, which was not asked for"):
         take_bundle(ours.party.node, ours.record, 1, 0)
     assert held(ours) == []
+
+
+def test_a_party_restarted_with_half_of_its_packets_keeps_the_whole_ones_and_begins_the_cut_one_anew(
+    ours: Pair, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (pieces, stock, provider):
+        monkeypatch.setattr(module, "PIECE_BYTES", 256)
+    node = ours.party.node
+    stock._fetch(node, ours.record, 16, [1])
+    ours.wire.cuts = [1000, 0, 0]
+    with pytest.raises(NodeUnreachableError):
+        stock._fetch(node, ours.record, 16, [3])
+    pool = pool_of(node, ours.record)
+    assert pool.drafted(16, 3) > 0
+    node.room.pools.drop(lambda _: False)  # as a restart does, which opens the folder anew
+    assert pool_of(node, ours.record) is not pool
+    assert pool.drafted(16, 3) == 0 and list(pool.held()[16]) == [1]
+    asked_before = len(asked(ours))
+    expected = provider.shelf_of(ours.dealer.node, ours.dealt).read(16, 3, 1, 0, 1 << 20)
+    stock._fetch(node, ours.record, 16, [1, 3])
+    assert [(body["serial"], body["piece"]) for body in asked(ours)[asked_before:]] == [(3, 0)]
+    assert whole(take_bundle(node, ours.record, 16, 3)) == expected
+    assert pool.holds(16, 1)

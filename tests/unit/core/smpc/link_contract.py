@@ -13,7 +13,7 @@ from gridward.core.smpc.link import (
     FrameKind,
     Link,
     Transport,
-    pack_frame,
+    pack_header,
 )
 
 SESSION = b"session-of-tests"
@@ -30,7 +30,8 @@ def closing(transports: Sequence[Transport]) -> Iterator[Sequence[Transport]]:
 
 def frame_of(link: Link, number: int, payload: bytes, kind: FrameKind = FrameKind.OPENING) -> bytes:
     """Write the frame that ``link`` would send."""
-    return pack_frame(kind, link.context, link.party, number, payload)
+    checked = not link.transport.authentic(link.peers[0])
+    return pack_header(kind, link.context, link.party, number, [payload], checked=checked) + payload
 
 
 class LinkContract:
@@ -135,7 +136,6 @@ class LinkContract:
             (lambda frame: frame[:20], "header takes"),
             (lambda frame: b"", "header takes"),
             (lambda frame: frame + b"x", "header says"),
-            (lambda frame: frame[:-1] + bytes([frame[-1] ^ 1]), "corrupted"),
             (lambda frame: b"X" + frame[1:], "not a frame"),
             (lambda frame: frame[:4] + b"\x09" + frame[5:], "not a frame"),
             (lambda frame: frame[:10] + bytes([frame[10] ^ 1]) + frame[11:], "another session"),
@@ -147,6 +147,22 @@ class LinkContract:
             transports[1].send(0, spoil(frame_of(links[1], 0, b"words")))
             with pytest.raises(ProtocolError, match=f"party 1 sent.*{cause}"):
                 links[0].exchange(b"words")
+
+    def send_changed(self, transport: Transport, peer: int, frame: bytes) -> None:
+        """Send a frame of which a byte of the payload is changed on the way."""
+        assert not transport.authentic(peer)
+        transport.send(peer, frame[:-1] + bytes([frame[-1] ^ 1]))
+
+    def test_a_frame_that_is_changed_on_the_way_is_noticed(self) -> None:
+        with closing(self.connect(2)) as transports:
+            links = self.links(transports)
+            self.send_changed(transports[1], 0, frame_of(links[1], 0, b"words"))
+            with pytest.raises(ProtocolError, match=r"party 1 (sent a corrupted frame|was lost) in round 0"):
+                links[0].exchange(b"words")
+
+    def test_both_ends_say_alike_whether_bytes_may_be_changed_unseen(self) -> None:
+        with closing(self.connect(2)) as transports:
+            assert transports[0].authentic(1) == transports[1].authentic(0)
 
     def test_a_frame_of_another_length_is_refused(self) -> None:
         with closing(self.connect(2)) as transports:

@@ -9,7 +9,7 @@ import pytest
 
 from gridward.core.errors import ProtocolError
 from gridward.core.smpc.compile import compile_plan
-from gridward.core.smpc.link import HEADER_BYTES, Link, LocalTransport, local_mesh
+from gridward.core.smpc.link import HEADER_BYTES, Link, LocalTransport, Octets, local_mesh
 from gridward.core.smpc.party import RunResult, input_subkey, run
 from gridward.core.smpc.query import mask_input
 from tests.support.parties import Grid, deployed, mlp_plan, random_values
@@ -39,10 +39,13 @@ class Faulty:
     round: int
     sent: int = 0
 
-    def send(self, peer: int, frame: bytes) -> None:
-        spoiled = [frame]
+    def authentic(self, peer: int) -> bool:
+        return self.inner.authentic(peer)
+
+    def send(self, peer: int, *frame: Octets) -> None:
+        spoiled = [b"".join(frame)]
         if peer == min(self.inner.outboxes):
-            spoiled = list(self.spoil(frame)) if self.sent == self.round else spoiled
+            spoiled = list(self.spoil(spoiled[0])) if self.sent == self.round else spoiled
             self.sent += 1
         for one in spoiled:
             self.inner.send(peer, one)

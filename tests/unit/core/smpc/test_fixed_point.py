@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gridward.core.errors import OutOfRangeError
-from gridward.core.smpc.fixed_point import decode, encode
+from gridward.core.smpc.fixed_point import STRETCH, decode, encode
 from gridward.core.smpc.ring import signed
 
 
@@ -36,3 +36,11 @@ def test_the_narrower_width_is_enforced_and_named() -> None:
     assert encode([32767.0], 16, 32).size == 1
     with pytest.raises(OutOfRangeError, match="below 32768"):
         encode([32768.0], 16, 32)
+
+
+@pytest.mark.parametrize("count", [0, 1, STRETCH, 2 * STRETCH + 3])
+def test_long_arrays_are_encoded_and_decoded_as_their_values_are(count: int) -> None:
+    reals = np.random.default_rng(count).normal(0.0, 1000.0, count)
+    words = encode(reals, 16, 32)
+    assert words.view(np.int64).tolist() == [round(Fraction(value) * 2**16) for value in reals.tolist()]
+    assert np.array_equal(decode(words, 16), np.rint(reals * 2**16) / 2**16)

@@ -2,7 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from gridward.core.smpc.link import HEADER_BYTES, FrameKind, Link, Transport, local_mesh, pack_frame
+from gridward.core.smpc.link import HEADER_BYTES, FrameKind, Link, Transport, local_mesh, pack_header
 from tests.unit.core.smpc.link_contract import LinkContract
 
 
@@ -12,7 +12,9 @@ class TestLocalMesh(LinkContract):
 
 
 def test_the_bytes_of_a_frame_are_frozen() -> None:
-    frame = pack_frame(FrameKind.OPENING, bytes(range(32)), 2, 5, b"words")
+    payload = [b"wo", b"rds"]
+    header = pack_header(FrameKind.OPENING, bytes(range(32)), 2, 5, payload, checked=True)
+    frame = b"".join([header, *payload])
     assert frame.hex() == (
         "47574631"  # magic
         "00"  # kind
@@ -24,6 +26,8 @@ def test_the_bytes_of_a_frame_are_frozen() -> None:
         "776f726473"
     )
     assert len(frame) == HEADER_BYTES + 5
+    unchecked = pack_header(FrameKind.OPENING, bytes(range(32)), 2, 5, payload, checked=False)
+    assert unchecked == header[:-4] + bytes(4)
 
 
 def test_links_bound_to_different_things_have_different_contexts() -> None:

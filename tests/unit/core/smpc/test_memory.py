@@ -14,7 +14,7 @@ from gridward.core.smpc import memory
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.deployment import DeployedModel
 from gridward.core.smpc.kernels import tile_intrinsics
-from gridward.core.smpc.link import Link, local_mesh
+from gridward.core.smpc.link import Link, Octets, local_mesh
 from gridward.core.smpc.lowering import MaxForm
 from gridward.core.smpc.party import answer, input_subkey, prepare
 from gridward.core.smpc.program import Program
@@ -47,7 +47,10 @@ class Replayed:
     def __post_init__(self) -> None:
         self.left = list(self.frames)
 
-    def send(self, peer: int, frame: bytes) -> None:
+    def authentic(self, peer: int) -> bool:
+        return False
+
+    def send(self, peer: int, *frame: Octets) -> None:
         """Forget a frame."""
 
     def receive(self, peer: int, deadline: float) -> bytes:

@@ -3,7 +3,7 @@ import pickle
 import numpy as np
 import pytest
 
-from gridward.core.smpc.prg import KEY_BYTES, Prg
+from gridward.core.smpc.prg import KEY_BYTES, PASSING_BYTES, PIECE_BYTES, Prg
 
 # RFC 8439, appendix A.1, test vectors 1 and 2: key 0, nonce 0, blocks 0 and 1
 ZERO_KEY_STREAM = bytes.fromhex(
@@ -89,3 +89,12 @@ def test_keys_of_another_length_are_refused(size: int) -> None:
 def test_a_stream_ends_where_the_block_counter_does() -> None:
     with pytest.raises(ValueError, match="one stream"):
         Prg(bytes(32)).draw(0, (64 << 32) + 1)
+
+
+@pytest.mark.parametrize(
+    "count", [0, 1, 8, PIECE_BYTES + 8, PASSING_BYTES, 2 * PASSING_BYTES + PIECE_BYTES + 3]
+)
+def test_pieces_that_pass_by_are_the_stream(count: int) -> None:
+    whole = bytearray(count)
+    Prg(bytes(32)).fill(7, memoryview(whole))
+    assert b"".join(map(bytes, Prg(bytes(32)).passing(7, count))) == whole

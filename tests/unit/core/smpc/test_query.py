@@ -3,8 +3,9 @@ import pytest
 
 from gridward.core.errors import InvalidInputError, OutOfRangeError
 from gridward.core.smpc.compile import compile_plan
-from gridward.core.smpc.fixed_point import decode
-from gridward.core.smpc.query import mask_input, reconstruct_output
+from gridward.core.smpc.fixed_point import decode, encode
+from gridward.core.smpc.prg import PASSING_BYTES
+from gridward.core.smpc.query import mask_input, masking, reconstruct_output
 from tests.support.parties import linear_plan
 
 PROGRAM = compile_plan(linear_plan(2, 1), batch=1, parties=3)
@@ -55,3 +56,30 @@ def test_output_shares_add_up_modulo_the_ring() -> None:
 def test_missing_and_misshapen_output_shares_are_refused(shares: list[np.ndarray]) -> None:  # type: ignore[type-arg]
     with pytest.raises(InvalidInputError, match="shares of shape"):
         reconstruct_output(PROGRAM, shares)
+
+
+LONG = compile_plan(linear_plan(2, 1), batch=3 * PASSING_BYTES // 16 + 1, parties=3)
+
+
+@pytest.mark.parametrize("single", [True, False])
+def test_an_input_is_masked_in_its_order_and_is_the_same_as_at_once(single: bool) -> None:
+    reals = (
+        np.random.default_rng(3).uniform(-9, 9, LONG.input.shape).astype(np.float32 if single else np.float64)
+    )
+    words, making = masking(LONG, reals, SUBKEYS)
+    whole = mask_input(LONG, reals, SUBKEYS)
+    made = 0
+    for done in making:
+        assert done > made
+        made = done
+        assert np.array_equal(words.reshape(-1)[: made // 8], whole.reshape(-1)[: made // 8])
+    assert made == whole.nbytes
+    masks = mask_input(LONG, np.zeros(LONG.input.shape), SUBKEYS)
+    assert np.array_equal(whole - masks, encode(reals, 16))
+
+
+def test_a_value_too_large_at_the_end_is_refused_before_anything_is_masked() -> None:
+    reals = np.zeros(LONG.input.shape)
+    reals[-1, -1] = 32768.0
+    with pytest.raises(OutOfRangeError, match="32768 does not fit"):
+        masking(LONG, reals, SUBKEYS)

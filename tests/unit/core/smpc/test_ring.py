@@ -46,3 +46,16 @@ def test_packed_bits_unpack_to_themselves(bits: list[bool]) -> None:
 
 def test_the_first_bit_is_the_lowest() -> None:
     assert ring.pack_bits(np.array([True, False, False, True])).tolist() == [9]
+
+
+def test_bytes_that_may_be_written_are_taken_in_their_place_and_others_copied() -> None:
+    data = bytearray(range(40))
+    taken = ring.take_bytes(memoryview(data)[8:], (2, 2))
+    assert np.array_equal(taken, ring.from_bytes(data[8:], (2, 2)))
+    taken[0, 0] = 0
+    assert data[8:16] == bytes(8)
+    for other in (bytes(data[8:]), memoryview(data)[1:33]):  # not to be written, not aligned
+        copied = ring.take_bytes(other, (4,))
+        before = bytes(other)
+        copied += np.uint64(1)
+        assert bytes(other) == before and copied.flags.aligned
