@@ -18,6 +18,7 @@ from gridward.core.schemas.trainings import EpochMetrics
 from gridward.server.logs import carried
 from gridward.server.settings import NodeSettings
 
+CANCELLED: Final = "whoever started it cancelled it"
 _log: Final = logging.getLogger("gridward.trainings")
 
 
@@ -40,6 +41,8 @@ class Progress:
     started: float
     history: list[EpochMetrics] = field(default_factory=list)
     finished: bool = False
+    cancelled: bool = False
+    ending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,15 @@ class TrainingRuns:
         with self._lock:
             return self._progress.get(training_id)
 
+    def cancel(self, training_id: str) -> bool:
+        """End a run after its epoch, without its parameters; False if it ends already."""
+        with self._lock:
+            progress = self._progress.get(training_id)
+            if progress is None or progress.ending:
+                return False
+            progress.cancelled = True
+            return True
+
     def running(self) -> dict[str, Progress]:
         """Say how far every run is that is accepted and has not ended."""
         with self._lock:
@@ -101,13 +113,14 @@ class TrainingRuns:
         progress = self._progress[order.id]
         training, detail = None, ""
         try:
+            _go_on(progress)
             training = self._workers.train(
                 order.plan,
                 order.parameters,
                 order.rows,
                 order.hyper,
                 order.schedule,
-                lambda epoch: progress.history.append(metrics_of(epoch)),
+                lambda epoch: _note(progress, epoch),
             )
             require_finite(training)
         except GridError as why:
@@ -115,6 +128,10 @@ class TrainingRuns:
         except Exception:  # noqa: BLE001 (a thread of its own: nobody else would tell of a bug)
             _log.exception("training %s failed", order.id)
             training, detail = None, "the node failed on this training; its log knows more"
+        with self._lock:
+            progress.ending = True
+        if progress.cancelled:
+            training, detail = None, CANCELLED
         try:
             end(Ending(training, detail, progress.history, self.elapsed_s(progress)))
         except Exception:  # noqa: BLE001 (a thread of its own: nobody else would tell of a bug)
@@ -124,6 +141,16 @@ class TrainingRuns:
             with self._lock:
                 del self._progress[order.id]
             self.admission.give_back()
+
+
+def _note(progress: Progress, epoch: Epoch) -> None:
+    progress.history.append(metrics_of(epoch))
+    _go_on(progress)
+
+
+def _go_on(progress: Progress) -> None:
+    if progress.cancelled:
+        raise TrainingError(CANCELLED)
 
 
 def metrics_of(epoch: Epoch) -> EpochMetrics:

@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterable
+from datetime import datetime
 from types import TracebackType
 
 import torch
@@ -15,6 +16,7 @@ from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.encrypted import EncryptedModel
 from gridward.client.federation import driver
 from gridward.client.federation.history import TrainingResult
+from gridward.client.federation.terms import Terms
 from gridward.client.node import NodeClient
 from gridward.client.paging import collected_up_to
 from gridward.client.place import segment
@@ -22,6 +24,7 @@ from gridward.client.roles import Roles
 from gridward.client.search import SearchResult, words_and_tags
 from gridward.client.training import Loss, Recipe, Run
 from gridward.client.transport import Transport
+from gridward.core.errors import GridError
 from gridward.core.federation.strategies import FedAvg, Strategy
 from gridward.core.plans.optimizers import Optimizer
 from gridward.core.schemas.audit import AuditHead
@@ -159,6 +162,9 @@ class GatewayClient:
         batch_size: int = 64,
         seed: int = 0,
         strategy: Strategy | None = None,
+        deadline_s: float | None = None,
+        quorum: int | float | None = None,
+        wait_s: float = 0.0,
         secure: bool = False,
         dp: None = None,
         progress: bool | None = None,
@@ -169,6 +175,10 @@ class GatewayClient:
         (``gw.FedAvg()``, weighted by rows) joins the results. The given model stays as it is. ``loss``,
         ``optimizer``, ``inputs`` and ``targets`` may be left out as in ``RemoteModel.train``. ``progress``:
         None shows a bar on a terminal or in a notebook.
+
+        A round ends when all nodes have answered, or ``deadline_s`` after its begin; nodes that are late or
+        fail are left out and asked again next round. It counts if ``quorum`` nodes answered (3, or 0.5 of
+        them; at least the strategy's ``min_nodes``); otherwise all are asked again for ``wait_s``.
 
         Security: you see each node's trained parameters, which tell something of its rows; nodes see the
         joint parameters of every round. ``secure`` and ``dp`` raise ``NotAvailableYetError``.
@@ -183,6 +193,8 @@ class GatewayClient:
             rounds=rounds,
             run=Run(epochs, batch_size, seed),
             strategy=strategy if strategy is not None else FedAvg(),
+            terms=Terms(deadline_s, quorum, wait_s),
+            presence=self._last_seen,
             shown=progress,
         )
 
@@ -200,6 +212,12 @@ class GatewayClient:
         if isinstance(self._transport.credentials, PasswordSession):
             self._transport.credentials.close()
         self.close()
+
+    def _last_seen(self) -> dict[str, datetime | None]:
+        try:
+            return {node.name: node.last_seen_at for node in self.nodes()}
+        except GridError:
+            return {}
 
     def _place(self, hit: Hit) -> NodeClient:
         return self._connect(hit.node_id, hit.node_name, hit.node_url)

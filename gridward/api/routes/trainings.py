@@ -61,5 +61,5 @@ async def get_training(
 
 @router.delete("/{training_id}", status_code=204)
 def delete_training(training_id: TrainingId, caller: Caller, node: NodeOf) -> None:
-    """Forget a training that has ended."""
+    """Forget a training; one that still runs is cancelled."""
     trainings.remove(node, caller, training_id)

@@ -168,13 +168,16 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
 
 
 def remove(node: Node, caller: Principal, training_id: str) -> None:
-    """Forget a run that has ended, with its parameters; those who answer for its data keep the record."""
+    """Forget a run with its parameters; those who answer for its data keep the record.
+
+    One that still runs is cancelled: it ends after its epoch. Raises `ConflictError` while one just ends.
+    """
     with node.database.write() as db:
         training = queries_results.own_training(caller, db, training_id)
         if training is None:
             raise ObjectNotFoundError(f"no training '{training_id}' of yours on this node")
-        if training.state == TrainingState.RUNNING:
-            raise ConflictError("it still runs; wait for its end")
+        if training.state == TrainingState.RUNNING and not node.trainings.cancel(training.id):
+            raise ConflictError("it ends at this moment; try again")
         unused = storage.drop(db, training.id)
         training.blob, training.forgotten = None, True
         db.add(training)

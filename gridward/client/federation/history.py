@@ -8,12 +8,14 @@ import torch
 
 @dataclass(frozen=True, slots=True)
 class NodeReport:
-    """What one node did in one round."""
+    """What one node did in one round: ``seconds`` of its own work, bytes of messages to and from it."""
 
     node: str
     rows: int
     seconds: float
     metrics: Mapping[str, float]
+    sent_bytes: int = 0
+    received_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -277,6 +277,20 @@ def test_too_many_trainings_are_told_to_come_back(ward: NodeUnderTest, digits: D
     assert finish(ward, ward.as_("tess"), body_of(digits, epochs=1))["state"] == "done"
 
 
+def test_a_run_is_cancelled_by_forgetting_it(ward: NodeUnderTest, digits: Dataset) -> None:
+    tess = ward.as_("tess")
+    said = begin(ward, tess, body_of(digits, epochs=10_000)).json()
+    assert ward.client.delete(f"/v1/trainings/{said['id']}", headers=ward.as_("tom")).status_code == 404
+    assert ward.client.delete(f"/v1/trainings/{said['id']}", headers=tess).status_code == 204
+    assert ward.client.get(f"/v1/trainings/{said['id']}", headers=tess).status_code == 404
+    path, deadline = f"/v1/trainings/{said['id']}/record", time.monotonic() + 60
+    while (record := ward.client.get(path, headers=ward.as_("bob")).json())["state"] == "running":
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert (record["state"], record["detail"]) == ("failed", "whoever started it cancelled it")
+    assert record["epochs_done"] < 10_000
+
+
 def test_a_stop_during_training_is_told_as_a_failure(ward: NodeUnderTest, digits: Dataset) -> None:
     tess = ward.as_("tess")
     said = finish(ward, tess, body_of(digits, epochs=1))

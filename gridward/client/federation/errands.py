@@ -1,0 +1,79 @@
+"""What one node is asked in one round: a training, waited for until it ends or the round does."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import ValidationError
+
+from gridward.client.federation.terms import Deadline
+from gridward.client.place import Place
+from gridward.core.errors import GridError, NodeUnreachableError, TrainingError
+from gridward.core.schemas.trainings import TrainingIn, TrainingOut, TrainingState
+
+_START_S: Final = 120.0
+_WAIT_S: Final = 20.0
+_SLACK_S: Final = 30.0
+_LEAST_S: Final = 1.0
+_LOST_POLLS: Final = 3
+
+
+@dataclass(slots=True)
+class Traffic:
+    """Bytes of messages' bodies to and from one node in one round."""
+
+    sent_bytes: int = 0
+    received_bytes: int = 0
+
+
+class Errand:
+    """A training at one node. A lost connection is taken up again; the node trains on meanwhile."""
+
+    def __init__(self, node: Place, deadline: Deadline) -> None:
+        self._node = node
+        self._deadline = deadline
+        self.traffic = Traffic()
+
+    def perform(self, body: TrainingIn) -> TrainingOut:
+        """Start it and wait for its end; the node forgets it when its answer is here.
+
+        Raises ``TrainingError`` with the node's reason if it failed there, or was cancelled as too late.
+        """
+        state = self._call("POST", "/v1/trainings", _START_S, body)
+        lost = 0
+        while state.state is TrainingState.RUNNING:
+            if self._deadline.passed:
+                self._forget(state)
+                raise TrainingError(
+                    f"{self._node.name!r} was late: {state.epochs_done} of {body.epochs} epochs were done "
+                    "when the round ended"
+                )
+            wait_s = self._deadline.left_s(_WAIT_S)
+            try:
+                state = self._call("GET", f"/v1/trainings/{state.id}?wait_s={wait_s:.3f}", wait_s + _SLACK_S)
+                lost = 0
+            except NodeUnreachableError:
+                lost += 1
+                if lost == _LOST_POLLS:
+                    raise
+        if state.state is TrainingState.FAILED:
+            raise TrainingError(f"training on {self._node.name!r} failed: {state.detail}")
+        self._forget(state)
+        return state
+
+    def _call(self, method: str, path: str, timeout_s: float, body: TrainingIn | None = None) -> TrainingOut:
+        limit_s = max(_LEAST_S, self._deadline.left_s(timeout_s))
+        answer = self._node.transport.send(method, path, body=body, timeout_s=limit_s)
+        self.traffic.sent_bytes += len(answer.request.content)
+        self.traffic.received_bytes += len(answer.content)
+        try:
+            return TrainingOut.model_validate_json(answer.content)
+        except ValidationError as why:
+            raise NodeUnreachableError(
+                f"{self._node.name!r} answered with something that is not a training; is its version ours?"
+            ) from why
+
+    def _forget(self, state: TrainingOut) -> None:
+        """Let the node drop it, running or not; whether it does changes nothing here."""
+        with contextlib.suppress(GridError):
+            self._node.transport.send("DELETE", f"/v1/trainings/{state.id}", timeout_s=_START_S)
