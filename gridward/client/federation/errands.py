@@ -35,7 +35,7 @@ class Errand:
         self.traffic = Traffic()
 
     def perform(self, body: TrainingIn) -> TrainingOut:
-        """Start it and wait for its end; the node forgets it when its answer is here.
+        """Start it and wait for its end; ``forget`` it when all that is wanted of it is here.
 
         Raises ``TrainingError`` with the node's reason if it failed there, or was cancelled as too late.
         """
@@ -43,7 +43,7 @@ class Errand:
         lost = 0
         while state.state is TrainingState.RUNNING:
             if self._deadline.passed:
-                self._forget(state)
+                self.forget(state)
                 raise TrainingError(
                     f"{self._node.name!r} was late: {state.epochs_done} of {body.epochs} epochs were done "
                     "when the round ended"
@@ -58,8 +58,12 @@ class Errand:
                     raise
         if state.state is TrainingState.FAILED:
             raise TrainingError(f"training on {self._node.name!r} failed: {state.detail}")
-        self._forget(state)
         return state
+
+    def forget(self, state: TrainingOut) -> None:
+        """Let the node drop it, running or not; whether it does changes nothing here."""
+        with contextlib.suppress(GridError):
+            self._node.transport.send("DELETE", f"/v1/trainings/{state.id}", timeout_s=_START_S)
 
     def _call(self, method: str, path: str, timeout_s: float, body: TrainingIn | None = None) -> TrainingOut:
         limit_s = max(_LEAST_S, self._deadline.left_s(timeout_s))
@@ -72,8 +76,3 @@ class Errand:
             raise NodeUnreachableError(
                 f"{self._node.name!r} answered with something that is not a training; is its version ours?"
             ) from why
-
-    def _forget(self, state: TrainingOut) -> None:
-        """Let the node drop it, running or not; whether it does changes nothing here."""
-        with contextlib.suppress(GridError):
-            self._node.transport.send("DELETE", f"/v1/trainings/{state.id}", timeout_s=_START_S)

@@ -141,9 +141,12 @@ class Round:
         body = training.request(self._means.lesson, site.data, site.pair, self._run, parameters=parameters)
         errand = Errand(site.data.location, self._deadline)
         out = errand.perform(self._means.gathering.asked(site.name, body))
-        if self._closed:
-            raise TrainingError(f"{site.name!r} answered after the round")
-        return _Done(out, self._means.gathering.arrived(site.name, out), errand.traffic)
+        try:
+            if self._closed:
+                raise TrainingError(f"{site.name!r} answered after the round")
+            return _Done(out, self._means.gathering.arrived(site.name, out), errand.traffic)
+        finally:
+            errand.forget(out)
 
 
 def _report_of(name: str, done: _Done) -> NodeReport:
