@@ -2,11 +2,11 @@
 
 import hashlib
 import hmac
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+import pybase64
 
 from gridward.api import parameters, queries_results
 from gridward.api.node import Node
@@ -223,7 +223,7 @@ def _share(
         node.clock(),
         sum_shares.ROUND_LIFETIME_S,
     )
-    return SumShare(sealed=b64encode(sealed).decode(), token=token)
+    return SumShare(sealed=pybase64.b64encode(sealed).decode(), token=token)
 
 
 def _named(document: AggregationDocument, body: UpdateOpeningIn) -> list[RoleHolder]:

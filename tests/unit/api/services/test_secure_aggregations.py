@@ -343,8 +343,9 @@ def test_one_set_of_nodes_is_opened_and_no_other_ever_also_after_a_restart(round
     third = rounds.opened("company", document, given, NAMES)
     with pytest.raises(ProtocolError, match="add up"):
         read(whole + other + third, SLOTS, Terms.finest(3, 10.0, 100), 3)
+    late = rounds.train("company")["id"]
     rounds.restart("company")
     thirds = [given[name][2] for name in NAMES[1:]]
     assert code(rounds.open("company", document, thirds, NAMES[1:])) == "conflict"
     assert np.array_equal(rounds.opened("company", document, given, NAMES), third)
-    assert code(rounds.ask("company", document, rounds.train("company")["id"])) == "conflict"
+    assert code(rounds.ask("company", document, late)) == "conflict"
