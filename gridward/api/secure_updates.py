@@ -7,6 +7,7 @@ from typing import Final
 import torch
 
 from gridward.api.training_runs import Ending
+from gridward.core import tensors
 from gridward.core.errors import InvalidInputError
 from gridward.core.privacy.decision import Answer, Decision, Reason
 from gridward.core.schemas.secure_aggregations import lesson_digest
@@ -19,8 +20,8 @@ _SEALED: Final = Decision(
 )
 
 
-def lesson_of(body: TrainingIn) -> str | None:
-    """Name what a secure training does to any rows; None for others.
+def lesson_of(body: TrainingIn, start: Mapping[str, torch.Tensor]) -> str | None:
+    """Name what a secure training does to any rows, from which parameters; None for others.
 
     Raises ``InvalidInputError`` where it would change a hosted model, or nothing.
     """
@@ -28,7 +29,7 @@ def lesson_of(body: TrainingIn) -> str | None:
         return None
     if body.model_id is not None or not body.epochs:
         raise InvalidInputError("a secure training takes its parameters with it, and trains")
-    return lesson_digest(body)
+    return lesson_digest(body, tensors.digest(start))
 
 
 def sealed(lesson: str | None, export: Decision) -> Decision:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 import gridward as gw
+from gridward.client.federation.gathering import Parameters
 from gridward.client.federation.secure import SecureGathering
 from gridward.core.schemas.trainings import TrainingOut
 from tests.support.grids import Grid, eventually
@@ -96,10 +97,10 @@ def test_a_node_that_dies_before_it_contributes_costs_nothing_and_an_aggregator_
     dana, data = clouds
     arrived, close = SecureGathering.arrived, SecureGathering.close
 
-    def losing_one(self: SecureGathering, node: str, out: TrainingOut) -> None:
+    def losing_one(self: SecureGathering, node: str, out: TrainingOut, found: Parameters) -> None:
         if node == "company":
             grid.nodes["company"].kill()
-        arrived(self, node, out)
+        arrived(self, node, out, found)
 
     def closing(self: SecureGathering, nodes: tuple[str, ...]) -> Any:
         grid.nodes["public"].kill()

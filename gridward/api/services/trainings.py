@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -47,7 +48,7 @@ from gridward.core.privacy.analysis import Feed, Level
 from gridward.core.privacy.decision import Answer, Decision, Reason
 from gridward.core.privacy.policy import decide_export, decide_training, settle_training
 from gridward.core.schemas.tensor import Tensor
-from gridward.core.schemas.trainings import EpochMetrics, TrainingIn, TrainingOut, TrainingState
+from gridward.core.schemas.trainings import INLINE_BYTES, EpochMetrics, TrainingIn, TrainingOut, TrainingState
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
 
@@ -100,7 +101,7 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     sizes = _batch_sizes(begin.dataset.rows, body.batch_size, min_rows)
     refusals = _refusals(plan, begin, hyper, sizes)
     decision = decide_training(granted, fewest_rows=fewest, refusals=refusals)
-    lesson = secure_updates.lesson_of(body)
+    lesson = secure_updates.lesson_of(body, begin.held)
     export = secure_updates.sealed(lesson, decide_export(granted, parameters.count(plan)))
     if decision.answer is Answer.VALUE and export.answer is not Answer.VALUE:
         _require_few_metrics(plan)
@@ -123,7 +124,7 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     seed = _secret_seed(node, begin.dataset, body.seed)
     schedule = Schedule(min(body.batch_size, begin.dataset.rows), body.epochs, seed, min_rows)
     order = Order(new_id("trn"), plan, begin.held, begin.rows, hyper, schedule)
-    return _launch(node, caller, body, begin, order, door)
+    return _launch(node, caller, body, begin, order, lesson, door)
 
 
 def mark_interrupted(node: Node) -> None:
@@ -153,6 +154,9 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
     history, seconds = progress_of(node, training, progress)
     export = _export(node, caller, training)
     history = coarse_unless(export.decision, history)
+    exported = training.blob if export.decision.answer is Answer.VALUE else None
+    size_bytes = node.blobs.path(exported).stat().st_size if exported is not None else 0
+    small = size_bytes <= INLINE_BYTES
     return TrainingOut(
         id=training.id,
         state=TrainingState(training.state),
@@ -161,10 +165,25 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
         epochs_done=len(history),
         history=history,
         seconds=seconds,
-        parameters=_parameters(node, caller, training, export),
+        parameters=_parameters(node, caller, training, exported, export) if small else [],
+        content_bytes=0 if small else size_bytes,
         withheld="" if export.decision.answer is Answer.VALUE else export.decision.detail,
         created_at=training.created_at,
     )
+
+
+def content(node: Node, caller: Principal, training_id: str) -> Path:
+    """Release the trained parameters of a run of the caller's as a file; each call is a release of its own.
+
+    Raises:
+        ObjectNotFoundError: no such run, or it has no parameters, or none yet.
+        GetNotPermittedError: an owner of the data behind it does not let it go.
+    """
+    training = _own(node, caller, training_id)
+    if training.blob is None:
+        raise ObjectNotFoundError(f"training '{training_id}' has no parameters")
+    _release(node, caller, training, training.blob, _export(node, caller, training))
+    return node.blobs.path(training.blob)
 
 
 def remove(node: Node, caller: Principal, training_id: str) -> None:
@@ -192,9 +211,7 @@ def _begin(node: Node, caller: Principal, db: Session, plan: Plan, body: Trainin
         name: feeding.load(feeding.of_dataset(node, dataset, tensor))
         for name, tensor in _paired(plan, body).items()
     }
-    held = {value.name: tensors.decode(value) for value in body.parameters}
-    if len(held) != len(body.parameters):
-        raise InvalidInputError("a parameter is given twice")
+    held = _given(node, caller, body)
     model = _model(node, caller, db, body.model_id) if body.model_id is not None else None
     stored = model_store.load(node, model) if model is not None else {}
     twice = sorted(held.keys() & stored.keys())
@@ -205,6 +222,17 @@ def _begin(node: Node, caller: Principal, db: Session, plan: Plan, body: Trainin
     parameters.require(plan, held)
     private = frozenset(stored) if behind_model else frozenset[str]()
     return Start(dataset, model, rows, held, private, tuple(sorted({_rows_of(dataset), *behind_model})))
+
+
+def _given(node: Node, caller: Principal, body: TrainingIn) -> dict[str, torch.Tensor]:
+    if body.parameters_upload is not None:
+        if body.parameters:
+            raise InvalidInputError("give the parameters in the message or as an upload, not both")
+        return parameters.read_all(parameters.uploaded(node, caller, body.parameters_upload))
+    held = {value.name: tensors.decode(value) for value in body.parameters}
+    if len(held) != len(body.parameters):
+        raise InvalidInputError("a parameter is given twice")
+    return held
 
 
 def _rows_of(dataset: Dataset) -> Behind:
@@ -288,6 +316,7 @@ def _launch(
     body: TrainingIn,
     begin: Start,
     order: Order,
+    lesson: str | None,
     door: Callable[[], None],
 ) -> TrainingOut:
     node.trainings.admit()
@@ -300,7 +329,7 @@ def _launch(
         rows=begin.dataset.rows,
         model_id=body.model_id,
         plan_digest=codec.digest(order.plan),
-        lesson=(lesson := secure_updates.lesson_of(body)),
+        lesson=lesson,
         parameters=parameters.count(order.plan),
         state=TrainingState.RUNNING.value,
         epochs=body.epochs,
@@ -310,6 +339,8 @@ def _launch(
     try:
         door()  # once there is room: a run that cannot start uses no rule up
         with node.database.write() as db:
+            if body.parameters_upload is not None:
+                storage.use_up(db, body.parameters_upload)
             db.add(training)
             db.flush()
             db.add_all(
@@ -319,6 +350,8 @@ def _launch(
     except BaseException:
         node.trainings.give_up()
         raise
+    if body.parameters_upload is not None:
+        node.blobs.part(body.parameters_upload).unlink(missing_ok=True)  # whoever mapped it keeps its view
     base = begin.model.version if begin.model is not None else 0
     end = partial(training_store.end, node, caller, order.id, base, begin.behind)
     node.trainings.start(order, secure_updates.ending(lesson, begin.held, end))
@@ -368,10 +401,17 @@ def _export(node: Node, caller: Principal, training: Training) -> Export:
         return Export(secure_updates.sealed(training.lesson, export), behind)
 
 
-def _parameters(node: Node, caller: Principal, training: Training, export: Export) -> list[Tensor]:
-    if training.blob is None or export.decision.answer is not Answer.VALUE:
-        return []
-    values = parameters.read_all(node.blobs.path(training.blob))
+def _parameters(
+    node: Node, caller: Principal, training: Training, exported: str | None, export: Export
+) -> list[Tensor]:
+    values = _release(node, caller, training, exported, export) if exported is not None else {}
+    return [tensors.encode(name, value) for name, value in sorted(values.items())]
+
+
+def _release(
+    node: Node, caller: Principal, training: Training, exported: str, export: Export
+) -> dict[str, torch.Tensor]:
+    values = parameters.read_all(node.blobs.path(exported))
     releases.settle(
         node,
         caller,
@@ -381,4 +421,4 @@ def _parameters(node: Node, caller: Principal, training: Training, export: Expor
         plan_digest=training.plan_digest,
         values=values,
     )
-    return [tensors.encode(name, value) for name, value in sorted(values.items())]
+    return values

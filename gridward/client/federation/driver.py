@@ -10,10 +10,10 @@ from typing import Final
 import torch
 
 from gridward.client.dataset_pointers import DatasetPointer
-from gridward.client.federation.gathering import Gathering, PlainGathering
+from gridward.client.federation.gathering import Gathering, Parameters, PlainGathering
 from gridward.client.federation.history import RoundReport, TrainingResult
 from gridward.client.federation.presence import Presence, unknown
-from gridward.client.federation.rounds import Means, MissedQuorumError, Parameters, Round
+from gridward.client.federation.rounds import Means, MissedQuorumError, Round
 from gridward.client.federation.sites import sites_of
 from gridward.client.federation.terms import Deadline, Terms
 from gridward.client.progress import bar

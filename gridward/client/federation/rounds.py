@@ -3,19 +3,21 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import torch
 
 from gridward.client import training
 from gridward.client.federation.errands import Errand, Traffic
-from gridward.client.federation.gathering import Gathering, Opening
+from gridward.client.federation.gathering import Gathering, Opening, Parameters
 from gridward.client.federation.history import NodeReport, RoundReport
 from gridward.client.federation.presence import Presence, waiting
 from gridward.client.federation.sites import Site
 from gridward.client.federation.terms import Deadline, Terms
+from gridward.client.parcels import Parcel
 from gridward.client.training import Lesson, Run
 from gridward.core.errors import GridError, TrainingError
 from gridward.core.federation.aggregate import Update
@@ -23,7 +25,6 @@ from gridward.core.federation.strategies import RoundPlan, Strategy
 from gridward.core.plans.optimizers import ANCHOR, CONTROL
 from gridward.core.schemas.trainings import TrainingOut
 
-Parameters: TypeAlias = Mapping[str, torch.Tensor]
 _LOOK_S: Final = 5.0
 _GRACE_S: Final = 2.0
 
@@ -96,21 +97,22 @@ class Round:
     def _updates(self, plan: RoundPlan, quorum: int, joint: Parameters) -> Iterator[Update]:
         before = dict(self._means.lesson.parameters) | dict(joint)
         before |= {f"{ANCHOR}{name}": value for name, value in joint.items() if f"{ANCHOR}{name}" in before}
-        work = {
-            self._means.pool.submit(
-                self._train_at, self._means.sites[name], before | _controls(plan, name, before)
-            ): name
-            for name in plan.nodes
-        }
-        for name, done in self._arrivals(work):
-            try:
-                answer = done.result()
-            except GridError as why:
-                self._failures[name] = why.detail
-                continue
-            self._reports.append(_report_of(name, answer))
-            if answer.update is not None:
-                yield answer.update
+        with Parcel(before) as shared:
+            work = {
+                self._means.pool.submit(
+                    self._train_at, self._means.sites[name], shared, before, _controls(plan, name, before)
+                ): name
+                for name in plan.nodes
+            }
+            for name, done in self._arrivals(work):
+                try:
+                    answer = done.result()
+                except GridError as why:
+                    self._failures[name] = why.detail
+                    continue
+                self._reports.append(_report_of(name, answer))
+                if answer.update is not None:
+                    yield answer.update
         if len(self._reports) < quorum:
             raise MissedQuorumError(
                 f"round {self._number + 1}: {len(self._reports)} of {len(plan.nodes)} nodes answered, "
@@ -128,7 +130,7 @@ class Round:
         while left and not last.passed:
             done, left = wait(left, last.left_s(_LOOK_S), FIRST_COMPLETED)
             for one in done:
-                yield work[one], one
+                yield work.pop(one), one
             if left:
                 missing = [work[one] for one in left]
                 self._means.tell(waiting(asked - len(left), asked, missing, self._means.presence()))
@@ -137,14 +139,17 @@ class Round:
             one.cancel()
             self._failures[work[one]] = f"{work[one]!r} was late: it did not answer before the round ended"
 
-    def _train_at(self, site: Site, parameters: Parameters) -> _Done:
-        body = training.request(self._means.lesson, site.data, site.pair, self._run, parameters=parameters)
-        errand = Errand(site.data.location, self._deadline)
-        out = errand.perform(self._means.gathering.asked(site.name, body))
+    def _train_at(self, site: Site, shared: Parcel, before: Parameters, controls: Parameters) -> _Done:
+        node = site.data.location
+        with Parcel({**before, **controls}) if controls else nullcontext(shared) as parcel:
+            sent = parcel.send(node.transport)
+        body = training.request(self._means.lesson, site.data, site.pair, self._run, parameters=sent)
+        errand = Errand(node, self._deadline, sent)
+        out, found = errand.perform(self._means.gathering.asked(site.name, body, {**before, **controls}))
         try:
             if self._closed:
                 raise TrainingError(f"{site.name!r} answered after the round")
-            return _Done(out, self._means.gathering.arrived(site.name, out), errand.traffic)
+            return _Done(out, self._means.gathering.arrived(site.name, out, found), errand.traffic)
         finally:
             errand.forget(out)
 

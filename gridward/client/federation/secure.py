@@ -14,7 +14,7 @@ from gridward.client.attestation import check_attestations
 from gridward.client.checks import checked
 from gridward.client.credentials import GatewayIdentity
 from gridward.client.dataset_pointers import DatasetPointer
-from gridward.client.federation.gathering import Opening
+from gridward.client.federation.gathering import Opening, Parameters
 from gridward.client.federation.rounds import MissedQuorumError
 from gridward.client.place import Place
 from gridward.client.transport import Transport
@@ -147,12 +147,12 @@ class SecureGathering:
         aggregators = [secure_sum.holder(node) for node in chosen]
         self._sum = _Sum(opening, holders, aggregators, secrets.token_bytes(32))
 
-    def asked(self, node: str, body: TrainingIn) -> TrainingIn:
+    def asked(self, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
         """Ask for a training whose update leaves inside sums only."""
         if node not in self._sum.holders:
             raise NodeUnreachableError(f"{node!r} was not live when the round began")
         asked = body.model_copy(update={"secure": True})
-        lesson = lesson_digest(asked)
+        lesson = lesson_digest(asked, tensors.digest(start))
         with self._lock:
             if self._sum.document is None:
                 self._sum.document = self._document(self._sum, lesson)
@@ -160,7 +160,7 @@ class SecureGathering:
                 raise InvalidInputError(f"{node!r} would train another lesson than the others")
         return asked
 
-    def arrived(self, node: str, out: TrainingOut) -> None:
+    def arrived(self, node: str, out: TrainingOut, found: Parameters) -> None:
         """Fetch the node's shares; what it does not give now is missing from the sum."""
         made = self._sum
         document = made.agreed

@@ -22,7 +22,7 @@ from gridward.core.schemas.trainings import TrainingIn
 DIGEST_PATTERN: Final = r"^[0-9a-f]{64}$"
 MOST_CONTRIBUTORS: Final = 64
 _COUNTS: Final = 3
-_LESSON: Final = {"plan", "parameters", "hyper", "epochs", "batch_size", "seed"}
+_LESSON: Final = {"plan", "hyper", "epochs", "batch_size", "seed"}
 _OPENING_WORDS: Final = 1 << 24
 _MOST_WORDS: Final = 1 << 32
 
@@ -135,7 +135,7 @@ class UpdateOpeningIn(BaseModel):
     shares: list[SumShare] = Field(max_length=MOST_CONTRIBUTORS, description="One of each, in their order.")
 
 
-def lesson_digest(body: TrainingIn) -> str:
-    """Name what a training does to any rows: plan, parameters, numbers and schedule, but not the dataset."""
+def lesson_digest(body: TrainingIn, parameters: str) -> str:
+    """Name what a training does to any rows: plan, numbers, schedule, and ``parameters``, their digest."""
     text = body.model_dump_json(by_alias=True, include=_LESSON)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(f"{parameters} {text}".encode()).hexdigest()

@@ -39,6 +39,11 @@ MODEL = nn.Linear(4, 3)
 STEP = trace_training(
     MODEL, functional.cross_entropy, SGD(0.2), (torch.zeros(4, 4), torch.arange(4) % 3), name="step"
 )
+START = {
+    name: value.detach()
+    for name, value in STEP.parameters.items()
+    if name not in {given.name for given in STEP.plan.inputs if given.role == "hyper"}
+}
 SLOTS = (Slot("weight", True, (3, 4)), Slot("bias", True, (3,)))
 ACCESS = {"discover": ["@signed-in"], "train": ["@signed-in"], "export_model": ["dana@grid"]}
 LARGE = {"residual_degrees": None, "parameter_share": None}
@@ -87,7 +92,7 @@ class Rounds(Joined):
             "round": 0,
             "gateway_id": self.gateway.id,
             "asker_key": urlsafe_b64encode(public_key(ASKER)).rstrip(b"=").decode(),
-            "lesson": lesson_digest(TrainingIn.model_validate(self.lesson())),
+            "lesson": lesson_digest(TrainingIn.model_validate(self.lesson()), tensors.digest(START)),
             "parameters": [
                 TensorInfo(name=slot.name, dtype="float32", shape=list(slot.shape)) for slot in SLOTS
             ],

@@ -1,7 +1,9 @@
 from typing import Any
 
 import pytest
+import torch
 
+from gridward.core import tensors
 from gridward.core.errors import DeploymentRefusedError, InvalidInputError
 from gridward.core.schemas.examples import EXAMPLES
 from gridward.core.schemas.examples_secure_sums import SECURE_SUM_EXAMPLES
@@ -62,9 +64,14 @@ def test_a_quorum_is_no_more_than_all() -> None:
 
 def test_a_lesson_is_the_same_for_all_datasets_and_another_for_anything_else() -> None:
     body = TrainingIn.model_validate(EXAMPLES["TrainingIn"])
-    known = lesson_digest(body)
-    assert lesson_digest(body.model_copy(update={"dataset_id": "dat-other", "secure": True})) == known
-    for change in ({"seed": 9}, {"batch_size": 9}, {"epochs": 9}, {"hyper": []}, {"parameters": []}):
+    start = tensors.digest({"w": torch.ones(2), "b": torch.zeros(())})
+    known = lesson_digest(body, start)
+    assert tensors.digest({"b": torch.zeros(()), "w": torch.ones(2)}) == start
+    elsewhere = {"dataset_id": "dat-other", "secure": True, "parameters": [], "parameters_upload": "up"}
+    assert lesson_digest(body.model_copy(update=elsewhere), start) == known
+    for change in ({"seed": 9}, {"batch_size": 9}, {"epochs": 9}, {"hyper": []}):
         other = body.model_copy(update=change)
-        assert other == body or lesson_digest(other) != known
-    assert lesson_digest(TrainingIn.model_validate_json(body.model_dump_json(by_alias=True))) == known
+        assert other == body or lesson_digest(other, start) != known
+    assert lesson_digest(TrainingIn.model_validate_json(body.model_dump_json(by_alias=True)), start) == known
+    for changed in ({"w": torch.ones(2)}, {"w": torch.ones(2, 1), "b": torch.zeros(())}):
+        assert lesson_digest(body, tensors.digest(changed)) != known
