@@ -32,6 +32,7 @@ from gridward.core.identity import encode_key
 from gridward.core.schemas.deployments import RoleHolder, SealedOut
 from gridward.core.schemas.gateway import DirectoryNode, GatewayOut, NodeState
 from gridward.core.schemas.secure_aggregations import (
+    MOST_CLIP,
     AggregationDocument,
     UpdateContributionIn,
     UpdateOpeningIn,
@@ -59,7 +60,13 @@ class Secure:
 
     clip: float = 100.0
     quorum: int = _LEAST
-    aggregators: tuple[str, ...] = ()
+    aggregators: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not (0 < self.clip <= MOST_CLIP and self.quorum >= _LEAST):
+            raise InvalidInputError(f"clip is above 0, up to {MOST_CLIP:g}, and quorum at least {_LEAST}")
+        if len(self.aggregators) == 1 or isinstance(self.aggregators, str):
+            raise InvalidInputError("name two aggregators at least: one alone would see every update")
 
 
 def gathering_of(

@@ -21,6 +21,7 @@ from gridward.core.schemas.trainings import TrainingIn
 
 DIGEST_PATTERN: Final = r"^[0-9a-f]{64}$"
 MOST_CONTRIBUTORS: Final = 64
+MOST_CLIP: Final = 1e12
 _COUNTS: Final = 3
 _LESSON: Final = {"plan", "hyper", "epochs", "batch_size", "seed"}
 _OPENING_WORDS: Final = 1 << 24
@@ -46,7 +47,7 @@ class AggregationDocument(BaseModel):
     )
     clip: float = Field(
         gt=0,
-        le=1e12,
+        le=MOST_CLIP,
         json_schema_extra={"format": "double"},
         description="Largest L2 norm of an update; a larger one is scaled down to it.",
     )

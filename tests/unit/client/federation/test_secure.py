@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -26,3 +28,12 @@ def test_reals_move_by_the_mean_and_counts_by_the_mean_rounded() -> None:
     assert (moved.dtype, moved.tolist()) == (np.float32, [1.75, -1.0])
     counts = _moved(np.array([7, 7], np.int32), np.array([2.4999, -1.6]))
     assert (counts.dtype, counts.tolist()) == (np.int32, [9, 5])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"clip": 0.0}, {"clip": float("nan")}, {"quorum": 1}, {"aggregators": ["north"]}, {"aggregators": "ab"}],
+)
+def test_options_that_protect_nobody_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(gw.InvalidInputError):
+        gw.Secure(**options)
