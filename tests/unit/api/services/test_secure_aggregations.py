@@ -206,6 +206,8 @@ def test_a_long_update_is_scaled_down_to_the_clip_and_counted(rounds: Rounds) ->
 def test_the_update_of_a_secure_training_is_told_to_nobody(rounds: Rounds) -> None:
     said = rounds.train("hospital")
     assert (said["parameters"], "inside sums" in said["withheld"]) == ([], True)
+    path, headers = f"/v1/trainings/{said['id']}/content", rounds.caller("hospital")
+    assert code(rounds.nodes["hospital"].client.get(path, headers=headers)) == "get_not_permitted"
     record = (
         rounds.nodes["hospital"]
         .client.get(f"/v1/trainings/{said['id']}/record", headers=rounds.caller("hospital"))
