@@ -66,6 +66,7 @@ if TYPE_CHECKING:
     from gridward.client import Scaffold as Scaffold
     from gridward.client import SearchResult as SearchResult
     from gridward.client import SecondFactorRequiredError as SecondFactorRequiredError
+    from gridward.client import Secure as Secure
     from gridward.client import SendNotPermittedError as SendNotPermittedError
     from gridward.client import SetupRefusedError as SetupRefusedError
     from gridward.client import Strategy as Strategy
@@ -149,6 +150,7 @@ __all__ = [
     "Scaffold",
     "SearchResult",
     "SecondFactorRequiredError",
+    "Secure",
     "SendNotPermittedError",
     "SetupRefusedError",
     "Strategy",

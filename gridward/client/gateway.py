@@ -16,6 +16,7 @@ from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.encrypted import EncryptedModel
 from gridward.client.federation import driver
 from gridward.client.federation.history import TrainingResult
+from gridward.client.federation.secure import Secure, gathering_of
 from gridward.client.federation.terms import Terms
 from gridward.client.node import NodeClient
 from gridward.client.paging import collected_up_to
@@ -165,7 +166,7 @@ class GatewayClient:
         deadline_s: float | None = None,
         quorum: int | float | None = None,
         wait_s: float = 0.0,
-        secure: bool = False,
+        secure: bool | Secure = False,
         dp: None = None,
         progress: bool | None = None,
     ) -> TrainingResult:
@@ -181,20 +182,24 @@ class GatewayClient:
         them; at least the strategy's ``min_nodes``); otherwise all are asked again for ``wait_s``.
 
         Security: you see each node's trained parameters, which tell something of its rows; nodes see the
-        joint parameters of every round. ``secure`` and ``dp`` raise ``NotAvailableYetError``.
+        joint parameters of every round. With ``secure=True``, or ``gw.Secure(clip=…)``, you see the sum of
+        the nodes' updates only, and each node's loss to three digits; rules that need single updates are
+        refused. ``dp`` raises ``NotAvailableYetError``.
         Cost: the parameters to and from every node, each round.
         Raises: ``TrainingError`` naming nodes and causes, if fewer nodes answer than ``strategy`` wants.
         """
-        driver.refuse_unavailable(secure, dp)
+        driver.refuse_unavailable(dp)
+        chosen, pointers = strategy if strategy is not None else FedAvg(), list(data)
         return driver.train(
             model,
-            data,
+            pointers,
             recipe=Recipe(loss, optimizer, inputs, targets),
             rounds=rounds,
             run=Run(epochs, batch_size, seed),
-            strategy=strategy if strategy is not None else FedAvg(),
+            strategy=chosen,
             terms=Terms(deadline_s, quorum, wait_s),
             presence=self._last_seen,
+            gathering=gathering_of(pointers, chosen, secure),
             shown=progress,
         )
 

@@ -14,7 +14,16 @@ import torch
 from anyio.to_thread import run_sync
 from sqlmodel import Session
 
-from gridward.api import feeding, model_store, parameters, queries, queries_results, storage, training_store
+from gridward.api import (
+    feeding,
+    model_store,
+    parameters,
+    queries,
+    queries_results,
+    secure_updates,
+    storage,
+    training_store,
+)
 from gridward.api.node import Node
 from gridward.api.provenance import Behind, grants
 from gridward.api.services import releases
@@ -65,8 +74,8 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     """Check everything, then train in the background.
 
     Who learns what: the caller the loss and metrics of each epoch, and the parameters if it may export them.
-    If it may not, at most four metrics, and all of it to three digits: a metric may be any function of the
-    parameters, so that a patient caller still learns something of them.
+    If it may not, or asked for ``secure``, at most four metrics, and all of it to three digits: a metric may
+    be any function of the parameters, so that a patient caller still learns something of them.
     The order of rows is drawn from ``seed`` and a secret of this node: the caller does not learn which rows
     were together in a batch.
 
@@ -92,7 +101,8 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     sizes = _batch_sizes(begin.dataset.rows, body.batch_size, min_rows)
     refusals = _refusals(plan, begin, hyper, sizes)
     decision = decide_training(granted, fewest_rows=fewest, refusals=refusals)
-    export = decide_export(granted, parameters.count(plan))
+    lesson = secure_updates.lesson_of(body, begin.held)
+    export = secure_updates.sealed(lesson, decide_export(granted, parameters.count(plan)))
     if decision.answer is Answer.VALUE and export.answer is not Answer.VALUE:
         _require_few_metrics(plan)
     error: type[GridError] = (
@@ -114,7 +124,7 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     seed = _secret_seed(node, begin.dataset, body.seed)
     schedule = Schedule(min(body.batch_size, begin.dataset.rows), body.epochs, seed, min_rows)
     order = Order(new_id("trn"), plan, begin.held, begin.rows, hyper, schedule)
-    return _launch(node, caller, body, begin, order, door)
+    return _launch(node, caller, body, begin, order, lesson, door)
 
 
 def mark_interrupted(node: Node) -> None:
@@ -306,6 +316,7 @@ def _launch(
     body: TrainingIn,
     begin: Start,
     order: Order,
+    lesson: str | None,
     door: Callable[[], None],
 ) -> TrainingOut:
     node.trainings.admit()
@@ -318,6 +329,7 @@ def _launch(
         rows=begin.dataset.rows,
         model_id=body.model_id,
         plan_digest=codec.digest(order.plan),
+        lesson=lesson,
         parameters=parameters.count(order.plan),
         state=TrainingState.RUNNING.value,
         epochs=body.epochs,
@@ -341,7 +353,8 @@ def _launch(
     if body.parameters_upload is not None:
         node.blobs.part(body.parameters_upload).unlink(missing_ok=True)  # whoever mapped it keeps its view
     base = begin.model.version if begin.model is not None else 0
-    node.trainings.start(order, partial(training_store.end, node, caller, order.id, base, begin.behind))
+    end = partial(training_store.end, node, caller, order.id, base, begin.behind)
+    node.trainings.start(order, secure_updates.ending(lesson, begin.held, end))
     return describe(node, caller, order.id)
 
 
@@ -384,7 +397,8 @@ def _export(node: Node, caller: Principal, training: Training) -> Export:
     with node.database.read() as db:
         rows = queries_results.training_sources(db, training.id)
         behind = tuple(Behind(row.dataset_id, row.version, row.rows) for row in rows)
-        return Export(decide_export(grants(caller, db, behind, node.clock()), training.parameters), behind)
+        export = decide_export(grants(caller, db, behind, node.clock()), training.parameters)
+        return Export(secure_updates.sealed(training.lesson, export), behind)
 
 
 def _parameters(

@@ -92,13 +92,8 @@ def _counted(
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)
 
 
-def refuse_unavailable(secure: bool, dp: object) -> None:
+def refuse_unavailable(dp: object) -> None:
     """Refuse what this version does not offer, rather than train without the protection asked for."""
-    if secure:
-        raise NotAvailableYetError(
-            "secure=True (you would see the sum of the nodes' updates only) is not part of this version; "
-            "train with secure=False if you and the nodes' owners accept that you see each node's update"
-        )
     if dp is not None:
         raise NotAvailableYetError("dp (differentially private training) is not part of this version")
 

@@ -145,10 +145,13 @@ class Round:
             sent = parcel.send(node.transport)
         body = training.request(self._means.lesson, site.data, site.pair, self._run, parameters=sent)
         errand = Errand(node, self._deadline, sent)
-        out, found = errand.perform(self._means.gathering.asked(site.name, body))
-        if self._closed:
-            raise TrainingError(f"{site.name!r} answered after the round")
-        return _Done(out, self._means.gathering.arrived(site.name, out, found), errand.traffic)
+        out, found = errand.perform(self._means.gathering.asked(site.name, body, {**before, **controls}))
+        try:
+            if self._closed:
+                raise TrainingError(f"{site.name!r} answered after the round")
+            return _Done(out, self._means.gathering.arrived(site.name, out, found), errand.traffic)
+        finally:
+            errand.forget(out)
 
 
 def _report_of(name: str, done: _Done) -> NodeReport:

@@ -53,6 +53,10 @@ class TrainingIn(BaseModel):
     epochs: int = Field(default=1, ge=1, le=10_000, json_schema_extra={"format": "int32"})
     batch_size: int = Field(default=64, ge=1, le=10**7, json_schema_extra={"format": "int32"})
     seed: int = Field(default=0, ge=0, lt=2**63, json_schema_extra={"format": "int64"})
+    secure: bool = Field(
+        default=False,
+        description="The update leaves inside sums of several nodes only; metrics are told coarsely.",
+    )
 
 
 class TrainingState(StrEnum):
