@@ -2,9 +2,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 import gridward as gw
+from gridward.client import training
 from gridward.client.federation.secure import _moved, gathering_of
+from gridward.client.parcels import Parcel
+from gridward.client.training import Recipe, Run
+from gridward.core import tensors
+from gridward.core.schemas.secure_aggregations import lesson_digest
+from gridward.core.schemas.trainings import TrainingIn
 from tests.support.places import RecordingPlace
 
 
@@ -37,3 +44,19 @@ def test_reals_move_by_the_mean_and_counts_by_the_mean_rounded() -> None:
 def test_options_that_protect_nobody_are_refused(options: dict[str, Any]) -> None:
     with pytest.raises(gw.InvalidInputError):
         gw.Secure(**options)
+
+
+def test_a_node_finds_the_lesson_that_the_driver_put_into_the_document() -> None:
+    place = RecordingPlace("north")
+    data = place.dataset("digits", images=("float32", [40, 4]), labels=("int64", [40]))
+    recipe = Recipe(optimizer=gw.SGD(lr=0.1, momentum=0.9))
+    pair = recipe.paired(data)
+    lesson = recipe.lesson(torch.nn.Linear(4, 3), *pair, gw.FedProx(mu=0.1).local)
+    with Parcel(lesson.parameters) as parcel:
+        sent = parcel.send(place.transport)
+    body = training.request(lesson, data, pair, Run(), parameters=sent)
+    arrived = TrainingIn.model_validate_json(body.model_dump_json(by_alias=True, exclude_none=True))
+    held = {one.name: tensors.decode(one) for one in arrived.parameters}
+    assert len(held) > 2
+    there = lesson_digest(arrived.model_copy(update={"secure": True}), tensors.digest(held))
+    assert there == lesson_digest(body, tensors.digest(lesson.parameters))
