@@ -23,6 +23,7 @@ _RULE: Final = (
     col(AccessRule.used),
     col(AccessRule.plan),
     col(AccessRule.min_rows),
+    col(AccessRule.min_entities),
 )
 """Columns of a `Rule`, in its order."""
 
@@ -66,7 +67,17 @@ def rights_by(
 
 def rule_of(row: AccessRule) -> Rule:
     """What the policy needs to know of a rule."""
-    return Rule(row.id, row.verb, row.entry, row.until, row.times, row.used, row.plan, row.min_rows)
+    return Rule(
+        row.id,
+        row.verb,
+        row.entry,
+        row.until,
+        row.times,
+        row.used,
+        row.plan,
+        row.min_rows,
+        row.min_entities,
+    )
 
 
 def discover_rules(db: Session, now: datetime) -> Sequence[AccessRule]:

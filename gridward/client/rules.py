@@ -19,7 +19,8 @@ class Rule:
 
     ``until``: before that moment only (with a zone). ``times``: so many answers in all, whoever of those that
     ``who`` names has them. ``plan``: that question only, by its digest: of a request, or of a preview.
-    ``min_rows``: over at least so many rows. The node says which conditions mean something for which verb.
+    ``min_rows``, ``min_entities``: over at least so many rows, with at least so many distinct entities behind
+    each value. The node says which conditions mean something for which verb.
     """
 
     who: str
@@ -27,13 +28,12 @@ class Rule:
     times: int | None = None
     plan: str | None = None
     min_rows: int | None = None
+    min_entities: int | None = None
 
     def to_schema(self) -> wire.Rule:
         """Write it as it travels."""
         with checked():
-            return wire.Rule(
-                who=self.who, until=self.until, times=self.times, plan=self.plan, min_rows=self.min_rows
-            )
+            return wire.Rule(**asdict(self))
 
 
 Names: TypeAlias = str | Rule | Sequence[str | Rule]

@@ -52,6 +52,7 @@ class AccessRule(NodeTable, table=True):
     used: int = 0
     plan: str | None = Field(default=None, max_length=64)
     min_rows: int = 0
+    min_entities: int = 0
     group_name: str | None = Field(
         default=None, foreign_key="groups.name", ondelete="CASCADE", index=True, max_length=32
     )

@@ -9,7 +9,6 @@ first, then counted ``compute``, then counted ``raw``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from gridward.core.privacy.access import DISCOVER, Way
@@ -150,16 +149,11 @@ def decide_keeping(
     if closed:
         return Decision(Answer.REFUSED, Reason.NO_ACCESS, f"you may not compute on {_names(closed)}")
     # A counted right to the rows checks nothing away: the release may come by another way, and uncounted.
-    guarded = [_strictest(grant.opened()) for grant in grants if RAW not in grant.verbs]
+    guarded = [grant.opened().strictest(COMPUTE) for grant in grants if RAW not in grant.verbs]
     flaw = next((found for grant in guarded if (found := _behind_sums(grant, counted, evidence))), None)
     if flaw is not None:
         return Decision(Answer.SUPPRESSED, *flaw)
     return Decision(Answer.VALUE, Reason.KEPT, "the results stay on the node")
-
-
-def _strictest(grant: Grant) -> Grant:
-    wanted = [way.min_rows for way in grant.ways if way.verb == COMPUTE]
-    return replace(grant, min_rows=max([grant.min_rows, *wanted]))
 
 
 def decide_training(grants: Sequence[Grant], *, fewest_rows: int, refusals: Sequence[str]) -> Decision:

@@ -21,8 +21,9 @@ GROUP_ENTRY: Final = "group:"
 RoleId: TypeAlias = Annotated[str, Field(pattern=ROLE_PATTERN)]
 Entry: TypeAlias = Annotated[str, Field(pattern=ENTRY_PATTERN)]
 Entries: TypeAlias = Annotated[list[Entry], Field(max_length=1000)]
+_CONDITIONS: Final = {"until", "times", "plan", "min_rows", "min_entities"}
 _COUNTED: Final[frozenset[str]] = frozenset({"until", "times"})
-_COMPUTED: Final = _COUNTED | {"plan", "min_rows"}
+_COMPUTED: Final = _COUNTED | {"plan", "min_rows", "min_entities"}
 DATASET_CONDITIONS: Final[dict[str, frozenset[str]]] = {
     "discover": frozenset({"until"}),
     "compute": _COMPUTED,
@@ -66,6 +67,13 @@ class Rule(BaseModel):
         description="Fewest rows behind a value by this rule; the dataset's own number holds too.",
         json_schema_extra={"format": "int32"},
     )
+    min_entities: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**9,
+        description="Fewest distinct entities behind a value by this rule; the dataset's own holds too.",
+        json_schema_extra={"format": "int32"},
+    )
 
     @field_validator("until")
     @classmethod
@@ -76,7 +84,7 @@ class Rule(BaseModel):
 
     def conditions(self) -> frozenset[str]:
         """Names of the conditions that it has."""
-        return frozenset(self.model_dump(exclude_none=True, include={"until", "times", "plan", "min_rows"}))
+        return frozenset(self.model_dump(exclude_none=True, include=_CONDITIONS))
 
 
 Rules: TypeAlias = Annotated[list[Entry | Rule], Field(max_length=1000)]

@@ -403,6 +403,7 @@ def upgrade() -> None:
         sa.Column("used", sa.Integer(), nullable=False),
         sa.Column("plan", sa.String(length=64), nullable=True),
         sa.Column("min_rows", sa.Integer(), nullable=False),
+        sa.Column("min_entities", sa.Integer(), nullable=False),
         sa.Column("group_name", sa.String(length=32), nullable=True),
         sa.Column("custom_role", sa.String(length=32), nullable=True),
         sa.Column("made_by", sa.String(length=80), nullable=False),

@@ -26,14 +26,20 @@ def path(node: NodeUnderTest) -> str:
 def test_a_rule_with_conditions_is_added_shown_and_ended(node: NodeUnderTest, path: str) -> None:
     bob = Visitor(node.client, "bob")
     page = bob.sends(
-        f"{path}/rules", verb="compute", who="ana", last_day="2030-01-31", times="3", min_rows="20"
+        f"{path}/rules",
+        verb="compute",
+        who="ana",
+        last_day="2030-01-31",
+        times="3",
+        min_rows="20",
+        min_entities="15",
     )
     (made,) = [one for one in rules_of(node, path) if one["verb"] == "compute"]
-    assert (made["who"], made["times"], made["min_rows"]) == ("ana", 3, 20)
+    assert (made["who"], made["times"], made["min_rows"], made["min_entities"]) == ("ana", 3, 20, 15)
     assert made["until"] == "2030-02-01T00:00:00Z"
     said = text_of(page.text)
     assert "0 of 3 times used" in said
-    assert "over 20 rows or more" in said
+    assert "over 20 rows or more, over 15 entities or more" in said
     bob.sends(f"{path}/rules/{made['id']}/end")
     assert [one["verb"] for one in rules_of(node, path)] == ["discover"]
 

@@ -124,6 +124,8 @@ def test_groups_that_only_the_values_tell_are_left_open(ward: NodeUnderTest, bir
     total = decided(ward, births, "eve", x.where(x < 2, 0).sum())
     assert (total["answer"], total["reason"], total["data_decides"]) == ("value", "aggregate", True)
     assert decided(ward, births, "ana", x.sum())["answer"] == "suppressed"
+    change(ward, births, compute=["eve", {"who": "ana", "min_entities": 41}])
+    assert decided(ward, births, "ana", x.sum())["reason"] == "too_few_entities"
     assert decided(ward, births, "eve", x)["reason"] == "not_an_aggregate"
     assert decided(ward, births, "otto", x.sum())["detail"].startswith(f"no dataset '{births['id']}'")
 

@@ -189,6 +189,22 @@ def test_a_rule_may_ask_for_more_rows_than_the_dataset_does(node: NodeUnderTest)
     assert values(ask(node, ana, x.sum()))
 
 
+def test_a_rule_may_ask_for_more_entities_than_the_dataset_does(node: NodeUnderTest) -> None:
+    people = {"x": ROWS, "person": np.repeat(np.arange(20), 2)}
+    access = {"compute": [{"who": "ana", "min_entities": 15}]}
+    told = {"name": f"d-{secrets.token_hex(4)}", "entity": "person", "disclosure": {"entities": 5}}
+    visits = publish(node, node.as_("bob"), people, access=access, **told)
+    x, ana = column(visits, "x"), node.as_("ana")
+    assert values(ask(node, ana, x.sum()))[0].item() == ROWS.sum()
+    half = x.where(x < 20, 0).sum()
+    assert code(ask(node, ana, half)) == "result_suppressed"
+    assert code(ask(node, ana, half, release=False)) == "result_suppressed"
+    change(node, visits, compute=[{"who": "ana", "min_entities": 21}])
+    assert code(ask(node, ana, x.sum())) == "result_suppressed"
+    change(node, visits, compute=["ana"])
+    assert values(ask(node, ana, half))[0].item() == ROWS[:20].sum()
+
+
 def test_what_is_kept_passes_the_strictest_rule_that_could_release_it(node: NodeUnderTest) -> None:
     births = dataset(node, compute=[{"who": "ana", "min_rows": 30}, {"who": "ana", "times": 1}])
     x, ana = column(births, "x"), node.as_("ana")
@@ -237,6 +253,8 @@ def test_one_rule_is_added_listed_and_ended_by_who_manages_the_data(node: NodeUn
         ("discover", {"times": 1}),
         ("discover", {"min_rows": 5}),
         ("raw", {"min_rows": 5}),
+        ("raw", {"min_entities": 5}),
+        ("compute", {"min_entities": 0}),
         ("export_model", {"times": 1}),
         ("approve", {"plan": "0" * 64}),
         ("raw", {"times": 0}),

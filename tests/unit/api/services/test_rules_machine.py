@@ -32,11 +32,12 @@ pytestmark = pytest.mark.slow
 ROWS = np.arange(40.0)
 ANSWERS = {"sum": ROWS.sum(), "half": ROWS[:20].sum(), "rows": ROWS}
 BEHIND = {"sum": 40, "half": 20}
+PEOPLE = {"sum": 20, "half": 10}
 USERS = st.sampled_from(["ana", "eve"])
 QUESTIONS = st.sampled_from(sorted(ANSWERS))
 WHO = st.sampled_from(["ana", "eve", "group:ward", "role:fellow", "role:data_scientist", "@signed-in"])
 CONDITIONS = st.sampled_from(
-    ["none", "none", "until", "once", "twice", "question", "version", "wide", "over"]
+    ["none", "none", "until", "once", "twice", "question", "version", "wide", "many", "over"]
 )
 _numbers = itertools.count()
 
@@ -53,6 +54,7 @@ class Said:
     question: str | None = None
     version: int | None = None
     min_rows: int = 0
+    min_entities: int = 0
     had: int = 0
 
     def gives(self, asked: str, version: int) -> bool:
@@ -61,7 +63,10 @@ class Said:
         if self.times is not None and self.had >= self.times:
             return False
         return self.verb == "raw" or (
-            self.verb == "compute" and asked != "rows" and BEHIND[asked] >= self.min_rows
+            self.verb == "compute"
+            and asked != "rows"
+            and BEHIND[asked] >= self.min_rows
+            and PEOPLE[asked] >= self.min_entities
         )
 
 
@@ -94,7 +99,9 @@ class Rules(RuleBasedStateMachine):
             for user in ("ana", "eve"):
                 self.call("PATCH", f"users/{user}", role="data_scientist")
             self.call("DELETE", name)
-        self.dataset = publish(self.node, self.node.as_("bob"), {"x": ROWS}, name=f"d-{next(_numbers)}")
+        told = {"name": f"d-{next(_numbers)}", "entity": "person", "disclosure": {"entities": 5}}
+        columns = {"x": ROWS, "person": np.repeat(np.arange(20), 2)}
+        self.dataset = publish(self.node, self.node.as_("bob"), columns, **told)
 
     def call(self, method: str, path: str, **body: Any) -> Any:
         headers = self.node.as_("bob")
@@ -126,13 +133,15 @@ class Rules(RuleBasedStateMachine):
             said.times = 1 if kind == "once" else 2
         elif kind == "wide" and verb == "compute":
             said.min_rows = 30
+        elif kind == "many" and verb == "compute":
+            said.min_entities = 15
         elif kind in ("question", "version") and verb != "discover":
             decision = self.look("bob", asked)["decision"]
             pinned = decision["standing" if kind == "question" else "question"]
             said.question, said.version = asked, None if kind == "question" else self.world.version
         body: dict[str, Any] = {"verb": verb, "who": who, "plan": pinned, "times": said.times}
         body["until"] = None if said.until is None else said.until.isoformat()
-        body["min_rows"] = said.min_rows or None
+        body |= {"min_rows": said.min_rows or None, "min_entities": said.min_entities or None}
         answer = self.call("POST", f"{self.path}/rules", **body)
         world = self.world
         known = {"group:ward": world.ward is not None, "role:fellow": world.fellow}.get(who, True)
@@ -147,7 +156,7 @@ class Rules(RuleBasedStateMachine):
 
     @staticmethod
     def same(one: Said, other: Said) -> bool:
-        facts = ("verb", "who", "until", "times", "question", "version", "min_rows")
+        facts = ("verb", "who", "until", "times", "question", "version", "min_rows", "min_entities")
         return all(getattr(one, name) == getattr(other, name) for name in facts)
 
     @rule(data=st.data(), verb=st.sampled_from(["compute", "raw"]), who=WHO, kind=CONDITIONS, user=USERS)

@@ -51,7 +51,8 @@ def test_a_rule_that_lasts_lets_the_data_be_found_even_when_it_is_used_up() -> N
 
 
 def test_a_verb_without_conditions_needs_no_other_way() -> None:
-    found = rights([ruled(times=3), ruled(id="s", min_rows=50), ruled(id="t")], ANA, NOW)
+    rest = [ruled(times=3), ruled(id="s", min_rows=50), ruled(id="u", min_entities=50)]
+    found = rights([*rest, ruled(id="t")], ANA, NOW)
     assert found == Rights(frozenset({"discover", "compute"}))
     assert found.uses("compute") == ()
     assert found.uses("raw") is None
@@ -64,12 +65,14 @@ def test_ways_that_cost_nothing_come_first_and_then_the_least_strict_and_the_soo
             ruled(id="c", times=1, until=LATER),
             ruled(id="b", times=1, min_rows=5),
             ruled(id="a", min_rows=90),
+            ruled(id="e", min_rows=90, min_entities=20),
         ],
         ANA,
         NOW,
     )
     assert found.ways == (
         Way("compute", 90),
+        Way("compute", 90, min_entities=20),
         Way("compute", 0, "c"),
         Way("compute", 0, "d"),
         Way("compute", 5, "b"),
@@ -87,6 +90,7 @@ rules_ = st.builds(
     st.sampled_from([None, 1, 2]),
     st.integers(0, 2),
     st.sampled_from([None, "a", "c"]),
+    st.sampled_from([0, 20]),
     st.sampled_from([0, 20]),
 )
 
