@@ -22,7 +22,9 @@ def rules(name: Dataset, url: Url, username: Username, password: Password) -> No
 
 def allow(
     name: Dataset,
-    verb: Annotated[str, typer.Argument(help="discover, compute, raw, train, export_model or approve.")],
+    verb: Annotated[
+        str, typer.Argument(help="discover, describe, compute, raw, train, export_model or approve.")
+    ],
     who: Annotated[str, typer.Argument(help="ana, dana@grid, role:guest, group:ward or @signed-in.")],
     url: Url,
     username: Username,

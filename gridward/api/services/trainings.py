@@ -13,7 +13,8 @@ import torch
 from anyio.to_thread import run_sync
 from sqlmodel import Session
 
-from gridward.api import feeding, model_store, parameters, queries, queries_results, storage, training_store
+from gridward.api import feeding, model_store, parameters, queries_results, storage, training_store
+from gridward.api.managed import described_dataset
 from gridward.api.node import Node
 from gridward.api.provenance import Behind, grants
 from gridward.api.services import releases
@@ -172,9 +173,7 @@ def remove(node: Node, caller: Principal, training_id: str) -> None:
 
 
 def _begin(node: Node, caller: Principal, db: Session, plan: Plan, body: TrainingIn) -> Start:
-    dataset = queries.visible_dataset(caller, db, body.dataset_id, node.clock())
-    if dataset is None:
-        raise ObjectNotFoundError(f"no dataset '{body.dataset_id}' on this node")
+    dataset = described_dataset(caller, db, body.dataset_id, node.clock())
     rows = {
         name: feeding.load(feeding.of_dataset(node, dataset, tensor))
         for name, tensor in _paired(plan, body).items()

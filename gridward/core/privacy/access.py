@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 DISCOVER: Final = "discover"
+DESCRIBE: Final = "describe"
 _FAR: Final = datetime.max.replace(tzinfo=UTC)
 
 
@@ -50,7 +51,8 @@ class Way:
 class Rights:
     """Verbs that cost nothing, and ways to others: those that cost nothing first, then the least strict.
 
-    ``discover`` is among the verbs once any rule speaks of the caller, as long as that rule lasts.
+    ``discover`` is among the verbs once any rule speaks of the caller, as long as that rule lasts, and
+    ``describe`` once one does that is for more than to discover.
     """
 
     verbs: frozenset[str] = frozenset()
@@ -97,6 +99,8 @@ def rights(
     }
     if own:
         free.add(DISCOVER)
+    if any(rule.verb != DISCOVER for rule in own):
+        free.add(DESCRIBE)
     rest = sorted((rule for rule in giving if rule.verb not in free), key=_order)
     return Rights(frozenset(free), tuple(dict.fromkeys(map(_way, rest))))
 

@@ -72,11 +72,16 @@ class Contributed:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of those behind the results: from the plan alone (fits, unfollowed), and from its run."""
+    """What is known of those behind the results: from the plan alone (fits, unfollowed), and from its run.
+
+    ``unnumbered``: tables of which nobody knows any more whose each row is, so that ``contributed`` and what
+    masks let through say nothing of their entities.
+    """
 
     contributed: Sequence[Contributed] = ()
     fits: Sequence[Fit] = ()
     unfollowed: Sequence[Unfollowed] = ()
+    unnumbered: frozenset[str] = frozenset()
 
 
 NOTHING: Final = Evidence()

@@ -252,6 +252,9 @@ def _behind_sums(grant: Grant, counted: Sequence[Counted], evidence: Evidence) -
         return Reason.OVERFITTED, f"'{name}' has too few entities for a model of {max(fits)} parameters"
     guards = [one for one in counted if one.table == grant.table]
     sums = [one for one in evidence.contributed if one.table == grant.table]
+    if (guards or sums) and grant.table in evidence.unnumbered:
+        detail = f"'{name}' has a newer version, and whose the rows of this one were is not known any more"
+        return Reason.ENTITIES_UNKNOWN, detail
     if not all(one.crowded(grant.min_rows, grant.min_entities) for one in guards) or any(
         one.few(grant.min_entities) for one in sums
     ):

@@ -26,6 +26,7 @@ _COUNTED: Final[frozenset[str]] = frozenset({"until", "times"})
 _COMPUTED: Final = _COUNTED | {"plan", "min_rows", "min_entities"}
 DATASET_CONDITIONS: Final[dict[str, frozenset[str]]] = {
     "discover": frozenset({"until"}),
+    "describe": frozenset({"until"}),
     "compute": _COMPUTED,
     "raw": _COUNTED | {"plan"},
     "train": _COMPUTED,
@@ -132,7 +133,14 @@ class Access(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    discover: Rules = Field(default=[], description="May find it and see name, description, tags, schema.")
+    discover: Rules = Field(
+        default=[], description="May find it: its name, its tags and the first line of its description."
+    )
+    describe: Rules | None = Field(
+        default=None,
+        description="May see what else is said of it: columns, shapes, counts of rows, ranges and checks. "
+        "Whoever has a verb beyond discover may; and, without this list, whoever finds it.",
+    )
     compute: Rules = Field(default=[], description="May compute on it and read checked aggregates.")
     raw: Rules = Field(default=[], description="May have the real values.")
     train: Rules = Field(default=[], description="May train models on it.")
@@ -169,5 +177,7 @@ class ModelAccess(BaseModel):
 def rules_of(access: Access | ModelAccess) -> list[tuple[str, Rule]]:
     """Every rule of all lists with its verb; a plain name is a rule without conditions."""
     return [
-        (verb, one if isinstance(one, Rule) else Rule(who=one)) for verb, listed in access for one in listed
+        (verb, one if isinstance(one, Rule) else Rule(who=one))
+        for verb, listed in access
+        for one in listed or ()
     ]

@@ -127,6 +127,7 @@ def upgrade() -> None:
         sa.Column("min_rows", sa.Integer(), nullable=False),
         sa.Column("disclosure", sa.JSON(), nullable=False),
         sa.Column("reviewers", sa.Integer(), nullable=False),
+        sa.Column("describe_apart", sa.Boolean(), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("published_by", sa.String(length=80), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
@@ -432,6 +433,8 @@ def upgrade() -> None:
         sa.Column("dataset_id", sa.String(length=64), nullable=False),
         sa.Column("version", sa.Integer(), nullable=False),
         sa.Column("rows", sa.BigInteger(), nullable=False),
+        sa.Column("entities", sa.BigInteger(), nullable=True),
+        sa.Column("most_rows", sa.BigInteger(), nullable=False),
         sa.Column("put_by", sa.String(length=80), nullable=False),
         sa.Column("put_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(

@@ -83,6 +83,20 @@ def test_a_look_through_somebodys_eyes_says_what_they_may_and_why(node: NodeUnde
     assert bob.send(f"{path}/preview", who="nobody").status_code == 404
 
 
+def test_who_finds_a_dataset_sees_no_columns_once_somebody_else_is_named(
+    node: NodeUnderTest, path: str
+) -> None:
+    node.as_("ana")
+    bob, ana = Visitor(node.client, "bob"), Visitor(node.client, "ana")
+    assert "weight" in ana.shows(path)
+    bob.sends(f"{path}/rules", verb="describe", who="eve")
+    for place in (path, "/datasets"):
+        assert "weight" not in ana.shows(place)
+    assert "may let you describe it" in text_of(ana.shows(path))
+    assert "describe_apart" in bob.shows(f"{path}/edit")
+    assert "weight" in bob.shows(path)
+
+
 def test_models_have_rules_too(node: NodeUnderTest) -> None:
     serve(node, node.as_("carol"), access={})
     carol = Visitor(node.client, "carol")

@@ -84,7 +84,7 @@ def test_a_rule_ends_at_its_moment_and_with_it_that_one_can_find_the_data(
     until = (clock.now + timedelta(seconds=60)).isoformat()
     births = dataset(node, raw=[{"who": "ana", "until": until}])
     assert np.array_equal(values(ask(node, node.as_("ana"), column(births, "x")))[0].numpy(), ROWS)
-    assert verbs(node, births) == ["discover", "raw"]
+    assert verbs(node, births) == ["discover", "describe", "raw"]
     clock.forward(60)
     assert code(ask(node, node.as_("ana"), column(births, "x"))) == "object_not_found"
     assert verbs(node, births) is None
@@ -100,7 +100,7 @@ def test_of_many_at_once_no_more_get_a_value_than_the_rule_has_times(node: NodeU
     assert sorted(answer.status_code for answer in answers) == [200, 200, 403, 403, 403]
     assert [rule["used"] for rule in rules(node, births)] == [2]
     assert code(ask(node, ana, total)) == "get_not_permitted"
-    assert verbs(node, births) == ["discover"]
+    assert verbs(node, births) == ["discover", "describe"]
 
 
 def test_a_lost_answer_is_given_again_without_counting_until_the_rule_is_ended(node: NodeUnderTest) -> None:
@@ -158,7 +158,7 @@ def test_a_rule_for_one_question_gives_that_one_only(node: NodeUnderTest) -> Non
     assert np.array_equal(values(ask(node, ana, x * 2))[0].numpy(), ROWS * 2)
     for other in (x * 3, x, x.sum()):
         assert code(ask(node, ana, other)) == "get_not_permitted"
-    assert verbs(node, births) == ["discover"]
+    assert verbs(node, births) == ["discover", "describe"]
 
 
 def test_the_digest_of_a_plan_opens_nothing_since_anything_could_feed_it(node: NodeUnderTest) -> None:
@@ -232,7 +232,7 @@ def test_one_rule_is_added_listed_and_ended_by_who_manages_the_data(node: NodeUn
     made = node.client.post(path, json=body, headers=bob).json()
     assert (made["made_by"], made["used"], made["times"]) == ("bob", 0, 1)
     assert code(node.client.post(path, json=body, headers=bob)) == "conflict"
-    assert verbs(node, births) == ["discover", "compute"]
+    assert verbs(node, births) == ["discover", "describe", "compute"]
     for answer in (
         node.client.get(path, headers=ana),
         node.client.post(path, json=body, headers=ana),
@@ -243,7 +243,7 @@ def test_one_rule_is_added_listed_and_ended_by_who_manages_the_data(node: NodeUn
     wrong = f"/v1/datasets/{other['id']}/rules/{made['id']}"
     assert code(node.client.delete(wrong, headers=bob)) == "object_not_found"
     assert node.client.delete(f"{path}/{made['id']}", headers=bob).status_code == 204
-    assert verbs(node, births) == ["discover"]
+    assert verbs(node, births) == ["discover", "describe"]
     assert node.client.get(f"/v1/datasets/{other['id']}/rules", headers=ana).status_code == 404
 
 

@@ -36,6 +36,7 @@ PEOPLE = {"sum": 20, "half": 10}
 USERS = st.sampled_from(["ana", "eve"])
 QUESTIONS = st.sampled_from(sorted(ANSWERS))
 WHO = st.sampled_from(["ana", "eve", "group:ward", "role:fellow", "role:data_scientist", "@signed-in"])
+VERBS = st.sampled_from(["discover", "describe", "compute", "raw"])
 CONDITIONS = st.sampled_from(
     ["none", "none", "until", "once", "twice", "question", "version", "wide", "many", "over"]
 )
@@ -79,6 +80,10 @@ class World:
     fellow: bool = False
     roles: dict[str, str] = field(default_factory=lambda: dict.fromkeys(("ana", "eve"), "data_scientist"))
     version: int = 1
+    apart: bool = False
+
+    def shown(self, about: list[Said]) -> bool:
+        return any(one.verb != "discover" for one in about) or (bool(about) and not self.apart)
 
     def about(self, user: str, now: datetime) -> list[Said]:
         names = {user, "@signed-in", f"role:{self.roles[user]}"}
@@ -123,19 +128,24 @@ class Rules(RuleBasedStateMachine):
         found: dict[str, Any] = answer.json()
         return found
 
-    @rule(verb=st.sampled_from(["discover", "compute", "raw"]), who=WHO, kind=CONDITIONS, asked=QUESTIONS)
+    @rule(
+        verb=st.sampled_from(["discover", "describe", "compute", "raw"]),
+        who=WHO,
+        kind=CONDITIONS,
+        asked=QUESTIONS,
+    )
     def say_a_rule(self, verb: str, who: str, kind: str, asked: str) -> None:
         said = Said("", verb, who)
         pinned = None
         if kind in ("until", "over"):
             said.until = self.clock.now + timedelta(seconds=30 if kind == "until" else -1)
-        elif kind in ("once", "twice") and verb != "discover":
+        elif kind in ("once", "twice") and verb in ("compute", "raw"):
             said.times = 1 if kind == "once" else 2
         elif kind == "wide" and verb == "compute":
             said.min_rows = 30
         elif kind == "many" and verb == "compute":
             said.min_entities = 15
-        elif kind in ("question", "version") and verb != "discover":
+        elif kind in ("question", "version") and verb in ("compute", "raw"):
             decision = self.look("bob", asked)["decision"]
             pinned = decision["standing" if kind == "question" else "question"]
             said.question, said.version = asked, None if kind == "question" else self.world.version
@@ -152,6 +162,7 @@ class Rules(RuleBasedStateMachine):
         else:
             assert answer.status_code == 201, answer.text
             said.id = answer.json()["id"]
+            world.apart = world.apart or verb == "describe"
             world.rules.append(said)
 
     @staticmethod
@@ -223,6 +234,12 @@ class Rules(RuleBasedStateMachine):
             world.fellow = False
             world.rules = [one for one in world.rules if one.who != "role:fellow"]
 
+    @rule(user=USERS, asked=QUESTIONS, apart=st.booleans())
+    def show_it_to_those_who_find_it_or_not(self, user: str, asked: str, apart: bool) -> None:
+        self.world.apart = apart
+        assert self.call("PATCH", self.path, describe_apart=apart).status_code == 200
+        self.get(user, asked)
+
     @rule(seconds=st.sampled_from([1, 15, 40]))
     def wait(self, seconds: int) -> None:
         self.clock.forward(seconds)
@@ -240,12 +257,15 @@ class Rules(RuleBasedStateMachine):
         giving = [one for one in about if one.gives(asked, self.world.version)]
         foretold = self.look(user, asked)
         assert (foretold["sees"] is not None) == bool(about)
+        shown = self.world.shown(about)
+        assert not about or (foretold["sees"]["tensors"] != []) == shown
         answer = ask(self.node, self.node.as_(user), self.asked(asked))
         if giving:
             assert np.array_equal(values(answer)[0].numpy(), ANSWERS[asked])
             assert foretold["decision"]["answer"] == "value"
         else:
-            refusals = ("get_not_permitted", "result_suppressed") if about else ("object_not_found",)
+            permitted = ("get_not_permitted", "result_suppressed") if shown else ("not_authorized",)
+            refusals = permitted if about else ("object_not_found",)
             assert code(answer) in refusals
             assert foretold["decision"]["answer"] != "value" or foretold["decision"]["data_decides"]
         self.count(giving)

@@ -46,14 +46,14 @@ def test_what_no_rule_gives_is_not_given() -> None:
 
 def test_a_rule_that_lasts_lets_the_data_be_found_even_when_it_is_used_up() -> None:
     spent = ruled(times=1, used=1)
-    assert rights([spent], ANA, NOW) == Rights(frozenset({"discover"}))
+    assert rights([spent], ANA, NOW) == Rights(frozenset({"discover", "describe"}))
     assert rights([ruled(until=NOW)], ANA, NOW) == Rights()
 
 
 def test_a_verb_without_conditions_needs_no_other_way() -> None:
     rest = [ruled(times=3), ruled(id="s", min_rows=50), ruled(id="u", min_entities=50)]
     found = rights([*rest, ruled(id="t")], ANA, NOW)
-    assert found == Rights(frozenset({"discover", "compute"}))
+    assert found == Rights(frozenset({"discover", "describe", "compute"}))
     assert found.uses("compute") == ()
     assert found.uses("raw") is None
 
@@ -77,7 +77,7 @@ def test_ways_that_cost_nothing_come_first_and_then_the_least_strict_and_the_soo
         Way("compute", 0, "d"),
         Way("compute", 5, "b"),
     )
-    assert found.all_verbs == {"discover", "compute"}
+    assert found.all_verbs == {"discover", "describe", "compute"}
     assert rights([ruled(id="d", times=1)], ANA, NOW).uses("compute") == ("d",)
 
 

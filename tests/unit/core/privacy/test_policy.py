@@ -273,6 +273,16 @@ def test_a_rule_never_gives_a_value_of_fewer_entities_than_it_or_the_dataset_ask
     assert (decision.answer is Answer.VALUE) == wanted
 
 
+def test_where_nobody_knows_whose_the_rows_are_no_count_of_them_is_believed() -> None:
+    gone = Evidence([Contributed("d-1@1", 0.1, 1.0, 40)], unnumbered=frozenset({"d-1@1"}))
+    for counted, evidence in (([], gone), ([Counted("d-1@1", 40, (20,))], replace(gone, contributed=()))):
+        decision = decide(SUM, [grant("compute", rows=40)], counted, finite=True, evidence=evidence)
+        assert (decision.answer, decision.reason) == (Answer.SUPPRESSED, Reason.ENTITIES_UNKNOWN)
+        assert decide_keeping([grant("compute", rows=40)], counted, evidence).answer is Answer.SUPPRESSED
+    made_before = replace(gone, contributed=())
+    assert decide(SUM, [grant("compute")], [], finite=True, evidence=made_before).answer is Answer.VALUE
+
+
 def test_a_batch_is_as_large_as_the_entities_that_a_rule_asks_for() -> None:
     found = replace(led(Way("train", min_entities=12)), most_rows=3)
     (settled,) = settle_training([found], fewest_rows=33)
