@@ -148,6 +148,13 @@ def uses_of_attempt(caller: Principal, db: Session, attempt: str, question: str)
     return db.exec(wanted.where(col(RuleUse.attempt) == attempt, col(RuleUse.question) == question)).all()
 
 
+def attempt_had(caller: Principal, db: Session, attempt: str, question: str) -> bool:
+    """Say whether an attempt of the caller had the answer to another question by a counted rule."""
+    wanted = select(RuleUse.rule_id).where(col(RuleUse.user_id) == (caller.user_id or ""))
+    other = col(RuleUse.question) != question
+    return db.exec(wanted.where(col(RuleUse.attempt) == attempt, other)).first() is not None
+
+
 def rules_that_last(caller: Principal, db: Session, ids: Sequence[str], now: datetime) -> int:
     """Number of these rules of datasets that still speak of the caller."""
     chosen = col(AccessRule.id).in_(ids)

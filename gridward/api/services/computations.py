@@ -93,8 +93,11 @@ def _refuse_early(wish: Wish, job: Prepared) -> None:
     """What is refused whatever the values are does not run."""
     with wish.node.database.read() as db:
         asked = wish.asked(db)
-    known = computing.evidence(job)
-    decision = decide(job.analysis.findings, wish.found.grants, [], finite=True, asked=asked, evidence=known)
+        known = computing.evidence(job)
+        decision = decide(
+            job.analysis.findings, wish.found.grants, [], finite=True, asked=asked, evidence=known
+        )
+        decision = wish.explained(db, decision)
     if decision.answer is not Answer.VALUE:
         _settle(wish.node, wish.caller, decision, wish.found, wish.action)
 
