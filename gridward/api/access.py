@@ -184,9 +184,17 @@ def use_up(db: Session, rule_id: str, now: datetime) -> int | None:
     """
     lasts = or_(col(AccessRule.until).is_(None), col(AccessRule.until) > now)
     left = col(AccessRule.id) == rule_id, col(AccessRule.used) < col(AccessRule.times), lasts
-    counted = update(AccessRule).where(*left).values(used=col(AccessRule.used) + 1)
-    used = counted.returning(col(AccessRule.used)).execution_options(synchronize_session=False)
-    return db.exec(used).scalar_one_or_none()
+    more = {"used": col(AccessRule.used) + 1, "taken": col(AccessRule.taken) + 1}
+    counted = update(AccessRule).where(*left).values(**more)
+    taken = counted.returning(col(AccessRule.taken)).execution_options(synchronize_session=False)
+    return db.exec(taken).scalar_one_or_none()
+
+
+def give_back(db: Session, rule_id: str) -> None:
+    """Count one use less of a rule, of which no answer came; its number is not taken again."""
+    one_less = update(AccessRule).where(col(AccessRule.id) == rule_id, col(AccessRule.used) > 0)
+    values = one_less.values(used=col(AccessRule.used) - 1)
+    db.exec(values.execution_options(synchronize_session=False))
 
 
 def end_counted(db: Session) -> None:

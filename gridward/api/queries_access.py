@@ -148,6 +148,11 @@ def uses_of_attempt(caller: Principal, db: Session, attempt: str, question: str)
     return db.exec(wanted.where(col(RuleUse.attempt) == attempt, col(RuleUse.question) == question)).all()
 
 
+def uses_of_run(db: Session, run_id: str) -> Sequence[RuleUse]:
+    """Uses of rules that a training took; for the node itself, when the run ends."""
+    return db.exec(select(RuleUse).where(col(RuleUse.attempt) == run_id)).all()
+
+
 def attempt_had(caller: Principal, db: Session, attempt: str, question: str) -> bool:
     """Say whether an attempt of the caller had the answer to another question by a counted rule."""
     wanted = select(RuleUse.rule_id).where(col(RuleUse.user_id) == (caller.user_id or ""))

@@ -95,8 +95,12 @@ def settle(
     refused: type[GridError] = GetNotPermittedError,
     values: Outputs | None = None,
     request_id: str | None = None,
+    run_id: str | None = None,
+    begin: Callable[[Session], None] | None = None,
 ) -> None:
     """Write the decision down; return iff the value may leave: ``values``, for their digest.
+
+    ``begin``: what begins by it, in the same transaction; ``run_id`` names it, to give its uses back by.
 
     Raises:
         GetNotPermittedError: refused; or ``refused``, where another error fits the act better.
@@ -104,11 +108,14 @@ def settle(
         RequestPendingError: somebody has to decide first.
     """
     with node.database.write() as db:
-        if decision.uses and not rule_uses.take(node, caller, db, decision.uses, node.clock()):
+        uses = decision.uses
+        if uses and not rule_uses.take(node, caller, db, uses, node.clock(), attempt=run_id):
             decision = _SPENT
         result = _digest(node, decision, values)
         entry = Entry(action, subjects, plan_digest, request_id, result)
         _write_down(node, caller, db, decision, entry)
+        if begin is not None and decision.answer is Answer.VALUE:
+            begin(db)
     _require_value(decision, refused)
 
 

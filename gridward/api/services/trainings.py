@@ -13,7 +13,15 @@ import torch
 from anyio.to_thread import run_sync
 from sqlmodel import Session
 
-from gridward.api import feeding, model_store, parameters, queries_results, storage, training_store
+from gridward.api import (
+    feeding,
+    model_store,
+    parameters,
+    queries_results,
+    rule_uses,
+    storage,
+    training_store,
+)
 from gridward.api.managed import described_dataset
 from gridward.api.node import Node
 from gridward.api.provenance import Behind, grants
@@ -40,6 +48,7 @@ from gridward.core.privacy.decision import Answer, Decision, Reason
 from gridward.core.privacy.policy import decide_export, decide_training, settle_training
 from gridward.core.schemas.tensor import Tensor
 from gridward.core.schemas.trainings import EpochMetrics, TrainingIn, TrainingOut, TrainingState
+from gridward.server.db import lock
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
 
@@ -118,8 +127,10 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
 
 
 def mark_interrupted(node: Node) -> None:
-    """Fail the runs that a stop or crash of this node ended."""
+    """Fail the runs that a stop or crash of this node ended; uses are given back where nothing was told."""
     with node.database.write() as db:
+        for run_id in queries_results.running_untold(db):
+            rule_uses.give_back(db, run_id, node.clock())
         queries_results.fail_running_trainings(db, INTERRUPTED)
 
 
@@ -142,6 +153,8 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
     progress = node.trainings.progress(training_id)
     training = _own(node, caller, training_id)
     history, seconds = progress_of(node, training, progress)
+    if history and not training.told and not _note_told(node, training_id):
+        training, history = _own(node, caller, training_id), []
     export = _export(node, caller, training)
     history = coarse_unless(export.decision, history)
     return TrainingOut(
@@ -156,6 +169,16 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
         withheld="" if export.decision.answer is Answer.VALUE else export.decision.detail,
         created_at=training.created_at,
     )
+
+
+def _note_told(node: Node, training_id: str) -> bool:
+    """Note that something of a run is told; False where it failed meanwhile and gave its use back."""
+    with node.database.write() as db:
+        lock(db, f"training {training_id}")
+        training = db.get_one(Training, training_id)
+        training.told = training.state != TrainingState.FAILED or bool(training.history)
+        db.add(training)
+        return training.told
 
 
 def remove(node: Node, caller: Principal, training_id: str) -> None:
@@ -274,7 +297,7 @@ def _launch(
     body: TrainingIn,
     begin: Start,
     order: Order,
-    door: Callable[[], None],
+    door: Callable[..., None],
 ) -> TrainingOut:
     node.trainings.admit()
     training = Training(
@@ -292,15 +315,18 @@ def _launch(
         history=[],
         created_at=node.clock(),
     )
+
+    def begins(db: Session) -> None:
+        db.add(training)
+        db.flush()
+        db.add_all(
+            TrainingSource(training_id=order.id, dataset_id=b.dataset_id, version=b.version, rows=b.rows)
+            for b in begin.behind
+        )
+
     try:
-        door()  # once there is room: a run that cannot start uses no rule up
-        with node.database.write() as db:
-            db.add(training)
-            db.flush()
-            db.add_all(
-                TrainingSource(training_id=order.id, dataset_id=b.dataset_id, version=b.version, rows=b.rows)
-                for b in begin.behind
-            )
+        # Once there is room, and in one transaction: a run that does not start uses no rule up.
+        door(run_id=order.id, begin=begins)
     except BaseException:
         node.trainings.give_up()
         raise
