@@ -136,7 +136,12 @@ def compute(node: Node, job: Prepared) -> tuple[dict[str, torch.Tensor], list[Co
 def evidence(job: Prepared) -> Evidence:
     """What the plan alone tells of who is behind its results."""
     gone = frozenset(table for table, path in job.found.entity_files.items() if path is None)
-    return Evidence(fits=job.analysis.fits, unfollowed=job.analysis.unfollowed, unnumbered=gone)
+    return Evidence(
+        fits=job.analysis.fits,
+        unfollowed=job.analysis.unfollowed,
+        unnumbered=gone,
+        disguised=job.analysis.disguised,
+    )
 
 
 def _counted(guard: Guard, outputs: dict[str, torch.Tensor], granted: Sequence[Grant]) -> Counted:

@@ -44,6 +44,7 @@ class Reason(StrEnum):
     TOO_FEW_ENTITIES = "too_few_entities"
     SMALL_GROUP = "small_group"
     NOT_FOLLOWED = "not_followed"
+    NOT_ROUNDED = "not_rounded"
     DOMINANCE = "dominance"
     OVERFITTED = "overfitted"
     NOT_FINITE = "not_finite"

@@ -247,6 +247,12 @@ def _behind_sums(grant: Grant, counted: Sequence[Counted], evidence: Evidence) -
     if lost is not None and thresholds.weighs:
         detail = f"who is behind its sum over '{name}' cannot be told apart, so that nobody can check it"
         return Reason.NOT_FOLLOWED, f"{lost.step}: {detail}"
+    plain = next((one for one in evidence.disguised if one.table == grant.table), None)
+    if plain is not None and thresholds.round_counts > 1:
+        return Reason.NOT_ROUNDED, (
+            f"{plain.step}: it counts rows of '{name}' in a way that cannot be rounded, as its owner asks; "
+            "take .sum() or .mean() of the mask and go on from there"
+        )
     fits = [one.parameters for one in evidence.fits if one.table == grant.table]
     if any(thresholds.overfits(parameters, grant.entities or 0) for parameters in fits):
         return Reason.OVERFITTED, f"'{name}' has too few entities for a model of {max(fits)} parameters"
