@@ -58,6 +58,13 @@ def test_a_verb_without_conditions_needs_no_other_way() -> None:
     assert found.uses("raw") is None
 
 
+@pytest.mark.parametrize("condition", ["min_rows", "min_entities", "times"])
+def test_a_rule_that_asks_for_something_gives_a_way_and_no_verb(condition: str) -> None:
+    found = rights([ruled(**{condition: 20})], ANA, NOW)
+    assert "compute" not in found.verbs
+    assert [way.verb for way in found.ways] == ["compute"]
+
+
 def test_ways_that_cost_nothing_come_first_and_then_the_least_strict_and_the_soonest_over() -> None:
     found = rights(
         [
