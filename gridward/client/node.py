@@ -198,8 +198,7 @@ class NodeClient:
     ) -> DatasetPointer:
         """Change what is said of a dataset, or who may do what; what is left out stays.
 
-        ``describe_apart``: whether columns, counts and checks are shown only to those whom a rule lets
-        describe it or do more; a list or rule to ``describe`` says so too.
+        ``describe_apart``: columns, counts and checks are for those only whom a rule lets see them.
         """
         with checked():
             patch = DatasetPatch(

@@ -86,6 +86,9 @@ def released(
             )
 
         if ready is not None:
+            ruled = judge(found.grants, None)
+            if ruled.answer is not Answer.VALUE:  # else whether it could be used would tell of the values
+                _settle(node, caller, ruled, found, action)
             ready({output.name: outputs[output.name] for output in found.plan.outputs})
         releases.give(wish, judge, outputs)
     values = {output.name: outputs[output.name] for output in found.plan.outputs}
