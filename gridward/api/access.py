@@ -30,7 +30,7 @@ from gridward.server.ids import new_id
 from gridward.server.principals import CAPABILITIES, Principal
 from gridward.server.roles import LOCK as ROLES_LOCK
 
-Said: TypeAlias = tuple[str, str, datetime | None, int | None, str | None, int]
+Said: TypeAlias = tuple[str, str, datetime | None, int | None, str | None, int, int]
 GROUPS_LOCK: Final = "groups"
 _MOST: Final = 1000
 
@@ -73,6 +73,7 @@ class Ruled:
             times=rule.times,
             plan=rule.plan,
             min_rows=rule.min_rows or 0,
+            min_entities=rule.min_entities or 0,
             group_name=group,
             custom_role=None if role in CAPABILITIES else role,
             made_by=caller.name,
@@ -170,6 +171,7 @@ def told(row: AccessRule) -> str:
         row.times and f"{row.used} of {row.times} uses taken",
         row.plan and f"only {row.plan}",
         row.min_rows and f"over {row.min_rows} rows or more",
+        row.min_entities and f"over {row.min_entities} entities or more",
     )
     said = ", ".join(one for one in conditions if one)
     return f"{row.entry} ({said})" if said else row.entry
@@ -182,9 +184,17 @@ def use_up(db: Session, rule_id: str, now: datetime) -> int | None:
     """
     lasts = or_(col(AccessRule.until).is_(None), col(AccessRule.until) > now)
     left = col(AccessRule.id) == rule_id, col(AccessRule.used) < col(AccessRule.times), lasts
-    counted = update(AccessRule).where(*left).values(used=col(AccessRule.used) + 1)
-    used = counted.returning(col(AccessRule.used)).execution_options(synchronize_session=False)
-    return db.exec(used).scalar_one_or_none()
+    more = {"used": col(AccessRule.used) + 1, "taken": col(AccessRule.taken) + 1}
+    counted = update(AccessRule).where(*left).values(**more)
+    taken = counted.returning(col(AccessRule.taken)).execution_options(synchronize_session=False)
+    return db.exec(taken).scalar_one_or_none()
+
+
+def give_back(db: Session, rule_id: str) -> None:
+    """Count one use less of a rule, of which no answer came; its number is not taken again."""
+    one_less = update(AccessRule).where(col(AccessRule.id) == rule_id, col(AccessRule.used) > 0)
+    values = one_less.values(used=col(AccessRule.used) - 1)
+    db.exec(values.execution_options(synchronize_session=False))
 
 
 def end_counted(db: Session) -> None:
@@ -192,15 +202,16 @@ def end_counted(db: Session) -> None:
     db.exec(delete(AccessRule).where(col(AccessRule.times).is_not(None)))
 
 
-_PLAIN: Final = (None, None, None, 0)
+_PLAIN: Final = (None, None, None, 0, 0)
 
 
 def _said(verb: str, rule: Rule) -> Said:
-    return verb, rule.who, rule.until, rule.times, rule.plan, rule.min_rows or 0
+    rows, entities = rule.min_rows or 0, rule.min_entities or 0
+    return verb, rule.who, rule.until, rule.times, rule.plan, rows, entities
 
 
 def _said_by(row: AccessRule) -> Said:
-    return row.verb, row.entry, row.until, row.times, row.plan, row.min_rows
+    return row.verb, row.entry, row.until, row.times, row.plan, row.min_rows, row.min_entities
 
 
 def _conditions(row: AccessRule) -> dict[str, Any]:
@@ -210,4 +221,5 @@ def _conditions(row: AccessRule) -> dict[str, Any]:
         "times": row.times,
         "plan": row.plan,
         "min_rows": row.min_rows or None,
+        "min_entities": row.min_entities or None,
     }

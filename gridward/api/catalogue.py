@@ -8,6 +8,8 @@ from typing import Final
 from sqlmodel import Session
 
 from gridward.api import queries, queries_access, queries_results
+from gridward.api.dataset_views import first_line
+from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.rules import AccessRule
 from gridward.core.schemas.gateway import CatalogueEntry, CatalogueIn
 from gridward.core.schemas.tensor import TensorInfo
@@ -19,22 +21,29 @@ _MOST_NAMES: Final = 1000
 
 
 def dataset_entries(db: Session, now: datetime) -> list[CatalogueEntry]:
-    """Return an entry for every dataset that a rule lets somebody discover."""
+    """Return an entry for every dataset that a rule lets somebody discover.
+
+    A gateway is told no columns and counts that whoever finds the dataset does not see.
+    """
     lists = _discover_lists(db, now, attrgetter("dataset_id"))
     return [
         CatalogueEntry(
             kind="dataset",
             id=dataset.id,
             name=dataset.name,
-            description=dataset.description,
+            description=first_line(dataset.description) if dataset.describe_apart else dataset.description,
             tags=dataset.tags,
-            rows=dataset.rows,
-            tensors=[TensorInfo.model_validate(tensor) for tensor in dataset.tensors[:_MOST_TENSORS]],
+            rows=None if dataset.describe_apart else dataset.rows,
+            tensors=[TensorInfo.model_validate(tensor) for tensor in _shown(dataset)],
             discover=lists[dataset.id],
         )
         for dataset in queries.all_datasets(db)
         if dataset.id in lists
     ]
+
+
+def _shown(dataset: Dataset) -> list[dict[str, object]]:
+    return [] if dataset.describe_apart else dataset.tensors[:_MOST_TENSORS]
 
 
 def model_entries(db: Session, now: datetime) -> list[CatalogueEntry]:

@@ -1,18 +1,19 @@
 """From a computation's body to its outputs: sources found and loaded, rows followed, the plan run."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
 from sqlmodel import Session
 
-from gridward.api import entities, feeding, queries, questions
+from gridward.api import entities, feeding, questions
+from gridward.api.managed import described_dataset
 from gridward.api.node import Node
 from gridward.api.provenance import Behind, entity_files, grants
 from gridward.api.questions import Question
 from gridward.core import tensors
-from gridward.core.errors import InvalidInputError, ObjectNotFoundError
+from gridward.core.errors import InvalidInputError
 from gridward.core.plans import codec
 from gridward.core.plans.plan import Plan
 from gridward.core.plans.tallies import expose
@@ -35,7 +36,7 @@ class Found:
     grants: Sequence[Grant]
     question: Question | None
     fingerprint: str
-    entity_files: Sequence[tuple[str, Path]] = ()
+    entity_files: Mapping[str, Path | None] = field(default_factory=dict)
 
     @property
     def named(self) -> frozenset[str]:
@@ -83,6 +84,7 @@ def find(node: Node, caller: Principal, body: QuestionIn) -> Found:
 
     Raises:
         ObjectNotFoundError: a source is missing, or hidden from the caller.
+        AuthorizationError: the caller may find a source, and not see what it holds.
         PlanRejectedError, InvalidInputError: the plan, or what feeds it.
     """
     plan = codec.from_dict(body.plan.model_dump(mode="json", by_alias=True, exclude_none=True))
@@ -133,7 +135,13 @@ def compute(node: Node, job: Prepared) -> tuple[dict[str, torch.Tensor], list[Co
 
 def evidence(job: Prepared) -> Evidence:
     """What the plan alone tells of who is behind its results."""
-    return Evidence(fits=job.analysis.fits, unfollowed=job.analysis.unfollowed)
+    gone = frozenset(table for table, path in job.found.entity_files.items() if path is None)
+    return Evidence(
+        fits=job.analysis.fits,
+        unfollowed=job.analysis.unfollowed,
+        unnumbered=gone,
+        disguised=job.analysis.disguised,
+    )
 
 
 def _counted(guard: Guard, outputs: dict[str, torch.Tensor], granted: Sequence[Grant]) -> Counted:
@@ -171,7 +179,5 @@ def _source(node: Node, caller: Principal, db: Session, source: Source) -> feedi
         raise InvalidInputError(f"source of '{source.input}': name a dataset's tensor or an object, not both")
     if source.object_id is not None:
         return feeding.of_object(node, caller, db, source.object_id)
-    dataset = queries.visible_dataset(caller, db, source.dataset_id or "", node.clock())
-    if dataset is None:
-        raise ObjectNotFoundError(f"no dataset '{source.dataset_id}' on this node")
+    dataset = described_dataset(caller, db, source.dataset_id or "", node.clock())
     return feeding.of_dataset(node, dataset, source.tensor)

@@ -1,6 +1,6 @@
 """Whose the rows of a dataset are: numbers of entities, as tallies take them."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -16,10 +16,13 @@ def entities_of(path: Path) -> tuple[int, int]:
     return len(rows), int(rows.max())
 
 
-def numbers(files: Iterable[tuple[str, Path]]) -> dict[str, torch.Tensor]:
-    """Number the entity of each row, for each table; raises ``ObjectNotFoundError`` if one was deleted."""
+def numbers(files: Mapping[str, Path | None]) -> dict[str, torch.Tensor]:
+    """Number the entity of each row, for each table that has a file.
+
+    Raises ``ObjectNotFoundError`` if one was deleted.
+    """
     try:
-        return {table: _numbers(path) for table, path in files}
+        return {table: _numbers(path) for table, path in files.items() if path is not None}
     except (FileNotFoundError, SafetensorError) as why:
         raise ObjectNotFoundError("a source was deleted while the computation began") from why
 

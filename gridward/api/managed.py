@@ -8,6 +8,7 @@ from gridward.api import queries, queries_results
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.models import Model
 from gridward.core.errors import AuthorizationError, ObjectNotFoundError
+from gridward.core.privacy.access import DESCRIBE
 from gridward.server.principals import Principal
 
 
@@ -16,6 +17,17 @@ def visible_dataset(caller: Principal, db: Session, dataset_id: str, now: dateti
     dataset = queries.visible_dataset(caller, db, dataset_id, now)
     if dataset is None:
         raise ObjectNotFoundError(f"no dataset '{dataset_id}' on this node")
+    return dataset
+
+
+def described_dataset(caller: Principal, db: Session, dataset_id: str, now: datetime) -> Dataset:
+    """Return a dataset whose columns the caller may see: else no error says anything of them."""
+    dataset = visible_dataset(caller, db, dataset_id, now)
+    if DESCRIBE not in queries.dataset_rights(caller, db, dataset, now).verbs:
+        raise AuthorizationError(
+            f"you may find '{dataset.name}' and not see what it holds; ask {dataset.published_by}, who "
+            "published it, to let you describe it"
+        )
     return dataset
 
 

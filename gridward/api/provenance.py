@@ -9,7 +9,7 @@ from sqlmodel import Session
 
 from gridward.api import queries, queries_requests, storage
 from gridward.api.node import Node
-from gridward.api.tables.datasets import Dataset
+from gridward.api.tables.datasets import Dataset, DatasetVersion
 from gridward.core.privacy.decision import Grant
 from gridward.core.privacy.disclosure import Thresholds
 from gridward.core.schemas.datasets import Disclosure
@@ -51,7 +51,7 @@ def _grant(caller: Principal, db: Session, source: Behind, now: datetime, named:
         return Grant(source.table, hidden, frozenset(), source.rows, 1, reviewers=0)
     rights = queries.dataset_rights(caller, db, dataset, now, named)
     standing = queries_requests.standing_questions(caller, db, dataset.id)
-    of_column = dataset.entities if dataset.version == source.version else None
+    entities, most_rows = _entities(db, dataset, source)
     return Grant(
         source.table,
         dataset.name,
@@ -60,24 +60,35 @@ def _grant(caller: Principal, db: Session, source: Behind, now: datetime, named:
         dataset.min_rows,
         standing,
         dataset.reviewers,
-        source.rows if dataset.rows_are_entities else of_column,
-        dataset.most_rows,
+        entities,
+        most_rows,
         _thresholds(dataset),
         rights.ways,
     )
 
 
-def entity_files(node: Node, db: Session, sources: Iterable[Behind]) -> list[tuple[str, Path]]:
+def _entities(db: Session, dataset: Dataset, source: Behind) -> tuple[int | None, int]:
+    """How many entities a version's rows are of, None where nobody said; and most rows of one of them."""
+    if dataset.rows_are_entities:
+        return source.rows, 1
+    if dataset.version == source.version:
+        return dataset.entities, dataset.most_rows
+    former = db.get(DatasetVersion, (dataset.id, source.version))
+    return (None, 1) if former is None else (former.entities, former.most_rows)
+
+
+def entity_files(node: Node, db: Session, sources: Iterable[Behind]) -> dict[str, Path | None]:
     """Files that number the entities of those tables of which one entity may have several rows.
 
-    For the node itself: no caller sees them. A dataset that was deleted has none.
+    None for a former version: how many entities its rows are of is known, and not any more which row is
+    whose. For the node itself: no caller sees them. A dataset that was deleted has none.
     """
-    found = []
+    found: dict[str, Path | None] = {}
     for source in sorted(set(sources)):
         dataset = db.get(Dataset, source.dataset_id)
         path = storage.entity_path(node, dataset) if dataset is not None else None
-        if dataset is not None and path is not None and dataset.version == source.version:
-            found.append((source.table, path))
+        if dataset is not None and path is not None:
+            found[source.table] = path if dataset.version == source.version else None
     return found
 
 

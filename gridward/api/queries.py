@@ -1,21 +1,22 @@
 """Every SELECT over private rows; each takes the caller first, or says why it needs none."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import ColumnElement, Text, cast, exists
-from sqlmodel import Session, col, func, or_, select
+from sqlmodel import Session, and_, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
 from gridward.api.queries_access import concerning, rights_by
 from gridward.api.tables.datasets import BlobUse, Dataset, DatasetVersion, Upload
 from gridward.api.tables.memberships import Membership
 from gridward.api.tables.rules import AccessRule
-from gridward.core.privacy.access import Rights
+from gridward.core.privacy.access import DESCRIBE, DISCOVER, Rights
 from gridward.core.schemas.node import MembershipState
 from gridward.server.principals import Capability, Principal
 
-VERBS = ("discover", "compute", "raw", "train", "export_model", "approve")
+VERBS = ("discover", "describe", "compute", "raw", "train", "export_model", "approve")
 
 
 def visible_datasets(caller: Principal, now: datetime) -> SelectOfScalar[Dataset]:
@@ -42,7 +43,9 @@ def dataset_rights(
     if caller.owner or (caller.user_id is not None and caller.user_id == dataset.user_id):
         return Rights(frozenset(VERBS))
     about = col(AccessRule.dataset_id) == dataset.id
-    return rights_by(caller, db, about, now, named)
+    held = rights_by(caller, db, about, now, named)
+    shown = DISCOVER in held.verbs and not dataset.describe_apart
+    return replace(held, verbs=held.verbs | {DESCRIBE}) if shown else held
 
 
 def dataset_verbs(caller: Principal, db: Session, dataset: Dataset, now: datetime) -> list[str]:
@@ -129,12 +132,28 @@ def with_tags(rows: SelectOfScalar[Dataset], tags: Sequence[str]) -> SelectOfSca
     return rows
 
 
-def with_words(rows: SelectOfScalar[Dataset], text: str) -> SelectOfScalar[Dataset]:
-    """Keep the datasets whose name or description has each word of a text, however it is written."""
+def with_words(
+    rows: SelectOfScalar[Dataset], text: str, caller: Principal, now: datetime
+) -> SelectOfScalar[Dataset]:
+    """Keep the datasets whose name or description has each word of a text, however it is written.
+
+    Descriptions count where the caller may describe the dataset: a search tells no more than a look.
+    """
+    name, description = func.lower(col(Dataset.name)), func.lower(col(Dataset.description))
     for word in text.lower().split():
-        places = (func.lower(col(Dataset.name)), func.lower(col(Dataset.description)))
-        rows = rows.where(or_(*(place.contains(word, autoescape=True) for place in places)))
+        said = description.contains(word, autoescape=True)
+        said = said if caller.owner else and_(said, _described(caller, now))
+        rows = rows.where(or_(name.contains(word, autoescape=True), said))
     return rows
+
+
+def _described(caller: Principal, now: datetime) -> ColumnElement[bool]:
+    about = col(AccessRule.dataset_id) == col(Dataset.id), col(AccessRule.verb) != DISCOVER
+    return or_(
+        col(Dataset.describe_apart).is_(False),
+        _publishes(caller),
+        exists().where(*about, concerning(caller, now)),
+    )
 
 
 def memberships(db: Session) -> Sequence[Membership]:

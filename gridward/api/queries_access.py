@@ -23,6 +23,7 @@ _RULE: Final = (
     col(AccessRule.used),
     col(AccessRule.plan),
     col(AccessRule.min_rows),
+    col(AccessRule.min_entities),
 )
 """Columns of a `Rule`, in its order."""
 
@@ -66,7 +67,17 @@ def rights_by(
 
 def rule_of(row: AccessRule) -> Rule:
     """What the policy needs to know of a rule."""
-    return Rule(row.id, row.verb, row.entry, row.until, row.times, row.used, row.plan, row.min_rows)
+    return Rule(
+        row.id,
+        row.verb,
+        row.entry,
+        row.until,
+        row.times,
+        row.used,
+        row.plan,
+        row.min_rows,
+        row.min_entities,
+    )
 
 
 def discover_rules(db: Session, now: datetime) -> Sequence[AccessRule]:
@@ -135,6 +146,18 @@ def uses_of_attempt(caller: Principal, db: Session, attempt: str, question: str)
     """The caller's uses of rules by one attempt at one question."""
     wanted = select(RuleUse).where(col(RuleUse.user_id) == (caller.user_id or ""))
     return db.exec(wanted.where(col(RuleUse.attempt) == attempt, col(RuleUse.question) == question)).all()
+
+
+def uses_of_run(db: Session, run_id: str) -> Sequence[RuleUse]:
+    """Uses of rules that a training took; for the node itself, when the run ends."""
+    return db.exec(select(RuleUse).where(col(RuleUse.attempt) == run_id)).all()
+
+
+def attempt_had(caller: Principal, db: Session, attempt: str, question: str) -> bool:
+    """Say whether an attempt of the caller had the answer to another question by a counted rule."""
+    wanted = select(RuleUse.rule_id).where(col(RuleUse.user_id) == (caller.user_id or ""))
+    other = col(RuleUse.question) != question
+    return db.exec(wanted.where(col(RuleUse.attempt) == attempt, other)).first() is not None
 
 
 def rules_that_last(caller: Principal, db: Session, ids: Sequence[str], now: datetime) -> int:

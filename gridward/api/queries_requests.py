@@ -112,6 +112,26 @@ def requests_of_question(caller: Principal, db: Session, digest: str) -> Sequenc
     return db.exec(wanted.order_by(col(AccessRequest.created_at))).all()
 
 
+def requests_on(caller: Principal, db: Session, dataset_ids: Sequence[str]) -> Sequence[AccessRequest]:
+    """The caller's requests that were approved and read one of these datasets, newest first."""
+    reads = select(RequestSource.request_id).where(col(RequestSource.dataset_id).in_(dataset_ids))
+    approved = col(AccessRequest.outcome) == Outcome.APPROVED.value
+    wanted = select(AccessRequest).where(own_requests(caller), approved, col(AccessRequest.id).in_(reads))
+    return db.exec(wanted.order_by(col(AccessRequest.created_at).desc())).all()
+
+
+def attempt_had(caller: Principal, db: Session, attempt: str, digest: str | None) -> bool:
+    """Say whether an attempt of the caller had the answer to another question by an approval."""
+    uses = select(RequestUse.request_id).join(
+        AccessRequest, col(AccessRequest.id) == col(RequestUse.request_id)
+    )
+    other = col(AccessRequest.digest) != (digest or "")
+    return (
+        db.exec(uses.where(own_requests(caller), other, col(RequestUse.attempt) == attempt)).first()
+        is not None
+    )
+
+
 def undecided_count(caller: Principal, db: Session, now: datetime, recent: datetime) -> int:
     """Number of the caller's requests that wait, or were asked after `recent` and were not decided."""
     rows = select(func.count()).select_from(AccessRequest).where(own_requests(caller))

@@ -135,6 +135,12 @@ def contributed(db: Session, training_id: str) -> UpdateContribution | None:
     ).one_or_none()
 
 
+def running_untold(db: Session) -> Sequence[str]:
+    """Runs of which nobody had anything yet; for the node itself, at its start and stop."""
+    running = col(Training.state) == TrainingState.RUNNING.value
+    return db.exec(select(Training.id).where(running, col(Training.told).is_(False))).all()
+
+
 def fail_running_trainings(db: Session, detail: str) -> None:
     """Mark runs that nobody runs any more; for the node itself, at its start."""
     running = col(Training.state) == TrainingState.RUNNING.value

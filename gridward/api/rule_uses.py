@@ -7,8 +7,10 @@ from sqlmodel import Session
 
 from gridward.api import access, queries_access, storage
 from gridward.api.node import Node
+from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.rules import RuleUse
 from gridward.core.privacy.decision import Grant
+from gridward.server.audit import record
 from gridward.server.blobs import Seal
 from gridward.server.db import lock
 from gridward.server.principals import Principal
@@ -70,6 +72,14 @@ def take(
         db.add(use)
     nested.commit()
     return True
+
+
+def give_back(db: Session, run_id: str, now: datetime) -> None:
+    """Give uses back that a run took of which nobody had anything; written into the audit log."""
+    for use in queries_access.uses_of_run(db, run_id):
+        access.give_back(db, use.rule_id)
+        db.delete(use)
+        record(db, AuditEntry, None, now, "return_use", f"{run_id},{use.rule_id}")
 
 
 def used_by(use: RuleUse) -> str:

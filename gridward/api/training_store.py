@@ -2,7 +2,7 @@
 
 from sqlmodel import Session
 
-from gridward.api import model_store, parameters, storage
+from gridward.api import model_store, parameters, rule_uses, storage
 from gridward.api.node import Node
 from gridward.api.provenance import Behind
 from gridward.api.tables.accounts import AuditEntry
@@ -13,6 +13,7 @@ from gridward.core.errors import ConflictError, GridError
 from gridward.core.plans import codec
 from gridward.core.schemas.trainings import TrainingState
 from gridward.server import audit
+from gridward.server.db import lock
 from gridward.server.principals import Principal
 
 
@@ -41,10 +42,15 @@ def _store(
             parameters.write(path, values)
         seal = node.blobs.seal(path) if values is not None else None
         with node.database.write() as db:
+            lock(db, f"training {training_id}")
             training = db.get_one(Training, training_id)
             training.state = (TrainingState.DONE if seal else TrainingState.FAILED).value
             training.detail = ending.detail[:2000]
-            training.history = [item.model_dump() for item in ending.history]
+            # A use is counted with its answer: of a run that failed before anything was told, none came.
+            untold = seal is None and not training.told
+            training.history = [] if untold else [item.model_dump() for item in ending.history]
+            if untold:
+                rule_uses.give_back(db, training_id, node.clock())
             training.seconds = ending.seconds
             if seal is not None and model_id is not None:
                 model = _unchanged(db, model_id, base)

@@ -22,7 +22,9 @@ def rules(name: Dataset, url: Url, username: Username, password: Password) -> No
 
 def allow(
     name: Dataset,
-    verb: Annotated[str, typer.Argument(help="discover, compute, raw, train, export_model or approve.")],
+    verb: Annotated[
+        str, typer.Argument(help="discover, describe, compute, raw, train, export_model or approve.")
+    ],
     who: Annotated[str, typer.Argument(help="ana, dana@grid, role:guest, group:ward or @signed-in.")],
     url: Url,
     username: Username,
@@ -31,11 +33,12 @@ def allow(
     times: Annotated[int | None, typer.Option(min=1, help="So many answers in all.")] = None,
     plan: Annotated[str | None, typer.Option(help="Only the question of this digest.")] = None,
     min_rows: Annotated[int | None, typer.Option(min=1, help="Over at least so many rows.")] = None,
+    min_entities: Annotated[int | None, typer.Option(min=1, help="With so many entities behind it.")] = None,
 ) -> None:
     """Add one rule to a dataset; the others stay."""
     ends = None if until is None else until.replace(tzinfo=UTC)
     with node(url, username, password) as home:
-        made = home.allow(name, verb, gw.Rule(who, ends, times, plan, min_rows))
+        made = home.allow(name, verb, gw.Rule(who, ends, times, plan, min_rows, min_entities))
     say(f"{made.who} may {made.verb}{_conditions(made) and f' ({_conditions(made)})'}; rule {made.id}")
 
 
@@ -76,5 +79,6 @@ def _conditions(rule: RuleOut) -> str:
         "times": rule.times and f"{rule.times} times",
         "plan": rule.plan and f"only {rule.plan[:12]}",
         "min_rows": rule.min_rows and f"{rule.min_rows} rows",
+        "min_entities": rule.min_entities and f"{rule.min_entities} entities",
     }
     return ", ".join(word for word in words.values() if word)

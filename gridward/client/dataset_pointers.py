@@ -84,11 +84,13 @@ class DatasetPointer(Pointer):
             return super().__getitem__(index)
         found = [info for info in self._tensors if info.name == index]
         if not found:
-            raise InvalidInputError(f"{self._name!r} has no {index!r}; it has {', '.join(self.columns)}")
+            raise InvalidInputError(f"{self._name!r} has no {index!r}; it has {self._what()}")
         value = self._tensor(self._location, found[0])
         return Pointer(self._location, value, self._sizes, description=self._description, tags=())
 
     def __len__(self) -> int:
+        if not self._tensors:
+            raise InvalidInputError(f"{self._name!r} has {self._what()}")
         return self._tensors[0].shape[0]
 
     def __repr__(self) -> str:
@@ -126,4 +128,11 @@ class DatasetPointer(Pointer):
         return None
 
     def _choose(self) -> str:
+        if not self._tensors:
+            return f"{self._name!r} has {self._what()}"
         return f"{self._name!r} holds several tensors; take one, such as pointer[{self.columns[0]!r}]"
+
+    def _what(self) -> str:
+        there = f"node {self._location.name!r}"
+        hidden = f"no columns that are shown here; {there} shows them to those who may describe it"
+        return ", ".join(self.columns) or hidden

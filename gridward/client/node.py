@@ -24,7 +24,12 @@ from gridward.client.rules import Access, Disclosure, ModelAccess, Names, Rule, 
 from gridward.client.search import SearchResult
 from gridward.client.transport import Transport
 from gridward.client.uploads import upload
-from gridward.core.errors import AlreadyExistsError, InvalidInputError, ObjectNotFoundError
+from gridward.core.errors import (
+    AlreadyExistsError,
+    AuthorizationError,
+    InvalidInputError,
+    ObjectNotFoundError,
+)
 from gridward.core.schemas.access import RuleOut
 from gridward.core.schemas.accounts import UserOut
 from gridward.core.schemas.datasets import (
@@ -189,8 +194,12 @@ class NodeClient:
         rows_are_entities: bool | None = None,
         disclosure: Disclosure | None = None,
         reviewers: int | None = None,
+        describe_apart: bool | None = None,
     ) -> DatasetPointer:
-        """Change what is said of a dataset, or who may do what; what is left out stays."""
+        """Change what is said of a dataset, or who may do what; what is left out stays.
+
+        ``describe_apart``: columns, counts and checks are for those only whom a rule lets see them.
+        """
         with checked():
             patch = DatasetPatch(
                 description=description,
@@ -201,13 +210,17 @@ class NodeClient:
                 rows_are_entities=rows_are_entities,
                 disclosure=None if disclosure is None else disclosure.to_schema(),
                 reviewers=reviewers,
+                describe_apart=describe_apart,
             )
         path = f"/v1/datasets/{self._find(name).id}"
         return DatasetPointer.of(self, self._transport.fetch(DatasetOut, "PATCH", path, body=patch))
 
     def disclosure(self, name: str) -> Disclosure:
-        """The thresholds of a dataset."""
-        return Disclosure(**self._find(name).disclosure.model_dump())
+        """The thresholds of a dataset; raises ``AuthorizationError`` for who may only find it."""
+        told = self._find(name).disclosure
+        if told is None:
+            raise AuthorizationError(f"you may find {name!r} and not see its checks; its owner may let you")
+        return Disclosure(**told.model_dump())
 
     def examine(self, data: Data) -> list[ColumnFound]:
         """What the node would make of data, column by column; the node forgets what was sent for it."""

@@ -19,7 +19,8 @@ class Rule:
 
     ``until``: before that moment only (with a zone). ``times``: so many answers in all, whoever of those that
     ``who`` names has them. ``plan``: that question only, by its digest: of a request, or of a preview.
-    ``min_rows``: over at least so many rows. The node says which conditions mean something for which verb.
+    ``min_rows``, ``min_entities``: over at least so many rows, with at least so many distinct entities behind
+    each value. The node says which conditions mean something for which verb.
     """
 
     who: str
@@ -27,13 +28,12 @@ class Rule:
     times: int | None = None
     plan: str | None = None
     min_rows: int | None = None
+    min_entities: int | None = None
 
     def to_schema(self) -> wire.Rule:
         """Write it as it travels."""
         with checked():
-            return wire.Rule(
-                who=self.who, until=self.until, times=self.times, plan=self.plan, min_rows=self.min_rows
-            )
+            return wire.Rule(**asdict(self))
 
 
 Names: TypeAlias = str | Rule | Sequence[str | Rule]
@@ -44,13 +44,15 @@ class Access:
     """Verbs on a dataset, each with who has it.
 
     A name is ``"bob"``, ``"dana@grid"``, ``"role:guest"``, ``"group:ward"`` or ``SIGNED_IN``; with conditions
-    it is a ``gw.Rule``. The publisher and the node's owner always may. ``discover``: find it and see its
-    description and shapes. ``compute``: compute on it and read checked aggregates. ``raw``: have the real
-    values. ``train``: train models on it. ``export_model``: take such a model away. ``approve``: answer
-    requests for it, with a role that decides on requests.
+    it is a ``gw.Rule``. The publisher and the node's owner always may. ``discover``: find it by name, tags
+    and the first line of its description. ``describe``: see columns, shapes and checks too; whoever has a
+    further verb may, and without this list whoever finds it. ``compute``: compute on it and read checked
+    aggregates. ``raw``: have the real values. ``train``: train models on it. ``export_model``: take such a
+    model away. ``approve``: answer requests for it, with a role that decides on requests.
     """
 
     discover: Names = ()
+    describe: Names | None = None
     compute: Names = ()
     raw: Names = ()
     train: Names = ()
@@ -62,6 +64,7 @@ class Access:
         with checked():
             return wire.Access(
                 discover=_listed(self.discover),
+                describe=None if self.describe is None else _listed(self.describe),
                 compute=_listed(self.compute),
                 raw=_listed(self.raw),
                 train=_listed(self.train),

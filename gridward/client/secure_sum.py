@@ -139,7 +139,9 @@ def _contribution(part: Part, document: SumDocument) -> list[SumShare]:
     )
     path = "/v1/secure-sums/contributions"
     try:
-        out = part.place.transport.fetch(ContributionOut, "POST", path, body=body, timeout_s=_COMPUTE_S)
+        out = part.place.transport.fetch(
+            ContributionOut, "POST", path, body=body, timeout_s=_COMPUTE_S, repeatable=True
+        )
     except GridError as why:
         if part.place.name in why.detail:
             raise

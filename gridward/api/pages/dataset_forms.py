@@ -7,6 +7,7 @@ from typing import Annotated, Any, Final, TypeAlias
 from pydantic import BaseModel, Field
 
 from gridward.core.errors import InvalidInputError
+from gridward.core.privacy.access import DESCRIBE
 from gridward.core.schemas.access import SIGNED_IN, Access
 from gridward.core.schemas.datasets import DatasetIn, DatasetPatch
 from gridward.server.pages.forms import checked
@@ -39,15 +40,17 @@ class AccessForm(BaseModel):
 
     everyone: list[Text] = []
     discover: Text = ""
+    describe: Text = ""
     compute: Text = ""
     raw: Text = ""
     train: Text = ""
     export_model: Text = ""
     approve: Text = ""
 
-    def access(self) -> dict[str, list[str]]:
-        """Return the list of each verb."""
-        return {verb: self._entries(verb) for verb in Access.model_fields}
+    def access(self) -> dict[str, list[str] | None]:
+        """Return the list of each verb; nobody named to describe it means whoever finds it."""
+        lists: dict[str, list[str] | None] = {verb: self._entries(verb) for verb in Access.model_fields}
+        return lists | {DESCRIBE: lists[DESCRIBE] or None}
 
     def _entries(self, verb: str) -> list[str]:
         everyone = [SIGNED_IN] if verb in self.everyone else []
@@ -98,11 +101,12 @@ class ChangeForm(BaseModel):
     rows_are_entities: bool = False
     min_rows: int = 10
     reviewers: int = 1
+    describe_apart: bool = False
     bounds: Annotated[str, Field(max_length=500_000)] = ""
 
     def checked(self) -> DatasetPatch:
         """Return it as REST takes it."""
-        shown = {"description", "rows_are_entities", "min_rows", "reviewers"}
+        shown = {"description", "rows_are_entities", "min_rows", "reviewers", "describe_apart"}
         given: dict[str, Any] = self.model_dump(include=shown)
         given |= {"tags": tags_of(self.tags), "bounds": bounds_of(self.bounds)}
         return checked(DatasetPatch, given)

@@ -30,6 +30,7 @@ class RuleForm(BaseModel):
     last_day: date | None = None
     times: str | None = None
     min_rows: str | None = None
+    min_entities: str | None = None
     plan: str | None = None
 
     def checked(self) -> RuleIn:

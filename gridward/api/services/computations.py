@@ -1,6 +1,6 @@
 """Run a plan over datasets and objects of this node; release the outputs or keep them here."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -55,11 +55,19 @@ def run(node: Node, caller: Principal, body: ComputationIn) -> ComputationOut:
 
 
 def released(
-    node: Node, caller: Principal, body: ComputationIn, *, action: str, approvals: bool = False
+    node: Node,
+    caller: Principal,
+    body: ComputationIn,
+    *,
+    action: str,
+    approvals: bool = False,
+    ready: Callable[[Mapping[str, torch.Tensor]], None] | None = None,
 ) -> Given:
     """Compute what may leave the node, in output order; ``action`` names in the audit log how it leaves.
 
-    ``body.release`` is true. ``approvals``: what people approved counts, beside the rules. Raises as ``run``.
+    ``body.release`` is true. ``approvals``: what people approved counts, beside the rules. ``ready`` raises
+    where the outputs could not be used, before any use is counted; an attempt that had them passes it by.
+    Raises as ``run``.
     """
     _require(caller, release=True)
     found = computing.find(node, caller, body)
@@ -77,6 +85,11 @@ def released(
                 job.analysis.findings, granted, counted, finite=finite, asked=asked, evidence=evidence
             )
 
+        if ready is not None:
+            ruled = judge(found.grants, None)
+            if ruled.answer is not Answer.VALUE:  # else whether it could be used would tell of the values
+                _settle(node, caller, ruled, found, action)
+            ready({output.name: outputs[output.name] for output in found.plan.outputs})
         releases.give(wish, judge, outputs)
     values = {output.name: outputs[output.name] for output in found.plan.outputs}
     return Given(values, found.notes, result_digests.digest(node.keys, values))
@@ -93,8 +106,11 @@ def _refuse_early(wish: Wish, job: Prepared) -> None:
     """What is refused whatever the values are does not run."""
     with wish.node.database.read() as db:
         asked = wish.asked(db)
-    known = computing.evidence(job)
-    decision = decide(job.analysis.findings, wish.found.grants, [], finite=True, asked=asked, evidence=known)
+        known = computing.evidence(job)
+        decision = decide(
+            job.analysis.findings, wish.found.grants, [], finite=True, asked=asked, evidence=known
+        )
+        decision = wish.explained(db, decision)
     if decision.answer is not Answer.VALUE:
         _settle(wish.node, wish.caller, decision, wish.found, wish.action)
 

@@ -83,7 +83,13 @@ def list_all(node: Node, caller: Principal, db: Session, dataset_id: str) -> Dat
     rows = queries.versions_of(db, dataset_id)
     return DatasetVersionsOut(
         items=[
-            DatasetVersion(version=row.version, rows=row.rows, put_by=row.put_by, put_at=row.put_at)
+            DatasetVersion(
+                version=row.version,
+                rows=row.rows,
+                entities=row.entities,
+                put_by=row.put_by,
+                put_at=row.put_at,
+            )
             for row in rows
         ]
     )

@@ -69,7 +69,9 @@ def list_visible(
 ) -> DatasetsOut:
     """List the datasets that the caller may discover, by name; `tags` and words must all be there."""
     now = node.clock()
-    wanted = queries.with_words(queries.with_tags(queries.visible_datasets(caller, now), tags), text)
+    wanted = queries.with_words(
+        queries.with_tags(queries.visible_datasets(caller, now), tags), text, caller, now
+    )
     if name is not None:
         wanted = wanted.where(col(Dataset.name) == name)
     total = db.exec(select(func.count()).select_from(wanted.subquery())).one()
@@ -109,6 +111,9 @@ def change(node: Node, caller: Principal, dataset_id: str, patch: DatasetPatch) 
             dataset.bounds = {name: bounds.model_dump() for name, bounds in patch.bounds.items()}
         if patch.access is not None:
             access.write(db, caller, now, Ruled(dataset_id=dataset_id), patch.access)
+            dataset.describe_apart = dataset.describe_apart or patch.access.describe is not None
+        if patch.describe_apart is not None:
+            dataset.describe_apart = patch.describe_apart
         db.add(dataset)
         said = patch.model_dump_json(exclude_none=True, exclude={"description", "bounds"})
         audit.record(db, AuditEntry, caller, now, "change_dataset", dataset_id, reason=said)
@@ -156,6 +161,7 @@ def _store(
         bounds={name: bounds.model_dump() for name, bounds in body.bounds.items()},
         min_rows=body.min_rows,
         reviewers=body.reviewers,
+        describe_apart=body.access.describe is not None,
         user_id=user_id,
         published_by=caller.name,
         created_at=node.clock(),
@@ -184,7 +190,13 @@ def _require_one_unit(entity: str | None, rows_are_entities: bool) -> None:
 def version_of(dataset: Dataset, caller: Principal, at: datetime) -> DatasetVersion:
     """Return the entry of a dataset's present content in its history."""
     return DatasetVersion(
-        dataset_id=dataset.id, version=dataset.version, rows=dataset.rows, put_by=caller.name, put_at=at
+        dataset_id=dataset.id,
+        version=dataset.version,
+        rows=dataset.rows,
+        entities=dataset.entities,
+        most_rows=dataset.most_rows,
+        put_by=caller.name,
+        put_at=at,
     )
 
 

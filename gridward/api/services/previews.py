@@ -136,7 +136,7 @@ def _decision(node: Node, subject: Principal, question: QuestionIn, *, locked_ou
         return _refused(f"'{subject.name}' may not compute on this node")
     try:
         found = computing.find(node, subject, question)
-    except ObjectNotFoundError as why:
+    except (ObjectNotFoundError, AuthorizationError) as why:
         return _refused(why.detail)
     job = computing.load(node, found, question, release=True)
     with node.database.read() as db:

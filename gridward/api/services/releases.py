@@ -13,7 +13,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from sqlmodel import Session
 
-from gridward.api import queries_requests, result_digests, rule_uses, storage
+from gridward.api import (
+    queries_access,
+    queries_requests,
+    request_history,
+    result_digests,
+    rule_uses,
+    storage,
+)
 from gridward.api.computing import Found
 from gridward.api.node import Node
 from gridward.api.provenance import grants
@@ -22,6 +29,7 @@ from gridward.api.request_events import note
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.requests import AccessRequest, Released, RequestUse
 from gridward.core.errors import (
+    ConflictError,
     GetNotPermittedError,
     GridError,
     RequestPendingError,
@@ -70,6 +78,11 @@ class Wish:
             tuple(queries_requests.facts(row) for row in rows),
         )
 
+    def explained(self, db: Session, decision: Decision) -> Decision:
+        """Add to a refusal what became of the caller's requests."""
+        now = self.node.clock()
+        return request_history.explained(self.caller, db, decision, self.question, self.dataset_ids, now)
+
 
 def settle(
     node: Node,
@@ -82,8 +95,12 @@ def settle(
     refused: type[GridError] = GetNotPermittedError,
     values: Outputs | None = None,
     request_id: str | None = None,
+    run_id: str | None = None,
+    begin: Callable[[Session], None] | None = None,
 ) -> None:
     """Write the decision down; return iff the value may leave: ``values``, for their digest.
+
+    ``begin``: what begins by it, in the same transaction; ``run_id`` names it, to give its uses back by.
 
     Raises:
         GetNotPermittedError: refused; or ``refused``, where another error fits the act better.
@@ -91,11 +108,14 @@ def settle(
         RequestPendingError: somebody has to decide first.
     """
     with node.database.write() as db:
-        if decision.uses and not rule_uses.take(node, caller, db, decision.uses, node.clock()):
+        uses = decision.uses
+        if uses and not rule_uses.take(node, caller, db, uses, node.clock(), attempt=run_id):
             decision = _SPENT
         result = _digest(node, decision, values)
         entry = Entry(action, subjects, plan_digest, request_id, result)
         _write_down(node, caller, db, decision, entry)
+        if begin is not None and decision.answer is Answer.VALUE:
+            begin(db)
     _require_value(decision, refused)
 
 
@@ -117,6 +137,7 @@ def give(wish: Wish, judge: Judge, outputs: Outputs) -> None:
         if kept is None:
             decision = _judge(wish, db, judge, asked, seal)
             _write_down(node, caller, db, decision, _entry(wish, wish.action, decision, outputs))
+            decision = wish.explained(db, decision)
             if decision.answer is Answer.VALUE:
                 _remember(wish, db)
             if decision.reason is Reason.APPROVED:
@@ -128,9 +149,14 @@ def give(wish: Wish, judge: Judge, outputs: Outputs) -> None:
 
 
 def repeat(wish: Wish) -> dict[str, torch.Tensor] | None:
-    """Give again what this very attempt was given by a counted approval or rule; None if nothing was."""
+    """Give again what this very attempt was given by a counted approval or rule; None if nothing was.
+
+    Raises ``ConflictError`` for an attempt that had the answer to another question.
+    """
     with wish.node.database.read() as db:
         kept = _kept(wish, db, wish.asked(db))
+        if kept is None:
+            _require_unused(wish, db)
     if kept is None or kept.blob is None:
         return None
     try:
@@ -147,6 +173,20 @@ def repeat(wish: Wish) -> dict[str, torch.Tensor] | None:
         values=values,
     )
     return values
+
+
+def _require_unused(wish: Wish, db: Session) -> None:
+    """An attempt is one call for one answer: as the name of two, its use would be taken for either."""
+    caller, attempt, found = wish.caller, wish.attempt, wish.found
+    if attempt is None:
+        return
+    digest = None if wish.question is None else wish.question.digest
+    if queries_access.attempt_had(caller, db, attempt, found.fingerprint) or queries_requests.attempt_had(
+        caller, db, attempt, digest
+    ):
+        raise ConflictError(
+            "this attempt had the answer to another question; name a new attempt for this one"
+        )
 
 
 def _judge(wish: Wish, db: Session, judge: Judge, asked: Asked | None, seal: Seal | None) -> Decision:

@@ -9,6 +9,8 @@ from gridward.api.access import Ruled
 from gridward.api.managed import hosted_model, managed_dataset
 from gridward.api.node import Node
 from gridward.api.tables.accounts import AuditEntry
+from gridward.api.tables.datasets import Dataset
+from gridward.core.privacy.access import DESCRIBE
 from gridward.core.schemas.access import RuleIn, RuleOut, RulesOut
 from gridward.server import audit
 from gridward.server.principals import Principal
@@ -21,7 +23,7 @@ def list_all(node: Node, caller: Principal, db: Session, ruled: Ruled) -> RulesO
 
 
 def add(node: Node, caller: Principal, ruled: Ruled, body: RuleIn) -> RuleOut:
-    """Add one rule; others stay.
+    """Add one rule; others stay. One to describe a dataset takes that from those who only find it.
 
     Raises ``InvalidInputError`` for a condition that means nothing for the verb, or an unknown group or role;
     ``ConflictError`` where such a rule is there.
@@ -30,6 +32,8 @@ def add(node: Node, caller: Principal, ruled: Ruled, body: RuleIn) -> RuleOut:
     with node.database.write() as db:
         _require_managed(caller, db, ruled, now)
         made = access.shown(access.add(db, caller, now, ruled, body))
+        if made.verb == DESCRIBE and ruled.dataset_id is not None:
+            db.get_one(Dataset, ruled.dataset_id).describe_apart = True
         said = body.model_dump_json(exclude_none=True)
         audit.record(db, AuditEntry, caller, now, "add_rule", _subject(made.id, ruled), reason=said)
     node.catalogue_changed.ring()

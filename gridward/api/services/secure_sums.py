@@ -38,22 +38,30 @@ from gridward.server.principals import Principal
 from gridward.server.tokens import LEEWAY_S
 
 ACTION: Final = "secure_sum"
+_ATTEMPT: Final = 32  # hex digits that name one
 
 
 def contribute(node: Node, caller: Principal, body: ContributionIn) -> ContributionOut:
     """Compute what could be released to the caller, and give it away only as shares for the aggregators.
 
     Who learns what: the caller and each aggregator uniform words; all aggregators together the outputs.
+    The document is the attempt: a use of a counted rule is taken once for it, and only when nothing but the
+    way back can fail; whoever lost the answer asks again with the same document, and gets new shares of it.
     Raises what a computation raises; ``DeploymentRefusedError`` if the sum would protect nobody;
     ``OutOfRangeError`` naming this node; ``ConflictError`` if it contributed to this sum before.
     """
     document = body.document
     check_role(node, document, document.contributors, "contributor")
     document.words()
-    wish = ComputationIn(plan=body.plan, sources=body.sources, release=True)
-    words = _words(node, document, computations.released(node, caller, wish, action=ACTION).values)
-    _spend(node, document, "contribution")
     digest = document.digest()
+    wish = ComputationIn(plan=body.plan, sources=body.sources, release=True, attempt=digest[:_ATTEMPT])
+
+    def ready(outputs: Mapping[str, torch.Tensor]) -> None:
+        _words(node, document, outputs)
+        _spend(node, document, "contribution")
+
+    given = computations.released(node, caller, wish, action=ACTION, ready=ready)
+    words = _words(node, document, given.values)
     packets = secure_sum.split(words, len(document.aggregators), secrets.token_bytes)
     return ContributionOut(
         shares=[

@@ -18,12 +18,13 @@ from gridward.api import (
     feeding,
     model_store,
     parameters,
-    queries,
     queries_results,
+    rule_uses,
     secure_updates,
     storage,
     training_store,
 )
+from gridward.api.managed import described_dataset
 from gridward.api.node import Node
 from gridward.api.provenance import Behind, grants
 from gridward.api.services import releases
@@ -49,6 +50,7 @@ from gridward.core.privacy.decision import Answer, Decision, Reason
 from gridward.core.privacy.policy import decide_export, decide_training, settle_training
 from gridward.core.schemas.tensor import Tensor
 from gridward.core.schemas.trainings import INLINE_BYTES, EpochMetrics, TrainingIn, TrainingOut, TrainingState
+from gridward.server.db import lock
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
 
@@ -128,8 +130,10 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
 
 
 def mark_interrupted(node: Node) -> None:
-    """Fail the runs that a stop or crash of this node ended."""
+    """Fail the runs that a stop or crash of this node ended; uses are given back where nothing was told."""
     with node.database.write() as db:
+        for run_id in queries_results.running_untold(db):
+            rule_uses.give_back(db, run_id, node.clock())
         queries_results.fail_running_trainings(db, INTERRUPTED)
 
 
@@ -152,6 +156,8 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
     progress = node.trainings.progress(training_id)
     training = _own(node, caller, training_id)
     history, seconds = progress_of(node, training, progress)
+    if history and not training.told and not _note_told(node, training_id):
+        training, history = _own(node, caller, training_id), []
     export = _export(node, caller, training)
     history = coarse_unless(export.decision, history)
     exported = training.blob if export.decision.answer is Answer.VALUE else None
@@ -186,6 +192,16 @@ def content(node: Node, caller: Principal, training_id: str) -> Path:
     return node.blobs.path(training.blob)
 
 
+def _note_told(node: Node, training_id: str) -> bool:
+    """Note that something of a run is told; False where it failed meanwhile and gave its use back."""
+    with node.database.write() as db:
+        lock(db, f"training {training_id}")
+        training = db.get_one(Training, training_id)
+        training.told = training.state != TrainingState.FAILED or bool(training.history)
+        db.add(training)
+        return training.told
+
+
 def remove(node: Node, caller: Principal, training_id: str) -> None:
     """Forget a run with its parameters; those who answer for its data keep the record.
 
@@ -204,9 +220,7 @@ def remove(node: Node, caller: Principal, training_id: str) -> None:
 
 
 def _begin(node: Node, caller: Principal, db: Session, plan: Plan, body: TrainingIn) -> Start:
-    dataset = queries.visible_dataset(caller, db, body.dataset_id, node.clock())
-    if dataset is None:
-        raise ObjectNotFoundError(f"no dataset '{body.dataset_id}' on this node")
+    dataset = described_dataset(caller, db, body.dataset_id, node.clock())
     rows = {
         name: feeding.load(feeding.of_dataset(node, dataset, tensor))
         for name, tensor in _paired(plan, body).items()
@@ -317,7 +331,7 @@ def _launch(
     begin: Start,
     order: Order,
     lesson: str | None,
-    door: Callable[[], None],
+    door: Callable[..., None],
 ) -> TrainingOut:
     node.trainings.admit()
     training = Training(
@@ -336,17 +350,20 @@ def _launch(
         history=[],
         created_at=node.clock(),
     )
+
+    def begins(db: Session) -> None:
+        if body.parameters_upload is not None:
+            storage.use_up(db, body.parameters_upload)
+        db.add(training)
+        db.flush()
+        db.add_all(
+            TrainingSource(training_id=order.id, dataset_id=b.dataset_id, version=b.version, rows=b.rows)
+            for b in begin.behind
+        )
+
     try:
-        door()  # once there is room: a run that cannot start uses no rule up
-        with node.database.write() as db:
-            if body.parameters_upload is not None:
-                storage.use_up(db, body.parameters_upload)
-            db.add(training)
-            db.flush()
-            db.add_all(
-                TrainingSource(training_id=order.id, dataset_id=b.dataset_id, version=b.version, rows=b.rows)
-                for b in begin.behind
-            )
+        # Once there is room, and in one transaction: a run that does not start uses no rule up.
+        door(run_id=order.id, begin=begins)
     except BaseException:
         node.trainings.give_up()
         raise

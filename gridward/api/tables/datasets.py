@@ -41,7 +41,8 @@ class Dataset(NodeTable, table=True):
     """A published dataset. `tensors` lists name, dtype and shape; values are in the blobs only.
 
     `entities` counts the distinct ones, `most_rows` the rows of the one that has most; both are of the
-    entity column. `disclosure` holds the thresholds as they travel.
+    entity column. `disclosure` holds the thresholds as they travel. `describe_apart`: who finds it sees no
+    columns, shapes, counts or checks, unless a rule says so.
     """
 
     __tablename__ = "datasets"
@@ -65,18 +66,24 @@ class Dataset(NodeTable, table=True):
     min_rows: int
     disclosure: dict[str, Any] = Field(sa_type=JSON)
     reviewers: int = 1
+    describe_apart: bool = False
     user_id: str = Field(foreign_key="users.id", max_length=64)
     published_by: str = Field(index=True, max_length=80)
     created_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class DatasetVersion(NodeTable, table=True):
-    """One content that a dataset had; values of former ones are gone."""
+    """One content that a dataset had; values of former ones, and whose their rows were, are gone.
+
+    `entities` and `most_rows` as in `Dataset`: what was made of a former one is judged by them.
+    """
 
     __tablename__ = "dataset_versions"
 
     dataset_id: str = Field(primary_key=True, foreign_key="datasets.id", ondelete="CASCADE", max_length=64)
     version: int = Field(primary_key=True)
     rows: int = Field(sa_type=BigInteger)
+    entities: int | None = Field(default=None, sa_type=BigInteger)
+    most_rows: int = Field(default=1, sa_type=BigInteger)
     put_by: str = Field(max_length=80)
     put_at: datetime = Field(sa_type=UtcDateTime)

@@ -50,8 +50,10 @@ class AccessRule(NodeTable, table=True):
     until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     times: int | None = None
     used: int = 0
+    taken: int = 0
     plan: str | None = Field(default=None, max_length=64)
     min_rows: int = 0
+    min_entities: int = 0
     group_name: str | None = Field(
         default=None, foreign_key="groups.name", ondelete="CASCADE", index=True, max_length=32
     )
@@ -63,7 +65,7 @@ class AccessRule(NodeTable, table=True):
 
 
 class RuleUse(NodeTable, table=True):
-    """One answer by a counted rule. Its number is its place in the count: no two share one.
+    """One answer by a counted rule. Its number says which one was taken: no two share one.
 
     It outlives the rule. The answer is kept for a while under the caller's `attempt` at `question`.
     """

@@ -13,7 +13,8 @@ from gridward.server.db import UtcDateTime
 class Training(NodeTable, table=True):
     """A run over one dataset's rows. Progress within a run lives in memory; this row has its ends.
 
-    `parameters` counts the numbers that it learns. With a `lesson` (a digest) its blob holds the update,
+    `parameters` counts the numbers that it learns. `told`: whoever started it had something of it, so that
+    the use of a counted rule that it took is used. With a `lesson` (a digest) its blob holds the update,
     which leaves inside sums only.
     """
 
@@ -34,6 +35,7 @@ class Training(NodeTable, table=True):
     epochs: int
     history: list[dict[str, Any]] = Field(sa_type=JSON)
     seconds: float = 0
+    told: bool = False
     forgotten: bool = False
     blob: str | None = Field(default=None, max_length=64)
     created_at: datetime = Field(sa_type=UtcDateTime)

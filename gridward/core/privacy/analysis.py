@@ -24,6 +24,7 @@ Only noise calibrated to one entity's influence stops these: differential privac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from math import prod
 from typing import Final
 
 from gridward.core.plans.ops import Op, RowRule
@@ -31,7 +32,7 @@ from gridward.core.plans.plan import DType, Output, Plan, Ref, Role, Step
 from gridward.core.plans.table import SPECS
 from gridward.core.plans.tallies import Tally, TallyKind
 from gridward.core.plans.validate import references
-from gridward.core.privacy.call import Call
+from gridward.core.privacy.call import Call, axes_of
 from gridward.core.privacy.contributions import Fit, Unfollowed, contributions, fit_of
 from gridward.core.privacy.flow import (
     Flow,
@@ -44,7 +45,7 @@ from gridward.core.privacy.flow import (
     rows_of,
     uneven,
 )
-from gridward.core.privacy.rounding import Count
+from gridward.core.privacy.rounding import Count, Disguised
 from gridward.core.privacy.rules import RULES
 
 
@@ -99,7 +100,8 @@ class Analysis:
     """Findings for each output of the plan; ``guarded`` is the plan to run, ``guards`` its extra outputs.
 
     ``tallies`` count who is behind each sum over rows, ``fits`` are products that fit a model,
-    ``unfollowed`` the sums of which nobody can tell who is behind them, ``counts`` values that count rows.
+    ``unfollowed`` the sums of which nobody can tell who is behind them, ``counts`` values that count rows,
+    and ``disguised`` those that do so in a way that cannot be rounded.
     """
 
     findings: Mapping[str, Finding]
@@ -109,6 +111,7 @@ class Analysis:
     fits: tuple[Fit, ...] = ()
     unfollowed: tuple[Unfollowed, ...] = ()
     counts: tuple[Count, ...] = ()
+    disguised: tuple[Disguised, ...] = ()
 
     @property
     def refusals(self) -> tuple[str, ...]:
@@ -140,7 +143,9 @@ class _Tracking:
     fits: list[Fit] = field(default_factory=list)
     unfollowed: list[Unfollowed] = field(default_factory=list)
     counts: list[Count] = field(default_factory=list)
+    disguised: list[Disguised] = field(default_factory=list)
     truths: set[str] = field(default_factory=set)
+    coded: set[str] = field(default_factory=set)
 
     def step(self, number: int, step: Step) -> None:
         names = tuple(references(step))
@@ -159,8 +164,7 @@ class _Tracking:
         self.flows.update(
             {name: self._own_mask(step, name, flow) for name, flow in zip(step.out, results, strict=True)}
         )
-        if step.op is Op.TO_COPY and self.dtypes.get(names[0]) is DType.BOOL:
-            self.truths.update(step.out)
+        self._follow_masks(step, names)
         if self.counted:
             self._guard(step, names)
             self._tally(number, call, results)
@@ -175,10 +179,13 @@ class _Tracking:
         ends = any(isinstance(flow, Free) and flow.private for flow in results)
         if not rows or not ends:
             return
-        if call.step.op is Op.HISTC or self._counts(call):
-            name = call.step.out[0]
-            self.counts.append(Count(rows[0].table, name, self.dtypes[name]))
-        if call.step.op is Op.HISTC:
+        name, histogram = call.step.out[0], call.step.op is Op.HISTC
+        if histogram or self._counts(call):
+            parts = self._averaged(call) if call.step.op is Op.MEAN_DIM else 1
+            self.counts.append(Count(rows[0].table, name, self.dtypes[name], parts))
+        elif all(self._is_coded(one) for one in references(call.step) if isinstance(self.flows[one], Rows)):
+            self.disguised.append(Disguised(rows[0].table, f"step {number} ({call.step.op.value})"))
+        if histogram:
             return
         found = contributions(call, f"#tally.{len(self.tallies)}")
         if found is None:
@@ -188,11 +195,28 @@ class _Tracking:
         self.fits += fit_of(call, rows)
 
     def _counts(self, call: Call) -> bool:
-        """Say whether a sum over rows adds up a mask, if only after it was made into numbers."""
-        operand = call.argument("self") if call.step.op is Op.SUM_DIM_INTLIST else None
+        """Say whether a sum or mean over rows is of a mask, if only after it was made into numbers."""
+        operand = call.argument("self") if call.step.op in (Op.SUM_DIM_INTLIST, Op.MEAN_DIM) else None
         return isinstance(operand, Ref) and (
             operand.name in self.truths or self.dtypes.get(operand.name) is DType.BOOL
         )
+
+    def _averaged(self, call: Call) -> int:
+        flow = call.flow("self")
+        return prod(flow.shape[axis] for axis in axes_of(call, "dim", flow))
+
+    def _follow_masks(self, step: Step, names: Sequence[str]) -> None:
+        """Note what is a mask made into 0 and 1, and what is some other function of nothing but masks."""
+        rows = [name for name in names if isinstance(self.flows[name], Rows)]
+        if not rows or not all(map(self._is_coded, rows)):
+            return
+        self.coded.update(step.out)
+        whole = self.dtypes.get(names[0]) is DType.BOOL or names[0] in self.truths
+        if whole and (step.op is Op.TO_COPY or step.op in _MOVES):
+            self.truths.update(step.out)
+
+    def _is_coded(self, name: str) -> bool:
+        return name in self.coded or self.dtypes.get(name) is DType.BOOL
 
     def _own_mask(self, step: Step, name: str, flow: Known) -> Known:
         """A comparison makes a mask of its own; moving a mask does not."""
@@ -252,6 +276,7 @@ def analyse(
         tuple(tracking.fits),
         tuple(tracking.unfollowed),
         tuple(tracking.counts),
+        tuple(tracking.disguised),
     )
 
 

@@ -86,6 +86,32 @@ class Request:
         return Status.APPROVED
 
 
+def became(request: Request, now: datetime) -> str:
+    """Say to its asker what became of a request that gives nothing now, and what to do."""
+    said = f"your request {request.id} of this question"
+    match request.status(now):
+        case Status.PENDING:
+            return f"{said} waits for a decision"
+        case Status.APPROVED:
+            return f"{said} was approved"
+        case Status.USED_UP:
+            often = (
+                "once, and that answer was given"
+                if request.terms.times == 1
+                else (f"{request.terms.times} times, and all of these answers were given")
+            )
+            return f"{said} was approved {often}; ask anew for another"
+        case Status.EXPIRED:
+            over = (
+                "was approved for a time that is over"
+                if request.outcome is Outcome.APPROVED
+                else ("was not decided in its time")
+            )
+            return f"{said} {over}; ask anew"
+        case Status.DENIED | Status.REVOKED | Status.WITHDRAWN as ended:
+            return f"{said} was {ended.value}; node.requests['{request.id}'] says why"
+
+
 @dataclass(frozen=True, slots=True)
 class Vote:
     """One person's yes: who, which datasets they may open, and how far they would go."""

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
+from functools import reduce
 from typing import Final
 
 from gridward.core.privacy.access import Way
@@ -43,6 +44,7 @@ class Reason(StrEnum):
     TOO_FEW_ENTITIES = "too_few_entities"
     SMALL_GROUP = "small_group"
     NOT_FOLLOWED = "not_followed"
+    NOT_ROUNDED = "not_rounded"
     DOMINANCE = "dominance"
     OVERFITTED = "overfitted"
     NOT_FINITE = "not_finite"
@@ -69,7 +71,8 @@ class Grant:
     ``standing`` names the questions that its rules open to the caller, whatever version the data has;
     ``reviewers`` is how many people answer a request, 0 where none is taken. ``entities``: how many distinct
     ones its rows are of, None where its owner did not say; none has more than ``most_rows`` of them.
-    ``verbs`` cost nothing, ``ways`` lead to others under conditions.
+    ``verbs`` cost nothing, ``ways`` lead to others under conditions. ``entities_wanted``: how many the rule
+    asks for by which the caller has the value, beside ``thresholds``.
     """
 
     table: str
@@ -83,11 +86,12 @@ class Grant:
     most_rows: int = 1
     thresholds: Thresholds = DEFAULTS
     ways: tuple[Way, ...] = ()
+    entities_wanted: int = 0
 
     @property
     def min_entities(self) -> int:
         """Fewest entities behind a value."""
-        return self.thresholds.entities or self.min_rows
+        return max(self.thresholds.entities or self.min_rows, self.entities_wanted)
 
     @property
     def fewest_batch(self) -> int:
@@ -104,18 +108,23 @@ class Grant:
         return replace(self, verbs=self.verbs | {way.verb for way in ways}, ways=ways)
 
     def settled(self, verb: str, fits: Callable[["Grant"], bool]) -> "Grant":
-        """Keep the first way to a verb that fits once its rows are wanted, or the least strict."""
+        """Keep the first way to a verb that fits once what it asks for is wanted, or the least strict."""
         led = [way for way in self.ways if way.verb == verb]
         if not led:
             return self
         rest = tuple(way for way in self.ways if way.verb != verb)
         verbs = self.verbs | {verb}
-        taken = [
-            replace(self, verbs=verbs, min_rows=max(self.min_rows, way.min_rows), ways=(way, *rest))
-            for way in led
-        ]
-        least = min(taken, key=lambda grant: grant.min_rows)
+        taken = [replace(self._wanting(way), verbs=verbs, ways=(way, *rest)) for way in led]
+        least = min(taken, key=lambda grant: (grant.min_rows, grant.min_entities))
         return next((grant for grant in taken if fits(grant)), least)
+
+    def strictest(self, verb: str) -> "Grant":
+        """Want as many rows and entities as any way to a verb does."""
+        return reduce(Grant._wanting, (way for way in self.ways if way.verb == verb), self)
+
+    def _wanting(self, way: Way) -> "Grant":
+        rows, entities = max(self.min_rows, way.min_rows), max(self.entities_wanted, way.min_entities)
+        return replace(self, min_rows=rows, entities_wanted=entities)
 
     def uses(self, verb: str) -> tuple[str, ...]:
         """The counted rule, if any, that the first way to a verb takes a use of."""

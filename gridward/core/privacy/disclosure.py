@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from gridward.core.privacy.contributions import Fit, Unfollowed
+from gridward.core.privacy.rounding import Disguised
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +73,17 @@ class Contributed:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of those behind the results: from the plan alone (fits, unfollowed), and from its run."""
+    """What is known of those behind the results: from the plan alone (fits, unfollowed), and from its run.
+
+    ``unnumbered``: tables of which nobody knows any more whose each row is, so that ``contributed`` and what
+    masks let through say nothing of their entities. ``disguised``: counts that are not rounded.
+    """
 
     contributed: Sequence[Contributed] = ()
     fits: Sequence[Fit] = ()
     unfollowed: Sequence[Unfollowed] = ()
+    unnumbered: frozenset[str] = frozenset()
+    disguised: Sequence[Disguised] = ()
 
 
 NOTHING: Final = Evidence()

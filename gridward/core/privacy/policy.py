@@ -9,7 +9,6 @@ first, then counted ``compute``, then counted ``raw``.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from gridward.core.privacy.access import DISCOVER, Way
@@ -150,16 +149,11 @@ def decide_keeping(
     if closed:
         return Decision(Answer.REFUSED, Reason.NO_ACCESS, f"you may not compute on {_names(closed)}")
     # A counted right to the rows checks nothing away: the release may come by another way, and uncounted.
-    guarded = [_strictest(grant.opened()) for grant in grants if RAW not in grant.verbs]
+    guarded = [grant.opened().strictest(COMPUTE) for grant in grants if RAW not in grant.verbs]
     flaw = next((found for grant in guarded if (found := _behind_sums(grant, counted, evidence))), None)
     if flaw is not None:
         return Decision(Answer.SUPPRESSED, *flaw)
     return Decision(Answer.VALUE, Reason.KEPT, "the results stay on the node")
-
-
-def _strictest(grant: Grant) -> Grant:
-    wanted = [way.min_rows for way in grant.ways if way.verb == COMPUTE]
-    return replace(grant, min_rows=max([grant.min_rows, *wanted]))
 
 
 def decide_training(grants: Sequence[Grant], *, fewest_rows: int, refusals: Sequence[str]) -> Decision:
@@ -253,11 +247,20 @@ def _behind_sums(grant: Grant, counted: Sequence[Counted], evidence: Evidence) -
     if lost is not None and thresholds.weighs:
         detail = f"who is behind its sum over '{name}' cannot be told apart, so that nobody can check it"
         return Reason.NOT_FOLLOWED, f"{lost.step}: {detail}"
+    plain = next((one for one in evidence.disguised if one.table == grant.table), None)
+    if plain is not None and thresholds.round_counts > 1:
+        return Reason.NOT_ROUNDED, (
+            f"{plain.step}: it counts rows of '{name}' in a way that cannot be rounded, as its owner asks; "
+            "take .sum() or .mean() of the mask and go on from there"
+        )
     fits = [one.parameters for one in evidence.fits if one.table == grant.table]
     if any(thresholds.overfits(parameters, grant.entities or 0) for parameters in fits):
         return Reason.OVERFITTED, f"'{name}' has too few entities for a model of {max(fits)} parameters"
     guards = [one for one in counted if one.table == grant.table]
     sums = [one for one in evidence.contributed if one.table == grant.table]
+    if (guards or sums) and grant.table in evidence.unnumbered:
+        detail = f"'{name}' has a newer version, and whose the rows of this one were is not known any more"
+        return Reason.ENTITIES_UNKNOWN, detail
     if not all(one.crowded(grant.min_rows, grant.min_entities) for one in guards) or any(
         one.few(grant.min_entities) for one in sums
     ):

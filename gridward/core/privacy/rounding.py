@@ -1,7 +1,10 @@
 """Round counts inside a plan, before anything is made of them: nobody learns the exact ones.
 
-Rounded are sums of masks over rows and bins of histograms. A count that is put another way, such as a sum of
-numbers that happen to be 0 and 1, is a sum like any other.
+Rounded are sums and means of masks over rows, made into numbers or not, and bins of histograms. Anything else
+that adds up nothing but masks is a count in disguise, which ``policy`` suppresses where counts are rounded.
+
+What this does not stop: arithmetic with data. Two sums over one mask, of x + 1 and of x, differ by its exact
+count, and x * 0 + mask is a column like any other. Rounding is for honest questions, as thresholds are.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -13,11 +16,20 @@ from gridward.core.plans.plan import DType, Plan, Ref, Step
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A value of a plan that counts rows of ``table``."""
+    """A value of a plan that counts rows of ``table``; as a part of so many ``parts``, for a mean."""
 
     table: str
     value: str
     dtype: DType
+    parts: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Disguised:
+    """A result that counts rows of ``table`` in a way that is not rounded: the step to blame."""
+
+    table: str
+    step: str
 
 
 def rounded(plan: Plan, counts: Sequence[Count], bases: Mapping[str, int], exact: Collection[str]) -> Plan:
@@ -54,10 +66,11 @@ def _names(stem: str, taken: set[str]) -> list[str]:
 
 def _steps(names: Sequence[str], value: str, count: Count, base: int) -> list[Step]:
     raw, real, parts, whole, near = names
+    unit = base if count.parts == 1 else base / count.parts
     return [
         Step(Op.TO_COPY, (Ref(raw), DType.FLOAT64), (real,)),
-        Step(Op.DIV_SCALAR, (Ref(real), base), (parts,)),
+        Step(Op.DIV_SCALAR, (Ref(real), unit), (parts,)),
         Step(Op.ROUND, (Ref(parts),), (whole,)),
-        Step(Op.MUL_SCALAR, (Ref(whole), base), (near,)),
+        Step(Op.MUL_SCALAR, (Ref(whole), unit), (near,)),
         Step(Op.TO_COPY, (Ref(near), count.dtype), (value,)),
     ]

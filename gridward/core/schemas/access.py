@@ -21,10 +21,12 @@ GROUP_ENTRY: Final = "group:"
 RoleId: TypeAlias = Annotated[str, Field(pattern=ROLE_PATTERN)]
 Entry: TypeAlias = Annotated[str, Field(pattern=ENTRY_PATTERN)]
 Entries: TypeAlias = Annotated[list[Entry], Field(max_length=1000)]
+_CONDITIONS: Final = {"until", "times", "plan", "min_rows", "min_entities"}
 _COUNTED: Final[frozenset[str]] = frozenset({"until", "times"})
-_COMPUTED: Final = _COUNTED | {"plan", "min_rows"}
+_COMPUTED: Final = _COUNTED | {"plan", "min_rows", "min_entities"}
 DATASET_CONDITIONS: Final[dict[str, frozenset[str]]] = {
     "discover": frozenset({"until"}),
+    "describe": frozenset({"until"}),
     "compute": _COMPUTED,
     "raw": _COUNTED | {"plan"},
     "train": _COMPUTED,
@@ -66,6 +68,13 @@ class Rule(BaseModel):
         description="Fewest rows behind a value by this rule; the dataset's own number holds too.",
         json_schema_extra={"format": "int32"},
     )
+    min_entities: int | None = Field(
+        default=None,
+        ge=1,
+        le=10**9,
+        description="Fewest distinct entities behind a value by this rule; the dataset's own holds too.",
+        json_schema_extra={"format": "int32"},
+    )
 
     @field_validator("until")
     @classmethod
@@ -76,7 +85,7 @@ class Rule(BaseModel):
 
     def conditions(self) -> frozenset[str]:
         """Names of the conditions that it has."""
-        return frozenset(self.model_dump(exclude_none=True, include={"until", "times", "plan", "min_rows"}))
+        return frozenset(self.model_dump(exclude_none=True, include=_CONDITIONS))
 
 
 Rules: TypeAlias = Annotated[list[Entry | Rule], Field(max_length=1000)]
@@ -124,7 +133,14 @@ class Access(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    discover: Rules = Field(default=[], description="May find it and see name, description, tags, schema.")
+    discover: Rules = Field(
+        default=[], description="May find it: its name, its tags and the first line of its description."
+    )
+    describe: Rules | None = Field(
+        default=None,
+        description="May see what else is said of it: columns, shapes, counts of rows, ranges and checks. "
+        "Whoever has a verb beyond discover may; and, without this list, whoever finds it.",
+    )
     compute: Rules = Field(default=[], description="May compute on it and read checked aggregates.")
     raw: Rules = Field(default=[], description="May have the real values.")
     train: Rules = Field(default=[], description="May train models on it.")
@@ -161,5 +177,7 @@ class ModelAccess(BaseModel):
 def rules_of(access: Access | ModelAccess) -> list[tuple[str, Rule]]:
     """Every rule of all lists with its verb; a plain name is a rule without conditions."""
     return [
-        (verb, one if isinstance(one, Rule) else Rule(who=one)) for verb, listed in access for one in listed
+        (verb, one if isinstance(one, Rule) else Rule(who=one))
+        for verb, listed in access
+        for one in listed or ()
     ]

@@ -25,6 +25,10 @@ Types: TypeAlias = Annotated[
         description="Columns that are stored as another type than the file says, or skipped.",
     ),
 ]
+_DESCRIBE_APART: Final = (
+    "Columns, shapes, counts and checks are shown to those only whom a rule lets describe it or do more; "
+    "otherwise to whoever finds it."
+)
 _REVIEWERS: Final = "How many people have to agree to a request for it; 0: it takes none."
 
 
@@ -136,6 +140,7 @@ class DatasetPatch(BaseModel):
     rows_are_entities: bool | None = Field(default=None, description=_ROWS_ARE_ENTITIES)
     disclosure: Disclosure | None = Field(default=None, description="Replaces all thresholds.")
     bounds: dict[str, Bounds] | None = None
+    describe_apart: bool | None = Field(default=None, description=_DESCRIBE_APART)
     min_rows: int | None = Field(default=None, ge=1, le=10**9, json_schema_extra={"format": "int32"})
     reviewers: int | None = Field(
         default=None, ge=0, le=2, description=_REVIEWERS, json_schema_extra={"format": "int32"}
@@ -156,6 +161,10 @@ class DatasetVersion(BaseModel):
 
     version: int = Field(json_schema_extra={"format": "int32"})
     rows: int = Field(json_schema_extra={"format": "int64"})
+    entities: int | None = Field(
+        description="How many the entity column names; null where there is none.",
+        json_schema_extra={"format": "int64"},
+    )
     put_by: str
     put_at: datetime
 
@@ -177,25 +186,30 @@ class StandingRule(BaseModel):
 
 
 class DatasetOut(BaseModel):
-    """What a caller who may discover a dataset sees. Never values."""
+    """What a caller who may discover a dataset sees. Never values.
+
+    Who may not describe it gets the first line of its description, no columns, and null for what is said of
+    its rows.
+    """
 
     id: str
     name: str
     description: str
     tags: list[str]
     version: int = Field(json_schema_extra={"format": "int32"})
-    rows: int = Field(json_schema_extra={"format": "int64"})
+    rows: int | None = Field(json_schema_extra={"format": "int64"})
     tensors: list[TensorInfo]
     entity: str | None
-    rows_are_entities: bool
-    disclosure: Disclosure
+    rows_are_entities: bool | None
+    disclosure: Disclosure | None
     bounds: dict[str, Bounds]
-    min_rows: int = Field(json_schema_extra={"format": "int32"})
+    min_rows: int | None = Field(json_schema_extra={"format": "int32"})
+    describe_apart: bool = Field(description=_DESCRIBE_APART)
     reviewers: int = Field(description=_REVIEWERS, json_schema_extra={"format": "int32"})
     published_by: str
     created_at: datetime
     verbs: list[str] = Field(
-        description="What this caller may do: discover, compute, raw, train, export_model, approve."
+        description="What this caller may do: discover, describe, compute, raw, train, export_model, approve."
     )
     access: Access | None = Field(description="The rules; for the publisher and the node's owner only.")
     standing_rules: list[StandingRule] | None = Field(

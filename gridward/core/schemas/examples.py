@@ -77,11 +77,12 @@ _DATASET: Final = {
     "rows_are_entities": True,
     "disclosure": DISCLOSURE,
     "bounds": {"weight": {"low": 0.5, "high": 6.0}},
+    "describe_apart": False,
     "min_rows": 5,
     "reviewers": 1,
     "published_by": "bob",
     "created_at": _TIME,
-    "verbs": ["discover", "compute"],
+    "verbs": ["discover", "describe", "compute"],
     "access": None,
     "standing_rules": [
         {

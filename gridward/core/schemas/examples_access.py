@@ -30,6 +30,7 @@ _RULE: Final = {
     "times": 3,
     "plan": None,
     "min_rows": None,
+    "min_entities": None,
     "used": 1,
     "made_by": "bob",
     "made_at": _TIME,

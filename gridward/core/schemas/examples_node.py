@@ -7,7 +7,7 @@ from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
 
 _TIME: Final = "2026-02-03T10:15:00Z"
 _UPLOAD: Final = "upl-0123456789abcdef01234567"
-_VERSION: Final = {"version": 2, "rows": 6, "put_by": "bob", "put_at": _TIME}
+_VERSION: Final = {"version": 2, "rows": 6, "entities": None, "put_by": "bob", "put_at": _TIME}
 _COLUMN: Final = {"name": "weight", "kind": "double", "dtype": "float64", "shape": [5], "missing": False}
 _RECORD: Final = {
     "id": "trn-0123456789abcdef01234567",

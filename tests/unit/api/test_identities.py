@@ -77,7 +77,10 @@ def test_a_stranger_finds_what_everyone_may_find_and_has_no_other_verb(
     )
     publish(node, node.as_("bob"), ROWS, name="computable", access={"compute": ["@signed-in", "dana@grid"]})
     items = found(node, identity(node, gateway))
-    assert {item["name"]: item["verbs"] for item in items} == {"open": ["discover"], "named": ["discover"]}
+    assert {item["name"]: item["verbs"] for item in items} == {
+        "open": ["discover", "describe"],
+        "named": ["discover", "describe"],
+    }
 
 
 def test_a_stranger_can_do_nothing(node: NodeUnderTest, gateway: Keys) -> None:
@@ -105,7 +108,7 @@ def test_an_admitted_identity_has_its_role_and_its_full_name_only(node: NodeUnde
     publish(node, node.as_("bob"), ROWS, name="plain", access={"raw": ["dana"]})
     publish(node, node.as_("bob"), ROWS, name="full", access={"raw": ["dana@grid"]})
     items = found(node, identity(node, gateway))
-    assert {item["name"]: item["verbs"][1:] for item in items} == {
+    assert {item["name"]: item["verbs"][2:] for item in items} == {
         "open": ["compute", "raw", "train", "export_model", "approve"],
         "role": ["train"],
         "full": ["raw"],

@@ -148,7 +148,9 @@ def test_an_identity_of_the_gateway_is_believed_by_its_member(
     joined(node, gateway)
     token = gateway.client.post("/v1/tokens", json={"audience": node.node.keys.id}).json()["token"]
     found = node.client.get("/v1/datasets", headers={"Authorization": f"Bearer {token}"}).json()
-    assert [(item["name"], item["verbs"]) for item in found["items"]] == [("births", ["discover"])]
+    assert [(item["name"], item["verbs"]) for item in found["items"]] == [
+        ("births", ["discover", "describe"])
+    ]
 
 
 def test_a_member_that_is_put_out_no_longer_believes_the_gateway(

@@ -140,6 +140,24 @@ def test_a_hidden_dataset_and_none_are_the_same_to_others(bob: gw.NodeClient, ht
     bob.withdraw("hidden")
 
 
+def test_a_dataset_whose_columns_are_not_shown_says_so(bob: gw.NodeClient, http: TestClient) -> None:
+    access = gw.Access(discover=gw.SIGNED_IN, describe="dana")
+    bob.publish("births", TABLE, access=access, description="a ward\nand more")
+    try:
+        found = as_user(bob, "ana", http).dataset("births")
+        assert (found.columns, found.description) == ((), "a ward")
+        for use in (lambda: found["weight"], lambda: found.mean(), lambda: len(found)):
+            with pytest.raises((gw.InvalidInputError, TypeError), match="no columns that are shown here"):
+                use()
+        with pytest.raises(gw.AuthorizationError, match="not see its checks"):
+            as_user(bob, "ana", http).disclosure("births")
+        assert as_user(bob, "dana", http).dataset("births").columns == ("weight", "height")
+        bob.change("births", describe_apart=False)
+        assert as_user(bob, "ana", http).dataset("births").columns == ("weight", "height")
+    finally:
+        bob.withdraw("births")
+
+
 def test_someone_without_the_right_cannot_publish(bob: gw.NodeClient, http: TestClient) -> None:
     if "guest" not in [user.username for user in bob.users.list()]:
         bob.users.add("guest", PASSWORD, role="guest")
@@ -237,7 +255,7 @@ def test_rules_with_conditions_are_written_listed_and_ended(bob: gw.NodeClient, 
     bob.end_rule("ruled", rule.id)
     bob.allow("ruled", "compute", "eve")
     seen = pointer.preview("eve", pointer.mean())
-    assert [one.verb for one in seen.verbs] == ["discover", "compute"]
+    assert [one.verb for one in seen.verbs] == ["discover", "describe", "compute"]
     assert seen.decision is not None
     assert (seen.decision.answer, seen.decision.reason) == ("value", "aggregate")
     with pytest.raises(gw.AuthorizationError):

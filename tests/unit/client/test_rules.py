@@ -7,6 +7,7 @@ from gridward.client.rules import dataset_access
 def test_without_a_word_nobody_but_the_owner_sees_anything() -> None:
     assert dataset_access(None, None).to_schema().model_dump() == {
         "discover": [],
+        "describe": None,
         "compute": [],
         "raw": [],
         "train": [],
@@ -18,6 +19,7 @@ def test_without_a_word_nobody_but_the_owner_sees_anything() -> None:
 def test_allowed_users_may_have_the_values_and_everyone_signed_in_may_find_and_compute() -> None:
     assert dataset_access(["bob", "ana"], None).to_schema().model_dump() == {
         "discover": ["@signed-in"],
+        "describe": None,
         "compute": ["@signed-in"],
         "raw": ["bob", "ana"],
         "train": [],

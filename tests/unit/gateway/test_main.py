@@ -107,7 +107,9 @@ def test_a_node_in_the_same_process_joins_is_found_and_trusts_the_gateways_word(
     token = grid.post("/v1/tokens", {"audience": node_id}).json()["token"]
     as_dana = {"Authorization": f"Bearer {token}"}
     found = node.client.get("/v1/datasets", headers=as_dana).json()
-    assert [(item["name"], item["verbs"]) for item in found["items"]] == [("births", ["discover"])]
+    assert [(item["name"], item["verbs"]) for item in found["items"]] == [
+        ("births", ["discover", "describe"])
+    ]
     assert node.client.get("/v1/users", headers=as_dana).status_code == 403
     olga = grid.post("/v1/tokens", {"audience": node_id}, "olga").json()["token"]
     as_olga = {"Authorization": f"Bearer {olga}"}

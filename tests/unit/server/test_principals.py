@@ -4,7 +4,7 @@ from gridward.core.errors import AuthorizationError
 from gridward.core.schemas.accounts import RoleName
 from gridward.server.principals import CAPABILITIES, Capability, Principal
 
-VERBS = ("discover", "compute", "raw", "train", "export_model", "approve")
+VERBS = ("discover", "describe", "compute", "raw", "train", "export_model", "approve")
 
 
 def principal(name: str, role: RoleName = RoleName.DATA_SCIENTIST, *, admitted: bool = True) -> Principal:

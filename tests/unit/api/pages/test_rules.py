@@ -26,14 +26,20 @@ def path(node: NodeUnderTest) -> str:
 def test_a_rule_with_conditions_is_added_shown_and_ended(node: NodeUnderTest, path: str) -> None:
     bob = Visitor(node.client, "bob")
     page = bob.sends(
-        f"{path}/rules", verb="compute", who="ana", last_day="2030-01-31", times="3", min_rows="20"
+        f"{path}/rules",
+        verb="compute",
+        who="ana",
+        last_day="2030-01-31",
+        times="3",
+        min_rows="20",
+        min_entities="15",
     )
     (made,) = [one for one in rules_of(node, path) if one["verb"] == "compute"]
-    assert (made["who"], made["times"], made["min_rows"]) == ("ana", 3, 20)
+    assert (made["who"], made["times"], made["min_rows"], made["min_entities"]) == ("ana", 3, 20, 15)
     assert made["until"] == "2030-02-01T00:00:00Z"
     said = text_of(page.text)
     assert "0 of 3 times used" in said
-    assert "over 20 rows or more" in said
+    assert "over 20 rows or more, over 15 entities or more" in said
     bob.sends(f"{path}/rules/{made['id']}/end")
     assert [one["verb"] for one in rules_of(node, path)] == ["discover"]
 
@@ -75,6 +81,20 @@ def test_a_look_through_somebodys_eyes_says_what_they_may_and_why(node: NodeUnde
     assert "<html" not in part
     assert re.search(r'id="refusal"', part) is None
     assert bob.send(f"{path}/preview", who="nobody").status_code == 404
+
+
+def test_who_finds_a_dataset_sees_no_columns_once_somebody_else_is_named(
+    node: NodeUnderTest, path: str
+) -> None:
+    node.as_("ana")
+    bob, ana = Visitor(node.client, "bob"), Visitor(node.client, "ana")
+    assert "weight" in ana.shows(path)
+    bob.sends(f"{path}/rules", verb="describe", who="eve")
+    for place in (path, "/datasets"):
+        assert "weight" not in ana.shows(place)
+    assert "may let you describe it" in text_of(ana.shows(path))
+    assert "describe_apart" in bob.shows(f"{path}/edit")
+    assert "weight" in bob.shows(path)
 
 
 def test_models_have_rules_too(node: NodeUnderTest) -> None:

@@ -20,7 +20,7 @@ WARD: Arrays = {
     "height": np.array([47.3, 48.1, 50.0, 52.3, 49.7]),
     "mother": np.array([1, 2, 3, 4, 4]),
 }
-VERBS = ("discover", "compute", "raw", "train", "export_model", "approve")
+VERBS = ("discover", "describe", "compute", "raw", "train", "export_model", "approve")
 
 
 def names(node: NodeUnderTest, headers: dict[str, str], **query: Any) -> list[str]:
@@ -175,7 +175,7 @@ def test_a_dataset_is_found_by_those_whom_a_list_names(
         answer = get(node, headers, said["id"])
         assert answer.status_code == (200 if found else 404)
         if found:
-            assert answer.json()["verbs"] == (["discover"] if verb == "discover" else ["discover", verb])
+            assert answer.json()["verbs"] == list(dict.fromkeys(("discover", "describe", verb)))
             assert answer.json()["access"] is None
     assert get(node, node.as_("bob"), said["id"]).json()["verbs"] == list(VERBS)
 
@@ -313,7 +313,7 @@ def test_rules_are_changed_by_publisher_and_owner_only_and_count_at_once(node: N
     ).json()
     assert (changed["access"]["raw"], changed["access"]["discover"]) == (["ana"], [])
     assert (changed["tags"], changed["min_rows"], changed["description"]) == (["#t"], 3, said["description"])
-    assert get(node, ana, said["id"]).json()["verbs"] == ["discover", "raw"]
+    assert get(node, ana, said["id"]).json()["verbs"] == ["discover", "describe", "raw"]
     node.client.patch(path, json={"access": {}}, headers=cleo)
     assert get(node, ana, said["id"]).status_code == 404
 

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gridward.core.plans.plan import DType
 from gridward.core.schemas.uploads import MediaType
 from tests.support.asking import act, asked
 from tests.support.files import publish, safetensors, upload
@@ -161,6 +162,13 @@ def test_counts_are_rounded_where_the_owner_says_so_and_the_answer_tells(
     given = ask(ward, dana, above)
     assert values(given)[0].item() == 20
     assert given.json()["notes"] == ["counts of rows of 'counts' are rounded to multiples of 5"]
+    x = column(data, "x")
+    share = values(ask(ward, dana, (x > 20.5).to(DType.FLOAT64).mean()))[0].item()
+    assert share == pytest.approx(20 / 43)
+    twice = ((x > 20.5).to(DType.FLOAT64) * 2).sum()
+    assert code(ask(ward, dana, twice)) == "result_suppressed"
+    assert reason(ward) == "not_rounded"
+    assert values(ask(ward, dana, x.where(x > 20.5, 0).sum()))[0].item() == sum(range(21, 43))
     exact = ask(ward, ward.as_("ana"), above)
     assert (values(exact)[0].item(), exact.json()["notes"]) == (22, [])
 

@@ -35,9 +35,15 @@ def test_members_have_what_the_rules_of_their_group_give_and_lose_it_at_once(nod
     node.as_("ana"), node.as_("eve")
     assert make(node, "ward", "ana").json()["members"] == ["ana"]
     births = dataset(node, compute=["group:ward"])
-    assert (verbs(node, "ana", births), verbs(node, "eve", births)) == (["discover", "compute"], None)
+    assert (verbs(node, "ana", births), verbs(node, "eve", births)) == (
+        ["discover", "describe", "compute"],
+        None,
+    )
     call(node, "bob", "PATCH", "/groups/ward", add=["eve"], remove=["ana"])
-    assert (verbs(node, "ana", births), verbs(node, "eve", births)) == (None, ["discover", "compute"])
+    assert (verbs(node, "ana", births), verbs(node, "eve", births)) == (
+        None,
+        ["discover", "describe", "compute"],
+    )
     assert call(node, "eve", "GET", "/datasets").json()["total"] == 1
     assert call(node, "ana", "GET", "/datasets").json()["total"] == 0
 
@@ -59,7 +65,7 @@ def test_a_custom_role_of_the_same_name_inherits_nothing(node: NodeUnderTest) ->
     call(node, "bob", "POST", "/roles", name="steward", capabilities=["compute"])
     births = dataset(node, raw=["role:steward"])
     node.as_("ana", "steward")
-    assert verbs(node, "ana", births) == ["discover", "raw"]
+    assert verbs(node, "ana", births) == ["discover", "describe", "raw"]
     call(node, "bob", "PATCH", "/users/ana", role="guest")
     assert verbs(node, "ana", births) is None
     assert call(node, "bob", "DELETE", "/roles/steward").status_code == 204
@@ -107,7 +113,7 @@ def test_nobody_adds_to_a_group_whose_rules_give_more_than_they_have(node: NodeU
         assert (code(refused), "births" in refused.json()["detail"]) == ("not_authorized", False)
     assert verbs(node, "adam", births) is None
     assert call(node, "bob", "PATCH", "/groups/ward", add=["ana"]).status_code == 200
-    assert verbs(node, "ana", births) == ["discover", "raw"]
+    assert verbs(node, "ana", births) == ["discover", "describe", "raw"]
     assert call(node, "adam", "PATCH", "/groups/ward", remove=["ana"]).status_code == 200
     lists = {"raw": ["group:ward", "adam"]}
     call(node, "otto", "PATCH", f"/datasets/{births['id']}", access=lists)

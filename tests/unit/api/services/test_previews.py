@@ -54,8 +54,8 @@ def change(ward: NodeUnderTest, of: Said, **access: Any) -> None:
 
 def test_it_names_what_she_may_and_the_rules_that_give_it(ward: NodeUnderTest, births: Said) -> None:
     seen = look(ward, births, "ana").json()
-    assert [one["verb"] for one in seen["verbs"]] == ["discover", "raw"]
-    (rule,) = seen["verbs"][1]["rules"]
+    assert [one["verb"] for one in seen["verbs"]] == ["discover", "describe", "raw"]
+    (rule,) = seen["verbs"][2]["rules"]
     assert (rule["who"], rule["times"], rule["made_by"]) == ("ana", 3, "olga")
     assert (seen["role"], seen["locked_out"], seen["in_gateways"]) == ("data_scientist", False, False)
     path = f"/v1/datasets/{births['id']}"
@@ -65,13 +65,13 @@ def test_it_names_what_she_may_and_the_rules_that_give_it(ward: NodeUnderTest, b
 @pytest.mark.parametrize(
     ("who", "verbs"),
     [
-        ("ana", ["discover", "raw"]),
-        ("eve", ["discover"]),
-        ("otto", ["discover", "approve"]),
-        ("stranger@grid", ["discover"]),
-        ("role:guest", ["discover"]),
-        ("@signed-in", ["discover"]),
-        ("bob", ["discover", "compute", "raw", "train", "export_model", "approve"]),
+        ("ana", ["discover", "describe", "raw"]),
+        ("eve", ["discover", "describe"]),
+        ("otto", ["discover", "describe", "approve"]),
+        ("stranger@grid", ["discover", "describe"]),
+        ("role:guest", ["discover", "describe"]),
+        ("@signed-in", ["discover", "describe"]),
+        ("bob", ["discover", "describe", "compute", "raw", "train", "export_model", "approve"]),
     ],
 )
 def test_anybody_can_be_looked_through(ward: NodeUnderTest, births: Said, who: str, verbs: list[str]) -> None:
@@ -89,6 +89,7 @@ def test_a_group_and_a_custom_role_are_looked_through_by_name(ward: NodeUnderTes
     change(ward, births, discover=[f"group:{group}"], compute=[f"group:{group}", f"role:{role}"])
     assert [one["verb"] for one in look(ward, births, f"group:{group}").json()["verbs"]] == [
         "discover",
+        "describe",
         "compute",
     ]
     seen = look(ward, births, f"role:{role}", column(births, "x").sum()).json()
@@ -124,6 +125,8 @@ def test_groups_that_only_the_values_tell_are_left_open(ward: NodeUnderTest, bir
     total = decided(ward, births, "eve", x.where(x < 2, 0).sum())
     assert (total["answer"], total["reason"], total["data_decides"]) == ("value", "aggregate", True)
     assert decided(ward, births, "ana", x.sum())["answer"] == "suppressed"
+    change(ward, births, compute=["eve", {"who": "ana", "min_entities": 41}])
+    assert decided(ward, births, "ana", x.sum())["reason"] == "too_few_entities"
     assert decided(ward, births, "eve", x)["reason"] == "not_an_aggregate"
     assert decided(ward, births, "otto", x.sum())["detail"].startswith(f"no dataset '{births['id']}'")
 

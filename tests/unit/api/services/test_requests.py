@@ -66,6 +66,38 @@ def test_an_approval_gives_the_right_number_once(
     assert {row.plan_digest for row in rows} == {request["plan_digest"]}
 
 
+def test_a_refusal_says_what_became_of_the_request_and_what_to_do(
+    ward: NodeUnderTest, few: Said, ana: Headers, bob: Headers
+) -> None:
+    mean, total = column(few, "weight").mean(), column(few, "weight").sum()
+
+    def detail(asked_: Any, **more: Any) -> str:
+        body = question(asked_) | more
+        return str(ward.client.post("/v1/computations", json=body, headers=ana).json().get("detail", ""))
+
+    request = asked(ward, ana, mean)
+    approve(ward, bob, request)
+    assert f"{request['id']}, which was approved, is for another question" in detail(total)
+    attempt = secrets.token_hex(16)
+    assert detail(mean, attempt=attempt) == ""
+    assert "had the answer to another question" in detail(total, attempt=attempt)
+    assert detail(mean, attempt=attempt) == ""
+    assert f"{request['id']} of this question was approved once, and that answer was given" in detail(mean)
+    assert request["id"] not in detail(total)
+    denied = asked(ward, ana, total)
+    act(ward, bob, denied, "deny", text="too few")
+    assert f"{denied['id']} of this question was denied" in detail(total)
+    again = asked(ward, ana, mean)
+    approve(ward, bob, again)
+    with ward.node.database.write() as db:
+        new = {"version": 2}
+        db.exec(update(Dataset).where(Dataset.id == few["id"]).values(**new))  # type: ignore[arg-type]
+    assert f"{again['id']} was approved for another version of the data" in detail(mean)
+    cleo = ward.as_("cleo", "data_officer")
+    answer = ward.client.post("/v1/computations", json=question(mean), headers=cleo)
+    assert again["id"] not in answer.text
+
+
 def test_a_restore_leaves_no_approval_behind(
     ward: NodeUnderTest, few: Said, ana: Headers, bob: Headers
 ) -> None:

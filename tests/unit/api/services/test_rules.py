@@ -84,7 +84,7 @@ def test_a_rule_ends_at_its_moment_and_with_it_that_one_can_find_the_data(
     until = (clock.now + timedelta(seconds=60)).isoformat()
     births = dataset(node, raw=[{"who": "ana", "until": until}])
     assert np.array_equal(values(ask(node, node.as_("ana"), column(births, "x")))[0].numpy(), ROWS)
-    assert verbs(node, births) == ["discover", "raw"]
+    assert verbs(node, births) == ["discover", "describe", "raw"]
     clock.forward(60)
     assert code(ask(node, node.as_("ana"), column(births, "x"))) == "object_not_found"
     assert verbs(node, births) is None
@@ -100,7 +100,7 @@ def test_of_many_at_once_no_more_get_a_value_than_the_rule_has_times(node: NodeU
     assert sorted(answer.status_code for answer in answers) == [200, 200, 403, 403, 403]
     assert [rule["used"] for rule in rules(node, births)] == [2]
     assert code(ask(node, ana, total)) == "get_not_permitted"
-    assert verbs(node, births) == ["discover"]
+    assert verbs(node, births) == ["discover", "describe"]
 
 
 def test_a_lost_answer_is_given_again_without_counting_until_the_rule_is_ended(node: NodeUnderTest) -> None:
@@ -110,7 +110,8 @@ def test_a_lost_answer_is_given_again_without_counting_until_the_rule_is_ended(n
     assert [values(attempt(node, name, total))[0].item() for _ in range(3)] == [ROWS.sum()] * 3
     assert [rule["used"] for rule in rules(node, births) if rule["verb"] == "compute"] == [1]
     assert code(attempt(node, secrets.token_hex(16), total)) == "get_not_permitted"
-    assert code(attempt(node, name, column(births, "x").mean())) == "get_not_permitted"
+    other = attempt(node, name, column(births, "x").mean())
+    assert (code(other), "another question" in other.json()["detail"]) == ("conflict", True)
     with node.node.database.read() as db:
         said = [row.action for row in db.exec(select(AuditEntry)) if births["id"] in row.subject]
     assert said.count("release_again") == 2
@@ -158,7 +159,7 @@ def test_a_rule_for_one_question_gives_that_one_only(node: NodeUnderTest) -> Non
     assert np.array_equal(values(ask(node, ana, x * 2))[0].numpy(), ROWS * 2)
     for other in (x * 3, x, x.sum()):
         assert code(ask(node, ana, other)) == "get_not_permitted"
-    assert verbs(node, births) == ["discover"]
+    assert verbs(node, births) == ["discover", "describe"]
 
 
 def test_the_digest_of_a_plan_opens_nothing_since_anything_could_feed_it(node: NodeUnderTest) -> None:
@@ -189,6 +190,22 @@ def test_a_rule_may_ask_for_more_rows_than_the_dataset_does(node: NodeUnderTest)
     assert values(ask(node, ana, x.sum()))
 
 
+def test_a_rule_may_ask_for_more_entities_than_the_dataset_does(node: NodeUnderTest) -> None:
+    people = {"x": ROWS, "person": np.repeat(np.arange(20), 2)}
+    access = {"compute": [{"who": "ana", "min_entities": 15}]}
+    told = {"name": f"d-{secrets.token_hex(4)}", "entity": "person", "disclosure": {"entities": 5}}
+    visits = publish(node, node.as_("bob"), people, access=access, **told)
+    x, ana = column(visits, "x"), node.as_("ana")
+    assert values(ask(node, ana, x.sum()))[0].item() == ROWS.sum()
+    half = x.where(x < 20, 0).sum()
+    assert code(ask(node, ana, half)) == "result_suppressed"
+    assert code(ask(node, ana, half, release=False)) == "result_suppressed"
+    change(node, visits, compute=[{"who": "ana", "min_entities": 21}])
+    assert code(ask(node, ana, x.sum())) == "result_suppressed"
+    change(node, visits, compute=["ana"])
+    assert values(ask(node, ana, half))[0].item() == ROWS[:20].sum()
+
+
 def test_what_is_kept_passes_the_strictest_rule_that_could_release_it(node: NodeUnderTest) -> None:
     births = dataset(node, compute=[{"who": "ana", "min_rows": 30}, {"who": "ana", "times": 1}])
     x, ana = column(births, "x"), node.as_("ana")
@@ -216,7 +233,7 @@ def test_one_rule_is_added_listed_and_ended_by_who_manages_the_data(node: NodeUn
     made = node.client.post(path, json=body, headers=bob).json()
     assert (made["made_by"], made["used"], made["times"]) == ("bob", 0, 1)
     assert code(node.client.post(path, json=body, headers=bob)) == "conflict"
-    assert verbs(node, births) == ["discover", "compute"]
+    assert verbs(node, births) == ["discover", "describe", "compute"]
     for answer in (
         node.client.get(path, headers=ana),
         node.client.post(path, json=body, headers=ana),
@@ -227,7 +244,7 @@ def test_one_rule_is_added_listed_and_ended_by_who_manages_the_data(node: NodeUn
     wrong = f"/v1/datasets/{other['id']}/rules/{made['id']}"
     assert code(node.client.delete(wrong, headers=bob)) == "object_not_found"
     assert node.client.delete(f"{path}/{made['id']}", headers=bob).status_code == 204
-    assert verbs(node, births) == ["discover"]
+    assert verbs(node, births) == ["discover", "describe"]
     assert node.client.get(f"/v1/datasets/{other['id']}/rules", headers=ana).status_code == 404
 
 
@@ -237,6 +254,8 @@ def test_one_rule_is_added_listed_and_ended_by_who_manages_the_data(node: NodeUn
         ("discover", {"times": 1}),
         ("discover", {"min_rows": 5}),
         ("raw", {"min_rows": 5}),
+        ("raw", {"min_entities": 5}),
+        ("compute", {"min_entities": 0}),
         ("export_model", {"times": 1}),
         ("approve", {"plan": "0" * 64}),
         ("raw", {"times": 0}),

@@ -32,11 +32,13 @@ pytestmark = pytest.mark.slow
 ROWS = np.arange(40.0)
 ANSWERS = {"sum": ROWS.sum(), "half": ROWS[:20].sum(), "rows": ROWS}
 BEHIND = {"sum": 40, "half": 20}
+PEOPLE = {"sum": 20, "half": 10}
 USERS = st.sampled_from(["ana", "eve"])
 QUESTIONS = st.sampled_from(sorted(ANSWERS))
 WHO = st.sampled_from(["ana", "eve", "group:ward", "role:fellow", "role:data_scientist", "@signed-in"])
+VERBS = st.sampled_from(["discover", "describe", "compute", "raw"])
 CONDITIONS = st.sampled_from(
-    ["none", "none", "until", "once", "twice", "question", "version", "wide", "over"]
+    ["none", "none", "until", "once", "twice", "question", "version", "wide", "many", "over"]
 )
 _numbers = itertools.count()
 
@@ -53,6 +55,7 @@ class Said:
     question: str | None = None
     version: int | None = None
     min_rows: int = 0
+    min_entities: int = 0
     had: int = 0
 
     def gives(self, asked: str, version: int) -> bool:
@@ -61,7 +64,10 @@ class Said:
         if self.times is not None and self.had >= self.times:
             return False
         return self.verb == "raw" or (
-            self.verb == "compute" and asked != "rows" and BEHIND[asked] >= self.min_rows
+            self.verb == "compute"
+            and asked != "rows"
+            and BEHIND[asked] >= self.min_rows
+            and PEOPLE[asked] >= self.min_entities
         )
 
 
@@ -74,6 +80,10 @@ class World:
     fellow: bool = False
     roles: dict[str, str] = field(default_factory=lambda: dict.fromkeys(("ana", "eve"), "data_scientist"))
     version: int = 1
+    apart: bool = False
+
+    def shown(self, about: list[Said]) -> bool:
+        return any(one.verb != "discover" for one in about) or (bool(about) and not self.apart)
 
     def about(self, user: str, now: datetime) -> list[Said]:
         names = {user, "@signed-in", f"role:{self.roles[user]}"}
@@ -94,7 +104,9 @@ class Rules(RuleBasedStateMachine):
             for user in ("ana", "eve"):
                 self.call("PATCH", f"users/{user}", role="data_scientist")
             self.call("DELETE", name)
-        self.dataset = publish(self.node, self.node.as_("bob"), {"x": ROWS}, name=f"d-{next(_numbers)}")
+        told = {"name": f"d-{next(_numbers)}", "entity": "person", "disclosure": {"entities": 5}}
+        columns = {"x": ROWS, "person": np.repeat(np.arange(20), 2)}
+        self.dataset = publish(self.node, self.node.as_("bob"), columns, **told)
 
     def call(self, method: str, path: str, **body: Any) -> Any:
         headers = self.node.as_("bob")
@@ -116,23 +128,30 @@ class Rules(RuleBasedStateMachine):
         found: dict[str, Any] = answer.json()
         return found
 
-    @rule(verb=st.sampled_from(["discover", "compute", "raw"]), who=WHO, kind=CONDITIONS, asked=QUESTIONS)
+    @rule(
+        verb=st.sampled_from(["discover", "describe", "compute", "raw"]),
+        who=WHO,
+        kind=CONDITIONS,
+        asked=QUESTIONS,
+    )
     def say_a_rule(self, verb: str, who: str, kind: str, asked: str) -> None:
         said = Said("", verb, who)
         pinned = None
         if kind in ("until", "over"):
             said.until = self.clock.now + timedelta(seconds=30 if kind == "until" else -1)
-        elif kind in ("once", "twice") and verb != "discover":
+        elif kind in ("once", "twice") and verb in ("compute", "raw"):
             said.times = 1 if kind == "once" else 2
         elif kind == "wide" and verb == "compute":
             said.min_rows = 30
-        elif kind in ("question", "version") and verb != "discover":
+        elif kind == "many" and verb == "compute":
+            said.min_entities = 15
+        elif kind in ("question", "version") and verb in ("compute", "raw"):
             decision = self.look("bob", asked)["decision"]
             pinned = decision["standing" if kind == "question" else "question"]
             said.question, said.version = asked, None if kind == "question" else self.world.version
         body: dict[str, Any] = {"verb": verb, "who": who, "plan": pinned, "times": said.times}
         body["until"] = None if said.until is None else said.until.isoformat()
-        body["min_rows"] = said.min_rows or None
+        body |= {"min_rows": said.min_rows or None, "min_entities": said.min_entities or None}
         answer = self.call("POST", f"{self.path}/rules", **body)
         world = self.world
         known = {"group:ward": world.ward is not None, "role:fellow": world.fellow}.get(who, True)
@@ -143,11 +162,12 @@ class Rules(RuleBasedStateMachine):
         else:
             assert answer.status_code == 201, answer.text
             said.id = answer.json()["id"]
+            world.apart = world.apart or verb == "describe"
             world.rules.append(said)
 
     @staticmethod
     def same(one: Said, other: Said) -> bool:
-        facts = ("verb", "who", "until", "times", "question", "version", "min_rows")
+        facts = ("verb", "who", "until", "times", "question", "version", "min_rows", "min_entities")
         return all(getattr(one, name) == getattr(other, name) for name in facts)
 
     @rule(data=st.data(), verb=st.sampled_from(["compute", "raw"]), who=WHO, kind=CONDITIONS, user=USERS)
@@ -214,6 +234,12 @@ class Rules(RuleBasedStateMachine):
             world.fellow = False
             world.rules = [one for one in world.rules if one.who != "role:fellow"]
 
+    @rule(user=USERS, asked=QUESTIONS, apart=st.booleans())
+    def show_it_to_those_who_find_it_or_not(self, user: str, asked: str, apart: bool) -> None:
+        self.world.apart = apart
+        assert self.call("PATCH", self.path, describe_apart=apart).status_code == 200
+        self.get(user, asked)
+
     @rule(seconds=st.sampled_from([1, 15, 40]))
     def wait(self, seconds: int) -> None:
         self.clock.forward(seconds)
@@ -231,12 +257,15 @@ class Rules(RuleBasedStateMachine):
         giving = [one for one in about if one.gives(asked, self.world.version)]
         foretold = self.look(user, asked)
         assert (foretold["sees"] is not None) == bool(about)
+        shown = self.world.shown(about)
+        assert not about or (foretold["sees"]["tensors"] != []) == shown
         answer = ask(self.node, self.node.as_(user), self.asked(asked))
         if giving:
             assert np.array_equal(values(answer)[0].numpy(), ANSWERS[asked])
             assert foretold["decision"]["answer"] == "value"
         else:
-            refusals = ("get_not_permitted", "result_suppressed") if about else ("object_not_found",)
+            permitted = ("get_not_permitted", "result_suppressed") if shown else ("not_authorized",)
+            refusals = permitted if about else ("object_not_found",)
             assert code(answer) in refusals
             assert foretold["decision"]["answer"] != "value" or foretold["decision"]["data_decides"]
         self.count(giving)

@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 from sqlmodel import col, select
 
+from gridward.api.provenance import Behind, grants
+from gridward.api.tables.accounts import User
 from gridward.api.tables.rules import AccessRule
+from gridward.core.schemas.accounts import RoleName
 from gridward.core.schemas.uploads import MediaType
+from gridward.server.principals import Principal
 from tests.support.files import publish, safetensors, upload
 from tests.support.nodes import NodeUnderTest
 from tests.support.questions import ask, code, column, kept, question, values
@@ -85,6 +89,42 @@ def test_rows_outside_every_bin_are_a_group_too(node: NodeUnderTest) -> None:
     dataset = made(node, access={"compute": ["ana"]})
     assert code(ask(node, ana, column(dataset, "x").histc(2, 0.0, 38.0))) == "result_suppressed"
     assert ask(node, ana, column(dataset, "x").histc(2, 0.0, 39.0)).status_code == 200
+
+
+def test_what_was_made_of_a_former_version_is_judged_by_its_own_entities(node: NodeUnderTest) -> None:
+    ana, bob = node.as_("ana"), node.as_("bob")
+    people = {"x": ROWS, "person": np.repeat(np.arange(20), 2)}
+    access = {"compute": ["ana"], "train": ["ana"], "export_model": ["ana"]}
+    told: dict[str, Any] = {"entity": "person", "disclosure": {"entities": 15}, "access": access}
+    visits = publish(node, bob, people, name=f"d-{secrets.token_hex(3)}", **told)
+    x = column(visits, "x")
+    total, rows = (
+        ask(node, ana, made, release=False).json()["objects"][0] for made in (x.sum() * 1.0, x * 1.0)
+    )
+    behind = Behind(visits["id"], 1, len(ROWS))
+    fewer = {"x": ROWS[:30], "person": np.repeat(np.arange(10), 3)}
+    sent = upload(node, bob, safetensors(fewer), MediaType.SAFETENSORS)
+    path = f"/v1/datasets/{visits['id']}"
+    assert node.client.put(f"{path}/content", json={"upload_id": sent}, headers=bob).status_code == 200
+    assert values(ask(node, ana, kept(total)))[0].item() == ROWS.sum()
+    for asked in (kept(rows).sum(), kept(rows).where(kept(rows) < 20, 0).sum()):
+        assert code(ask(node, ana, asked)) == "result_suppressed"
+        last = node.client.get("/v1/audit", params={"limit": 1}, headers=bob).json()["items"][0]
+        assert last["reason"] == "entities_unknown"
+        assert code(ask(node, ana, asked, release=False)) == "result_suppressed"
+    assert code(ask(node, ana, column(visits, "x").sum())) == "result_suppressed"
+    caller = Principal("ana", RoleName.DATA_SCIENTIST, account(node, "ana"), "")
+    with node.node.database.read() as db:
+        (former,) = grants(caller, db, [behind], node.node.clock())
+        (current,) = grants(caller, db, [Behind(visits["id"], 2, 30)], node.node.clock())
+    assert (former.entities, former.most_rows, current.entities, current.most_rows) == (20, 2, 10, 3)
+    listed = node.client.get(f"{path}/versions", headers=bob).json()["items"]
+    assert [(one["version"], one["entities"]) for one in listed] == [(2, 10), (1, 20)]
+
+
+def account(node: NodeUnderTest, name: str) -> str:
+    with node.node.database.read() as db:
+        return db.exec(select(User.id).where(col(User.username) == name)).one()
 
 
 def test_a_list_that_is_written_leaves_no_rule_that_it_does_not_name(node: NodeUnderTest) -> None:

@@ -144,6 +144,33 @@ def test_a_node_contributes_to_a_sum_once(sums: Sums) -> None:
     assert code(sums.ask("public", document)) == "conflict"
 
 
+def test_a_counted_use_is_taken_with_a_contribution_that_can_be_had_again(sums: Sums) -> None:
+    path, bob = f"/v1/datasets/{sums.wards['public']['id']}", sums.nodes["public"].as_("bob")
+    client = sums.nodes["public"].client
+    before = client.get(path, headers=bob).json()["access"]
+    once = before | {"compute": [{"who": "dana@grid", "times": 1}]}
+    assert client.patch(path, json={"access": once}, headers=bob).status_code == 200
+
+    def used() -> int:
+        rules = client.get(f"{path}/rules", headers=bob).json()["items"]
+        return sum(rule["used"] for rule in rules)
+
+    try:
+        document = sums.document()
+        assert code(sums.ask("public", document, lambda weight: weight.sum() * 2.0**40)) == "out_of_range"
+        assert code(sums.ask("public", document, lambda weight: (weight > 0).sum())) == "invalid_input"
+        assert used() == 0
+        first, again = (sums.ask("public", document) for _ in range(2))
+        assert (first.status_code, again.status_code, used()) == (200, 200, 1)
+        assert first.json()["shares"] != again.json()["shares"]
+        assert [row.action for row in sums.audited("public", "secure_sum_again")] == ["secure_sum_again"]
+        assert code(sums.ask("public", document, lambda weight: weight.mean())) == "conflict"
+        assert code(sums.ask("public", sums.document())) == "get_not_permitted"
+        assert used() == 1
+    finally:
+        client.patch(path, json={"access": before}, headers=bob)
+
+
 Change = Callable[[Sums], dict[str, Any]]
 UNFAIR: dict[str, Change] = {
     "one owner has two aggregators": lambda s: {

@@ -1,5 +1,6 @@
 """Training on a node: who may, what it gives, what it never gives."""
 
+import secrets
 import time
 from dataclasses import replace
 from typing import Any
@@ -13,6 +14,7 @@ from torch.nn import functional
 from gridward.api.services.trainings import INTERRUPTED, mark_interrupted
 from gridward.api.tables.trainings import Training
 from gridward.core import tensors
+from gridward.core.errors import ConflictError
 from gridward.core.plans import codec
 from gridward.core.plans.ops import Op
 from gridward.core.plans.optimizers import SGD
@@ -302,6 +304,62 @@ def test_a_stop_during_training_is_told_as_a_failure(ward: NodeUnderTest, digits
     after = ward.client.get(f"/v1/trainings/{said['id']}", headers=tess).json()
     assert (after["state"], after["detail"]) == ("failed", INTERRUPTED)
     assert after["created_at"] < utc_now().isoformat()
+
+
+def counted(node: NodeUnderTest, dataset: Dataset) -> int:
+    path = f"/v1/datasets/{dataset['id']}/rules"
+    rules = node.client.get(path, headers=node.as_("bob")).json()["items"]
+    return sum(rule["used"] for rule in rules)
+
+
+@pytest.fixture
+def once(ward: NodeUnderTest) -> Dataset:
+    """Points that tess may train on once."""
+    arrays = {"points": np.ones((ROWS, 4), np.float32), "labels": np.arange(ROWS) % 3}
+    access = {"train": [{"who": "tess", "times": 1}]}
+    name = f"once-{secrets.token_hex(4)}"
+    return publish(ward, ward.as_("bob"), arrays, name=name, access=access, disclosure=LARGE)
+
+
+def test_a_training_that_fails_before_anything_is_told_gives_its_use_back(
+    ward: NodeUnderTest, once: Dataset
+) -> None:
+    tess = ward.as_("tess")
+    wild = body_of(once, epochs=1, hyper=[{"input": "lr", "value": 1e38}])
+    failed = finish(ward, tess, wild)
+    assert (failed["state"], failed["history"], counted(ward, once)) == ("failed", [], 0)
+    assert finish(ward, tess, body_of(once, epochs=1))["state"] == "done"
+    assert counted(ward, once) == 1
+    assert code(begin(ward, tess, body_of(once))) == "not_authorized"
+
+
+@pytest.mark.parametrize("told", [False, True])
+def test_a_stop_gives_a_use_back_unless_something_was_told(
+    ward: NodeUnderTest, once: Dataset, told: bool
+) -> None:
+    said = finish(ward, ward.as_("tess"), body_of(once, epochs=1))
+    with ward.node.database.write() as db:
+        training = db.get_one(Training, said["id"])
+        assert training.told
+        training.state, training.told = "running", told
+        db.add(training)
+    mark_interrupted(ward.node)
+    assert counted(ward, once) == told
+    mark_interrupted(ward.node)
+    assert counted(ward, once) == told
+    returned = ward.client.get("/v1/audit", params={"action": "return_use"}, headers=ward.as_("bob"))
+    assert sum(said["id"] in row["subject"] for row in returned.json()["items"]) == (not told)
+
+
+def test_a_training_that_cannot_be_written_down_takes_no_use(
+    ward: NodeUnderTest, once: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def breaks(*_: object, **__: object) -> None:
+        raise ConflictError("the disk is full")
+
+    monkeypatch.setattr("gridward.api.services.trainings.TrainingSource", breaks)
+    assert code(begin(ward, ward.as_("tess"), body_of(once))) == "conflict"
+    assert counted(ward, once) == 0
 
 
 # --- training a hosted model

@@ -46,15 +46,23 @@ def test_what_no_rule_gives_is_not_given() -> None:
 
 def test_a_rule_that_lasts_lets_the_data_be_found_even_when_it_is_used_up() -> None:
     spent = ruled(times=1, used=1)
-    assert rights([spent], ANA, NOW) == Rights(frozenset({"discover"}))
+    assert rights([spent], ANA, NOW) == Rights(frozenset({"discover", "describe"}))
     assert rights([ruled(until=NOW)], ANA, NOW) == Rights()
 
 
 def test_a_verb_without_conditions_needs_no_other_way() -> None:
-    found = rights([ruled(times=3), ruled(id="s", min_rows=50), ruled(id="t")], ANA, NOW)
-    assert found == Rights(frozenset({"discover", "compute"}))
+    rest = [ruled(times=3), ruled(id="s", min_rows=50), ruled(id="u", min_entities=50)]
+    found = rights([*rest, ruled(id="t")], ANA, NOW)
+    assert found == Rights(frozenset({"discover", "describe", "compute"}))
     assert found.uses("compute") == ()
     assert found.uses("raw") is None
+
+
+@pytest.mark.parametrize("condition", ["min_rows", "min_entities", "times"])
+def test_a_rule_that_asks_for_something_gives_a_way_and_no_verb(condition: str) -> None:
+    found = rights([ruled(**{condition: 20})], ANA, NOW)
+    assert "compute" not in found.verbs
+    assert [way.verb for way in found.ways] == ["compute"]
 
 
 def test_ways_that_cost_nothing_come_first_and_then_the_least_strict_and_the_soonest_over() -> None:
@@ -64,17 +72,19 @@ def test_ways_that_cost_nothing_come_first_and_then_the_least_strict_and_the_soo
             ruled(id="c", times=1, until=LATER),
             ruled(id="b", times=1, min_rows=5),
             ruled(id="a", min_rows=90),
+            ruled(id="e", min_rows=90, min_entities=20),
         ],
         ANA,
         NOW,
     )
     assert found.ways == (
         Way("compute", 90),
+        Way("compute", 90, min_entities=20),
         Way("compute", 0, "c"),
         Way("compute", 0, "d"),
         Way("compute", 5, "b"),
     )
-    assert found.all_verbs == {"discover", "compute"}
+    assert found.all_verbs == {"discover", "describe", "compute"}
     assert rights([ruled(id="d", times=1)], ANA, NOW).uses("compute") == ("d",)
 
 
@@ -87,6 +97,7 @@ rules_ = st.builds(
     st.sampled_from([None, 1, 2]),
     st.integers(0, 2),
     st.sampled_from([None, "a", "c"]),
+    st.sampled_from([0, 20]),
     st.sampled_from([0, 20]),
 )
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gridward.core.privacy.approvals import Need, Outcome, Request, Status, Terms, Vote, agree
+from gridward.core.privacy.approvals import Need, Outcome, Request, Status, Terms, Vote, agree, became
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 EARLIER, LATER = NOW - timedelta(hours=1), NOW + timedelta(hours=1)
@@ -39,6 +39,21 @@ def test_where_a_request_stands_follows_from_what_was_decided_and_the_time(
     found: Request, status: Status
 ) -> None:
     assert found.status(NOW) is status
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (request(Outcome.OPEN), "waits for a decision"),
+        (request(Outcome.OPEN, expires_at=NOW), "was not decided in its time; ask anew"),
+        (request(Outcome.DENIED), "was denied; node.requests['req-1'] says why"),
+        (request(Outcome.APPROVED, used=1), "was approved once, and that answer was given; ask anew"),
+        (request(Outcome.APPROVED, Terms(3), used=3), "was approved 3 times, and all of these answers"),
+        (request(Outcome.APPROVED, Terms(None, NOW)), "was approved for a time that is over; ask anew"),
+    ],
+)
+def test_its_asker_is_told_what_became_of_a_request(found: Request, said: str) -> None:
+    assert said in became(found, NOW)
 
 
 def vote(voter: str, *opens: str, terms: Terms = ONCE) -> Vote:

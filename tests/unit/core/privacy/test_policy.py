@@ -11,6 +11,7 @@ from gridward.core.privacy.access import Way
 from gridward.core.privacy.analysis import Finding, Level
 from gridward.core.privacy.approvals import Outcome, Request, Terms
 from gridward.core.privacy.decision import Answer, Asked, Counted, Grant, Reason
+from gridward.core.privacy.disclosure import DEFAULTS, Contributed, Evidence
 from gridward.core.privacy.policy import (
     decide,
     decide_export,
@@ -181,6 +182,7 @@ def test_a_refusal_says_how_to_ask_where_the_owner_takes_requests() -> None:
 
 COUNTED, STRICT = Way("compute", 0, "r-1"), Way("compute", 30)
 RAW_ONCE = Way("raw", 0, "r-2")
+MANY = Way("compute", min_entities=15)
 
 
 def led(*ways: Way, verbs: tuple[str, ...] = ("discover",), rows: int = 40) -> Grant:
@@ -195,6 +197,10 @@ def led(*ways: Way, verbs: tuple[str, ...] = ("discover",), rows: int = 40) -> G
         (SUM, led(STRICT, COUNTED), (20,), Reason.AGGREGATE, ("r-1",)),
         (SUM, led(STRICT), (20,), Reason.SMALL_GROUP, ()),
         (SUM, led(STRICT, rows=20), (), Reason.TOO_FEW_ROWS, ()),
+        (SUM, led(MANY), (20,), Reason.AGGREGATE, ()),
+        (SUM, led(MANY), (14,), Reason.SMALL_GROUP, ()),
+        (SUM, led(MANY, COUNTED), (14,), Reason.AGGREGATE, ("r-1",)),
+        (SUM, led(MANY, rows=14), (), Reason.TOO_FEW_ENTITIES, ()),
         (SUM, led(COUNTED, RAW_ONCE), (), Reason.AGGREGATE, ("r-1",)),
         (SUM, led(COUNTED, RAW_ONCE), (2,), Reason.RAW_ACCESS, ("r-2",)),
         (ROWS, led(COUNTED, RAW_ONCE), (), Reason.RAW_ACCESS, ("r-2",)),
@@ -244,3 +250,41 @@ def test_what_is_kept_passes_the_strictest_rule() -> None:
     kept = [Counted("d-1@1", 40, (20,))]
     assert decide_keeping([led(COUNTED)], kept).answer is Answer.VALUE
     assert decide_keeping([led(COUNTED, STRICT)], kept).answer is Answer.SUPPRESSED
+    assert decide_keeping([led(MANY)], kept).answer is Answer.VALUE
+    assert decide_keeping([led(Way("compute", min_entities=21), COUNTED)], kept).answer is Answer.SUPPRESSED
+
+
+@given(
+    own=st.none() | st.integers(1, 30),
+    asked=st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=3),
+    entities=st.integers(0, 40),
+    behind=st.integers(0, 40),
+)
+def test_a_rule_never_gives_a_value_of_fewer_entities_than_it_or_the_dataset_asks_for(
+    own: int | None, asked: list[tuple[int, int]], entities: int, behind: int
+) -> None:
+    ways = (Way("compute", rows, min_entities=people) for rows, people in asked)
+    found = replace(led(*ways), entities=entities, thresholds=replace(DEFAULTS, entities=own))
+    evidence = Evidence([Contributed(found.table, 0.1, 1.0, behind)])
+    wanted = any(
+        min(entities, behind) >= max(people, own or max(rows, found.min_rows)) for rows, people in asked
+    )
+    decision = decide(SUM, [found], [], finite=True, evidence=evidence)
+    assert (decision.answer is Answer.VALUE) == wanted
+
+
+def test_where_nobody_knows_whose_the_rows_are_no_count_of_them_is_believed() -> None:
+    gone = Evidence([Contributed("d-1@1", 0.1, 1.0, 40)], unnumbered=frozenset({"d-1@1"}))
+    for counted, evidence in (([], gone), ([Counted("d-1@1", 40, (20,))], replace(gone, contributed=()))):
+        decision = decide(SUM, [grant("compute", rows=40)], counted, finite=True, evidence=evidence)
+        assert (decision.answer, decision.reason) == (Answer.SUPPRESSED, Reason.ENTITIES_UNKNOWN)
+        assert decide_keeping([grant("compute", rows=40)], counted, evidence).answer is Answer.SUPPRESSED
+    made_before = replace(gone, contributed=())
+    assert decide(SUM, [grant("compute")], [], finite=True, evidence=made_before).answer is Answer.VALUE
+
+
+def test_a_batch_is_as_large_as_the_entities_that_a_rule_asks_for() -> None:
+    found = replace(led(Way("train", min_entities=12)), most_rows=3)
+    (settled,) = settle_training([found], fewest_rows=33)
+    assert settled.fewest_batch == 34
+    assert decide_training([settled], fewest_rows=33, refusals=()).reason is Reason.TOO_FEW_ROWS
