@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 
 import torch
@@ -14,7 +15,8 @@ from gridward.client.audit import AuditLog
 from gridward.client.credentials import GatewayIdentity, PasswordSession
 from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.encrypted import EncryptedModel
-from gridward.client.federation import driver
+from gridward.client.federation import entry
+from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.history import TrainingResult
 from gridward.client.federation.terms import Terms
 from gridward.client.node import NodeClient
@@ -165,6 +167,7 @@ class GatewayClient:
         deadline_s: float | None = None,
         quorum: int | float | None = None,
         wait_s: float = 0.0,
+        checkpoint: str | Path | bool = True,
         secure: bool = False,
         dp: None = None,
         progress: bool | None = None,
@@ -180,13 +183,16 @@ class GatewayClient:
         fail are left out and asked again next round. It counts if ``quorum`` nodes answered (3, or 0.5 of
         them; at least the strategy's ``min_nodes``); otherwise all are asked again for ``wait_s``.
 
+        Every round is kept in a folder, for ``resume``: ``checkpoint`` names it; by default it is the run's
+        own under your data folder, and goes when the run has ended; False keeps nothing.
+
         Security: you see each node's trained parameters, which tell something of its rows; nodes see the
         joint parameters of every round. ``secure`` and ``dp`` raise ``NotAvailableYetError``.
         Cost: the parameters to and from every node, each round.
         Raises: ``TrainingError`` naming nodes and causes, if fewer nodes answer than ``strategy`` wants.
         """
-        driver.refuse_unavailable(secure, dp)
-        return driver.train(
+        entry.refuse_unavailable(secure, dp)
+        return entry.train(
             model,
             data,
             recipe=Recipe(loss, optimizer, inputs, targets),
@@ -194,9 +200,26 @@ class GatewayClient:
             run=Run(epochs, batch_size, seed),
             strategy=strategy if strategy is not None else FedAvg(),
             terms=Terms(deadline_s, quorum, wait_s),
-            presence=self._last_seen,
-            shown=progress,
+            checkpoint=checkpoint,
+            around=Surroundings(self._last_seen, shown=progress),
         )
+
+    def resume(
+        self,
+        run: str | Path,
+        model: torch.nn.Module,
+        *,
+        strategy: Strategy | None = None,
+        progress: bool | None = None,
+    ) -> TrainingResult:
+        """Go on with a run whose process ended, from its last checkpoint: by id, or by its folder.
+
+        ``model``: any of the same kind; its values do not matter. ``strategy``: only where it is of your own
+        making. The result is that of an unbroken run. Raises ``ObjectNotFoundError`` if there is none,
+        ``ConflictError`` if another process drives it.
+        """
+        around = Surroundings(self._last_seen, shown=progress)
+        return entry.resume(run, model, place=self.node, strategy=strategy, around=around)
 
     def close(self) -> None:
         """Close all connections; the session lives on until it expires."""

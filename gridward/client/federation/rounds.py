@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final
 
 import numpy as np
 import torch
@@ -15,6 +15,7 @@ from gridward.client.federation.gathering import Gathering, Opening
 from gridward.client.federation.history import NodeReport, RoundReport
 from gridward.client.federation.presence import Presence, waiting
 from gridward.client.federation.sites import Site
+from gridward.client.federation.state import Parameters
 from gridward.client.federation.terms import Deadline, Terms
 from gridward.client.training import Lesson, Run
 from gridward.core.errors import GridError, TrainingError
@@ -23,7 +24,6 @@ from gridward.core.federation.strategies import RoundPlan, Strategy
 from gridward.core.plans.optimizers import ANCHOR, CONTROL
 from gridward.core.schemas.trainings import TrainingOut
 
-Parameters: TypeAlias = Mapping[str, torch.Tensor]
 _LOOK_S: Final = 5.0
 _GRACE_S: Final = 2.0
 

@@ -9,11 +9,14 @@ import torch
 from torch import nn
 
 import gridward as gw
-from gridward.client.federation import driver
+from gridward.client.federation import entry
+from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.rounds import MissedQuorumError
 from gridward.client.federation.terms import Terms
 from gridward.client.training import Recipe, Run
 from tests.support.schools import DIGITS, School
+
+QUIET = Surroundings(shown=False)
 
 
 @pytest.fixture
@@ -30,7 +33,7 @@ def schools() -> list[School]:
 def train(model: nn.Module, schools: list[School], terms: Terms, **fields: Any) -> gw.TrainingResult:
     data = [school.dataset("digits", **DIGITS) for school in schools]
     chosen: dict[str, Any] = {"rounds": 1, "strategy": gw.FedAvg(), **fields}
-    return driver.train(model, data, recipe=Recipe(), run=Run(), terms=terms, shown=False, **chosen)
+    return entry.train(model, data, recipe=Recipe(), run=Run(), terms=terms, around=QUIET, **chosen)
 
 
 def dawdle(school: School, rounds: int) -> None:
@@ -65,7 +68,9 @@ def test_a_quorum_is_a_number_or_a_part_of_the_nodes(
     if needed == 1:
         assert len(train(model, schools, Terms(quorum=quorum)).history[0].nodes) == 1
         return
-    with pytest.raises(gw.TrainingError, match=r"1 of 2 nodes answered, 2 are needed; south: .*out of memory"):
+    with pytest.raises(
+        gw.TrainingError, match=r"1 of 2 nodes answered, 2 are needed; south: .*memory"
+    ):
         train(model, schools, Terms(quorum=quorum))
 
 
