@@ -1,5 +1,7 @@
 """How a training ends in rows and on disk: its parameters kept, or its model brought to a new version."""
 
+from dataclasses import replace
+
 from sqlmodel import Session
 
 from gridward.api import model_store, parameters, storage
@@ -23,7 +25,7 @@ def end(
     try:
         _store(node, caller, training_id, base, behind, ending)
     except GridError as why:
-        failed = Ending(None, why.detail, ending.history, ending.seconds)
+        failed = replace(ending, training=None, detail=why.detail)
         _store(node, caller, training_id, base, behind, failed)
 
 
@@ -42,9 +44,10 @@ def _store(
         seal = node.blobs.seal(path) if values is not None else None
         with node.database.write() as db:
             training = db.get_one(Training, training_id)
-            training.state = (TrainingState.DONE if seal else TrainingState.FAILED).value
+            training.state = (TrainingState.FAILED if ending.detail else TrainingState.DONE).value
             training.detail = ending.detail[:2000]
             training.history = [item.model_dump() for item in ending.history]
+            training.validation = ending.validation
             training.seconds = ending.seconds
             if seal is not None and model_id is not None:
                 model = _unchanged(db, model_id, base)

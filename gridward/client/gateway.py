@@ -18,6 +18,7 @@ from gridward.client.encrypted import EncryptedModel
 from gridward.client.federation import entry
 from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.history import TrainingResult
+from gridward.client.federation.setup import Choice
 from gridward.client.federation.terms import Terms
 from gridward.client.node import NodeClient
 from gridward.client.paging import collected_up_to
@@ -167,6 +168,8 @@ class GatewayClient:
         deadline_s: float | None = None,
         quorum: int | float | None = None,
         wait_s: float = 0.0,
+        validation: float = 0.0,
+        patience: int | None = None,
         checkpoint: str | Path | bool = True,
         secure: bool = False,
         dp: None = None,
@@ -182,6 +185,10 @@ class GatewayClient:
         A round ends when all nodes have answered, or ``deadline_s`` after its begin; nodes that are late or
         fail are left out and asked again next round. It counts if ``quorum`` nodes answered (3, or 0.5 of
         them; at least the strategy's ``min_nodes``); otherwise all are asked again for ``wait_s``.
+
+        ``validation``, such as 0.1: each node holds out that part of its rows, on which no step trains, and
+        judges every joint model on them; ``result.model`` is the best, else the last. ``patience``: so many
+        rounds without a better one end the run.
 
         Every round is kept in a folder, for ``resume``: ``checkpoint`` names it; by default it is the run's
         own under your data folder, and goes when the run has ended; False keeps nothing.
@@ -200,6 +207,7 @@ class GatewayClient:
             run=Run(epochs, batch_size, seed),
             strategy=strategy if strategy is not None else FedAvg(),
             terms=Terms(deadline_s, quorum, wait_s),
+            choice=Choice(validation, patience),
             checkpoint=checkpoint,
             around=Surroundings(self._last_seen, shown=progress),
         )

@@ -13,7 +13,7 @@ from gridward.server.db import UtcDateTime
 class Training(NodeTable, table=True):
     """A run over one dataset's rows. Progress within a run lives in memory; this row has its ends.
 
-    `parameters` counts the numbers that it learns.
+    `parameters` counts the numbers that it learns, `rows` those that it trains on.
     """
 
     __tablename__ = "trainings"
@@ -31,6 +31,8 @@ class Training(NodeTable, table=True):
     detail: str = Field(default="", max_length=2000)
     epochs: int
     history: list[dict[str, Any]] = Field(sa_type=JSON)
+    validation: dict[str, float] | None = Field(default=None, sa_type=JSON)
+    validation_rows: int = Field(default=0, sa_type=BigInteger)
     seconds: float = 0
     forgotten: bool = False
     blob: str | None = Field(default=None, max_length=64)

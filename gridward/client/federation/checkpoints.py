@@ -1,4 +1,4 @@
-"""Checkpoints of a run: all that the next round needs, in a folder that is whole whenever one kills its process.
+"""Checkpoints of a run: all that the next round needs, in a folder that is whole at any moment.
 
 `setup.json` and `setup.safetensors` are written once. A round writes its tensors under a name of their own,
 then `progress.json`, which names them, by renaming: that moment is the checkpoint. Who reads the folder has

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import torch
@@ -14,9 +14,9 @@ from gridward.client.federation.checkpoints import Checkpoints
 from gridward.client.federation.gathering import Gathering, PlainGathering
 from gridward.client.federation.history import RoundReport, TrainingResult
 from gridward.client.federation.presence import Presence, unknown
-from gridward.client.federation.rounds import Means, MissedQuorumError, Round
+from gridward.client.federation.rounds import Means, MissedQuorumError, Round, look
 from gridward.client.federation.setup import Setup
-from gridward.client.federation.state import Parameters, State, after_round
+from gridward.client.federation.state import Parameters, State, after_look, after_round, has_stalled
 from gridward.client.federation.terms import Deadline
 from gridward.client.progress import bar
 from gridward.core.errors import InvalidInputError
@@ -80,37 +80,34 @@ def _drive(setup: Setup, state: State, around: Surroundings) -> State:
         bar(f"Federated training {setup.id}", setup.rounds, shown=around.shown) as advance,
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
-        while state.done < setup.rounds:
-            tell = _teller(advance, state.done)
-            means = Means(
-                setup.sites,
-                setup.lesson,
-                setup.strategy,
-                gathering,
-                setup.terms,
-                around.presence,
-                pool,
-                tell,
-            )
-            joint, report = _counted(state, setup, means)
+        while state.done < setup.rounds and not has_stalled(state, setup.choice.patience):
+            means = Means(setup, gathering, around.presence, pool, _teller(advance, state.done))
+            joint, report = _counted(state, means)
             state = after_round(state, joint, report)
-            if around.checkpoints is not None:
-                around.checkpoints.save(state, setup.strategy.state_dict())
+            _keep(setup, state, around)
             advance(state.done, _note(report))
+        if setup.choice.validation and state.history and not state.history[-1].validation:
+            means = Means(setup, gathering, around.presence, pool, _teller(advance, state.done))
+            state = after_look(state, look(means, state.joint))
+            _keep(setup, state, around)
     return state
 
 
-def _counted(state: State, setup: Setup, means: Means) -> tuple[Mapping[str, torch.Tensor], RoundReport]:
+def _keep(setup: Setup, state: State, around: Surroundings) -> None:
+    if around.checkpoints is not None:
+        around.checkpoints.save(state, setup.strategy.state_dict())
+
+
+def _counted(state: State, means: Means) -> tuple[Mapping[str, torch.Tensor], RoundReport]:
     """Perform a round until it counts, or its terms wait no longer: then raises ``MissedQuorumError``."""
     wait: Deadline | None = None
     pause_s = _FIRST_PAUSE_S
-    run = replace(setup.run, seed=setup.run.seed + state.done)
     while True:
-        this = Round(state.done, means, run)
+        this = Round(state.done, means)
         try:
             return this.perform(state.joint), this.report()
         except MissedQuorumError as why:
-            wait = wait or Deadline(setup.terms.wait_s)
+            wait = wait or Deadline(means.setup.terms.wait_s)
             if wait.passed:
                 raise
             means.tell(f"{why.detail}; they are asked again")

@@ -13,7 +13,7 @@ from gridward.client.federation import driver
 from gridward.client.federation.checkpoints import Checkpoints, default_folder
 from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.history import TrainingResult
-from gridward.client.federation.setup import Setup, restored
+from gridward.client.federation.setup import Choice, Setup, restored
 from gridward.client.federation.sites import sites_of
 from gridward.client.federation.state import State
 from gridward.client.federation.terms import Terms
@@ -25,6 +25,7 @@ from gridward.core.federation.strategies import Strategy
 from gridward.core.plans.optimizers import SGD
 
 _ALL_ANSWER: Final = Terms()
+_THE_LAST: Final = Choice()
 _ALONE: Final = Surroundings()
 
 
@@ -37,6 +38,7 @@ def train(
     run: Run,
     strategy: Strategy,
     terms: Terms = _ALL_ANSWER,
+    choice: Choice = _THE_LAST,
     checkpoint: str | Path | bool = False,
     around: Surroundings = _ALONE,
 ) -> TrainingResult:
@@ -45,7 +47,14 @@ def train(
     ``checkpoint``: a folder to keep every round in, or True for one by the run's id under the user's data
     folder, which is taken away when the run has ended. Raises as ``driver.start``.
     """
-    setup = _setup(model, data, recipe, rounds, run, strategy, terms)
+    setup = _setup(model, data, recipe, rounds, run, strategy, terms, choice)
+    return perform(model, setup, checkpoint, around)
+
+
+def perform(
+    model: torch.nn.Module, setup: Setup, checkpoint: str | Path | bool, around: Surroundings
+) -> TrainingResult:
+    """Drive a run from its beginning; see ``train``."""
     if checkpoint is False:
         return driver.result_of(model, setup, driver.start(setup, around))
     passing = checkpoint is True
@@ -95,13 +104,14 @@ def _setup(
     run: Run,
     strategy: Strategy,
     terms: Terms,
+    choice: Choice,
 ) -> Setup:
     _require_matching_rate(strategy, recipe)
     sites = sites_of(data, recipe)
     lesson = recipe.lesson(model, *next(iter(sites.values())).pair, strategy.local)
     own = model.state_dict()
     names = tuple(name for name in lesson.parameters if name in own)
-    return Setup(sites, lesson, names, run, rounds, strategy, terms)
+    return Setup(sites, lesson, names, run, rounds, strategy, terms, choice)
 
 
 def _kept(run_id: str, kept: Checkpoints, passing: bool, drive: Callable[[], State]) -> State:

@@ -2,41 +2,37 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
-from typing import Final
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 import torch
 
 from gridward.client import training
+from gridward.client.federation.arrivals import arrivals
 from gridward.client.federation.errands import Errand, Traffic
 from gridward.client.federation.gathering import Gathering, Opening
 from gridward.client.federation.history import NodeReport, RoundReport
-from gridward.client.federation.presence import Presence, waiting
+from gridward.client.federation.presence import Presence
+from gridward.client.federation.setup import Setup
 from gridward.client.federation.sites import Site
 from gridward.client.federation.state import Parameters
-from gridward.client.federation.terms import Deadline, Terms
-from gridward.client.training import Lesson, Run
+from gridward.client.federation.terms import Deadline
 from gridward.core.errors import GridError, TrainingError
 from gridward.core.federation.aggregate import Update
-from gridward.core.federation.strategies import RoundPlan, Strategy
+from gridward.core.federation.strategies import RoundPlan
 from gridward.core.plans.optimizers import ANCHOR, CONTROL
 from gridward.core.schemas.trainings import TrainingOut
-
-_LOOK_S: Final = 5.0
-_GRACE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
     """What all rounds of a run have in common."""
 
-    sites: Mapping[str, Site]
-    lesson: Lesson
-    strategy: Strategy
+    setup: Setup
     gathering: Gathering
-    terms: Terms
     presence: Presence
     pool: ThreadPoolExecutor
     tell: Callable[[str], None]
@@ -58,14 +54,14 @@ class MissedQuorumError(TrainingError):
 class Round:
     """One round in the making; ``number`` counts from 0."""
 
-    def __init__(self, number: int, means: Means, run: Run) -> None:
+    def __init__(self, number: int, means: Means) -> None:
         self._number = number
         self._means = means
-        self._run = run
+        self._setup = means.setup
         self._reports: list[NodeReport] = []
         self._failures: dict[str, str] = {}
         self._started = time.monotonic()
-        self._deadline = Deadline(means.terms.deadline_s)
+        self._deadline = Deadline(means.setup.terms.deadline_s)
         self._closed = False
 
     def perform(self, joint: Parameters) -> dict[str, torch.Tensor]:
@@ -74,11 +70,11 @@ class Round:
         Raises ``MissedQuorumError``, which leaves the strategy as it was; ``TrainingError`` if an update
         does not fit the model.
         """
-        means, strategy = self._means, self._means.strategy
+        strategy = self._setup.strategy
         held = strategy.state_dict()
-        plan = strategy.configure_round(self._number, list(means.sites))
-        quorum = means.terms.needed(len(plan.nodes), plan.quorum)
-        means.gathering.begin(Opening(self._number, plan.nodes, quorum, joint))
+        plan = strategy.configure_round(self._number, list(self._setup.sites))
+        quorum = self._setup.terms.needed(len(plan.nodes), plan.quorum)
+        self._means.gathering.begin(Opening(self._number, plan.nodes, quorum, joint))
         before = {name: value.numpy() for name, value in joint.items()}
         try:
             after = strategy.aggregate(self._number, before, self._updates(plan, quorum, joint))
@@ -94,17 +90,18 @@ class Round:
         return RoundReport(self._number + 1, seconds, reports, dict(self._failures))
 
     def _updates(self, plan: RoundPlan, quorum: int, joint: Parameters) -> Iterator[Update]:
-        before = dict(self._means.lesson.parameters) | dict(joint)
+        before = dict(self._setup.lesson.parameters) | dict(joint)
         before |= {f"{ANCHOR}{name}": value for name, value in joint.items() if f"{ANCHOR}{name}" in before}
         work = {
             self._means.pool.submit(
-                self._train_at, self._means.sites[name], before | _controls(plan, name, before)
+                self._train_at, self._setup.sites[name], before | _controls(plan, name, before)
             ): name
             for name in plan.nodes
         }
-        for name, done in self._arrivals(work):
+        limit_s = self._setup.terms.deadline_s
+        for name, done in arrivals(work, limit_s, self._means.presence, self._means.tell):
             try:
-                answer = done.result()
+                answer = done.result() if done is not None else self._late(name)
             except GridError as why:
                 self._failures[name] = why.detail
                 continue
@@ -118,27 +115,22 @@ class Round:
             )
         yield from self._means.gathering.close(tuple(sorted(report.node for report in self._reports)))
 
-    def _arrivals(self, work: dict[Future[_Done], str]) -> Iterator[tuple[str, Future[_Done]]]:
-        """Give answers as they come, and say who is waited for; those after the deadline are failures.
-
-        Each node's own thread ends it at the deadline; one that hangs longer is left to itself.
-        """
-        left, asked = set(work), len(work)
-        last = Deadline(None if (most := self._means.terms.deadline_s) is None else most + _GRACE_S)
-        while left and not last.passed:
-            done, left = wait(left, last.left_s(_LOOK_S), FIRST_COMPLETED)
-            for one in done:
-                yield work[one], one
-            if left:
-                missing = [work[one] for one in left]
-                self._means.tell(waiting(asked - len(left), asked, missing, self._means.presence()))
+    def _late(self, name: str) -> NoReturn:
         self._closed = True
-        for one in left:
-            one.cancel()
-            self._failures[work[one]] = f"{work[one]!r} was late: it did not answer before the round ended"
+        raise TrainingError(f"{name!r} was late: it did not answer before the round ended")
 
     def _train_at(self, site: Site, parameters: Parameters) -> _Done:
-        body = training.request(self._means.lesson, site.data, site.pair, self._run, parameters=parameters)
+        setup = self._setup
+        run = replace(setup.run, seed=setup.run.seed + self._number)
+        body = training.request(
+            setup.lesson,
+            site.data,
+            site.pair,
+            run,
+            parameters=parameters,
+            holdout=setup.choice.validation,
+            holdout_seed=setup.run.seed,
+        )
         errand = Errand(site.data.location, self._deadline)
         out = errand.perform(self._means.gathering.asked(site.name, body))
         if self._closed:
@@ -146,10 +138,44 @@ class Round:
         return _Done(out, self._means.gathering.arrived(site.name, out), errand.traffic)
 
 
+def look(means: Means, joint: Parameters) -> tuple[NodeReport, ...]:
+    """Have all nodes judge parameters over their held-out rows, without training; failures are left out."""
+    setup, deadline = means.setup, Deadline(means.setup.terms.deadline_s)
+
+    def judged_at(site: Site) -> _Done:
+        body = training.request(
+            setup.lesson,
+            site.data,
+            site.pair,
+            replace(setup.run, epochs=0),
+            parameters=joint,
+            holdout=setup.choice.validation,
+            holdout_seed=setup.run.seed,
+        )
+        errand = Errand(site.data.location, deadline)
+        return _Done(errand.perform(body), None, errand.traffic)
+
+    work = {means.pool.submit(judged_at, site): name for name, site in setup.sites.items()}
+    found = arrivals(work, setup.terms.deadline_s, means.presence, means.tell)
+    reports: list[NodeReport] = []
+    for name, one in found:
+        with suppress(GridError):
+            reports += [] if one is None else [_report_of(name, one.result())]
+    return tuple(sorted(reports, key=lambda report: report.node))
+
+
 def _report_of(name: str, done: _Done) -> NodeReport:
     last = dict(done.out.history[-1].values) if done.out.history else {}
-    traffic = done.traffic
-    return NodeReport(name, done.out.rows, done.out.seconds, last, traffic.sent_bytes, traffic.received_bytes)
+    return NodeReport(
+        node=name,
+        rows=done.out.rows,
+        seconds=done.out.seconds,
+        metrics=last,
+        sent_bytes=done.traffic.sent_bytes,
+        received_bytes=done.traffic.received_bytes,
+        validation=done.out.validation or {},
+        validation_rows=done.out.validation_rows,
+    )
 
 
 def _controls(plan: RoundPlan, node: str, held: Parameters) -> dict[str, torch.Tensor]:

@@ -24,6 +24,25 @@ def new_run_id() -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Choice:
+    """How the best model is found.
+
+    ``validation``: the part of each node's rows that judges the joint model and that no step trains on; 0
+    judges nothing, and the last model is taken. ``patience``: rounds without a better one that end the run.
+    """
+
+    validation: float = 0.0
+    patience: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be judged."""
+        if not 0 <= self.validation <= 0.5:
+            raise InvalidInputError(f"validation is a part of the rows up to 0.5, not {self.validation:g}")
+        if self.patience is not None and (self.patience < 1 or not self.validation):
+            raise InvalidInputError("patience is at least 1 round, and needs validation=, such as 0.1")
+
+
+@dataclass(frozen=True, slots=True)
 class Setup:
     """A run's data, lesson and terms; ``model_names`` are the tensors that are not the optimizer's state."""
 
@@ -34,6 +53,7 @@ class Setup:
     rounds: int
     strategy: Strategy
     terms: Terms
+    choice: Choice
     id: str = field(default_factory=new_run_id)
 
 
@@ -65,6 +85,8 @@ def document(setup: Setup) -> RunSetup:
             deadline_s=setup.terms.deadline_s,
             quorum=setup.terms.quorum,
             wait_s=setup.terms.wait_s,
+            validation=setup.choice.validation,
+            patience=setup.choice.patience,
         )
 
 
@@ -87,6 +109,7 @@ def restored(
         rounds=said.rounds,
         strategy=_strategy(said.strategy, strategy),
         terms=Terms(said.deadline_s, said.quorum, said.wait_s),
+        choice=Choice(said.validation, said.patience),
         id=said.id,
     )
 

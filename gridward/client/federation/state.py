@@ -55,8 +55,8 @@ def after_look(state: State, reports: tuple[NodeReport, ...]) -> State:
 
 
 def has_stalled(state: State, patience: int | None) -> bool:
-    """Say whether so many judged rounds in a row made nothing better than the best before them."""
+    """Say whether the best model is so many rounds older than the last that was judged."""
     if patience is None or state.best is None:
         return False
-    judged = sum(1 for report in state.history if "loss" in report.validation)
+    judged = max((report.number for report in state.history if "loss" in report.validation), default=0)
     return judged - state.best.round >= patience

@@ -10,6 +10,7 @@ from torch import Tensor
 Tensors = Mapping[str, Tensor]
 ANCHOR: Final = "anchor."
 CONTROL: Final = "control."
+LEARNING_RATE: Final = "lr"
 
 
 class Optimizer(Protocol):
@@ -48,7 +49,7 @@ class SGD:
 
     def hyper(self) -> dict[str, Tensor]:
         """Give the learning rate."""
-        return {"lr": torch.tensor(self.lr, dtype=torch.float32)}
+        return {LEARNING_RATE: torch.tensor(self.lr, dtype=torch.float32)}
 
     def initial_state(self, parameters: Tensors) -> dict[str, Tensor]:
         """Give zero momentum: the first step then equals torch's, which starts from the first gradient."""
@@ -69,7 +70,7 @@ class SGD:
                 buffer = self.momentum * state[f"momentum.{name}"] + direction
                 buffers[f"momentum.{name}"] = buffer
                 direction = direction + self.momentum * buffer if self.nesterov else buffer
-            updated[name] = value - hyper["lr"] * direction
+            updated[name] = value - hyper[LEARNING_RATE] * direction
         return updated, buffers
 
 
@@ -92,7 +93,7 @@ class Adam:
 
     def hyper(self) -> dict[str, Tensor]:
         """Give the learning rate."""
-        return {"lr": torch.tensor(self.lr, dtype=torch.float32)}
+        return {LEARNING_RATE: torch.tensor(self.lr, dtype=torch.float32)}
 
     def initial_state(self, parameters: Tensors) -> dict[str, Tensor]:
         """Give zero moments and a step count of 0."""
@@ -108,7 +109,7 @@ class Adam:
         """Move against the mean gradient, scaled by its root mean square."""
         steps = state["adam.steps"] + 1
         moments = {"adam.steps": steps}
-        rate = hyper["lr"] / (1 - self.beta1**steps)
+        rate = hyper[LEARNING_RATE] / (1 - self.beta1**steps)
         correction = (1 - self.beta2**steps).sqrt()
         updated = {}
         for name, value in parameters.items():

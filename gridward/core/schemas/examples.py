@@ -394,6 +394,8 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "rows": 2000,
         "epochs_done": 1,
         "history": [{"epoch": 1, "steps": 63, "values": {"loss": 0.41}}],
+        "validation": {"loss": 0.52, "accuracy": 0.84},
+        "validation_rows": 200,
         "seconds": 3.2,
         "parameters": [_TENSOR],
         "withheld": "",

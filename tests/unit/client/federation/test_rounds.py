@@ -9,12 +9,11 @@ import torch
 from torch import nn
 
 import gridward as gw
-from gridward.client.federation import entry
+from gridward.client.federation import driver
 from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.rounds import MissedQuorumError
 from gridward.client.federation.terms import Terms
-from gridward.client.training import Recipe, Run
-from tests.support.schools import DIGITS, School
+from tests.support.schools import School, setup_of
 
 QUIET = Surroundings(shown=False)
 
@@ -30,10 +29,15 @@ def schools() -> list[School]:
     return [School("north", rows=30, step=1.0), School("south", rows=10, step=5.0)]
 
 
-def train(model: nn.Module, schools: list[School], terms: Terms, **fields: Any) -> gw.TrainingResult:
-    data = [school.dataset("digits", **DIGITS) for school in schools]
-    chosen: dict[str, Any] = {"rounds": 1, "strategy": gw.FedAvg(), **fields}
-    return entry.train(model, data, recipe=Recipe(), run=Run(), terms=terms, around=QUIET, **chosen)
+def train(
+    model: nn.Module,
+    schools: list[School],
+    terms: Terms,
+    strategy: gw.Strategy | None = None,
+    rounds: int = 1,
+) -> gw.TrainingResult:
+    setup = setup_of(model, schools, strategy or gw.FedAvg(), terms=terms, rounds=rounds)
+    return driver.result_of(model, setup, driver.start(setup, QUIET))
 
 
 def dawdle(school: School, rounds: int) -> None:
@@ -68,9 +72,7 @@ def test_a_quorum_is_a_number_or_a_part_of_the_nodes(
     if needed == 1:
         assert len(train(model, schools, Terms(quorum=quorum)).history[0].nodes) == 1
         return
-    with pytest.raises(
-        gw.TrainingError, match=r"1 of 2 nodes answered, 2 are needed; south: .*memory"
-    ):
+    with pytest.raises(gw.TrainingError, match=r"1 of 2 nodes answered, 2 are needed; south: .*memory"):
         train(model, schools, Terms(quorum=quorum))
 
 
