@@ -97,7 +97,8 @@ class Adam:
 
     def initial_state(self, parameters: Tensors) -> dict[str, Tensor]:
         """Give zero moments and a step count of 0."""
-        state = {"adam.steps": torch.zeros((), dtype=torch.float32)}
+        # 1 - 0.999**steps keeps no four digits in float32
+        state = {"adam.steps": torch.zeros((), dtype=torch.float64)}
         for name, value in parameters.items():
             state[f"adam.mean.{name}"] = torch.zeros_like(value)
             state[f"adam.square.{name}"] = torch.zeros_like(value)
@@ -107,6 +108,15 @@ class Adam:
         self, parameters: Tensors, gradients: Tensors, state: Tensors, hyper: Tensors
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Move against the mean gradient, scaled by its root mean square."""
+        if self.weight_decay:
+            gradients = {
+                name: gradients[name] + self.weight_decay * value for name, value in parameters.items()
+            }
+        return self._moved(parameters, gradients, state, hyper)
+
+    def _moved(
+        self, parameters: Tensors, gradients: Tensors, state: Tensors, hyper: Tensors
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         steps = state["adam.steps"] + 1
         moments = {"adam.steps": steps}
         rate = hyper[LEARNING_RATE] / (1 - self.beta1**steps)
@@ -114,13 +124,26 @@ class Adam:
         updated = {}
         for name, value in parameters.items():
             gradient = gradients[name]
-            if self.weight_decay:
-                gradient = gradient + self.weight_decay * value
             mean = self.beta1 * state[f"adam.mean.{name}"] + (1 - self.beta1) * gradient
             square = self.beta2 * state[f"adam.square.{name}"] + (1 - self.beta2) * gradient * gradient
             moments |= {f"adam.mean.{name}": mean, f"adam.square.{name}": square}
             updated[name] = value - rate * mean / (square.sqrt() / correction + self.eps)
         return updated, moments
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW(Adam):
+    """Adam whose weights decay apart from the gradient (Loshchilov and Hutter 2019), as torch's ``AdamW``."""
+
+    weight_decay: float = 0.01
+
+    def step(
+        self, parameters: Tensors, gradients: Tensors, state: Tensors, hyper: Tensors
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Shrink the parameters, then move them as Adam does."""
+        kept = 1 - hyper[LEARNING_RATE] * self.weight_decay
+        shrunk = {name: value * kept for name, value in parameters.items()}
+        return self._moved(shrunk, gradients, state, hyper)
 
 
 @dataclass(frozen=True, slots=True)
