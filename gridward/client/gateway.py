@@ -1,7 +1,7 @@
 """A signed-in view of a gateway: find data and models on all its nodes, and reach them."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +25,10 @@ from gridward.client.paging import collected_up_to
 from gridward.client.place import segment
 from gridward.client.roles import Roles
 from gridward.client.search import SearchResult, words_and_tags
-from gridward.client.training import Loss, Recipe, Run
+from gridward.client.training import Loss, Metric, Recipe, Run
 from gridward.client.transport import Transport
 from gridward.core.errors import GridError
+from gridward.core.federation.schedules import Constant, RateSchedule
 from gridward.core.federation.strategies import FedAvg, Strategy
 from gridward.core.plans.optimizers import Optimizer
 from gridward.core.schemas.audit import AuditHead
@@ -161,9 +162,11 @@ class GatewayClient:
         optimizer: Optimizer | None = None,
         inputs: str | None = None,
         targets: str | None = None,
+        metrics: Mapping[str, Metric] | None = None,
         epochs: int = 1,
         batch_size: int = 64,
         seed: int = 0,
+        schedule: RateSchedule | None = None,
         strategy: Strategy | None = None,
         deadline_s: float | None = None,
         quorum: int | float | None = None,
@@ -188,7 +191,8 @@ class GatewayClient:
 
         ``validation``, such as 0.1: each node holds out that part of its rows, on which no step trains, and
         judges every joint model on them; ``result.model`` is the best, else the last. ``patience``: so many
-        rounds without a better one end the run.
+        rounds without a better one end the run. ``metrics``: functions of output and targets, told of the
+        same rows. ``schedule``, such as ``gw.CosineDecay()``: the learning rate of each round.
 
         Every round is kept in a folder, for ``resume``: ``checkpoint`` names it; by default it is the run's
         own under your data folder, and goes when the run has ended; False keeps nothing.
@@ -202,12 +206,13 @@ class GatewayClient:
         return entry.train(
             model,
             data,
-            recipe=Recipe(loss, optimizer, inputs, targets),
+            recipe=Recipe(loss, optimizer, inputs, targets, metrics or {}),
             rounds=rounds,
             run=Run(epochs, batch_size, seed),
             strategy=strategy if strategy is not None else FedAvg(),
             terms=Terms(deadline_s, quorum, wait_s),
             choice=Choice(validation, patience),
+            schedule=schedule if schedule is not None else Constant(),
             checkpoint=checkpoint,
             around=Surroundings(self._last_seen, shown=progress),
         )

@@ -15,6 +15,7 @@ from gridward.client.federation.setup import Choice, Setup
 from gridward.client.federation.sites import sites_of
 from gridward.client.federation.terms import Terms
 from gridward.client.training import Lesson, Recipe, Run
+from gridward.core.federation.schedules import Constant, RateSchedule
 from gridward.core.federation.strategies import LocalRule, Strategy
 from gridward.core.schemas.tensor import Tensor
 from tests.support.places import RecordingPlace
@@ -78,6 +79,7 @@ class School(RecordingPlace):
 
 ANY_TERMS: Final = Terms()
 THE_LAST: Final = Choice()
+SAME_RATE: Final = Constant()
 
 
 @cache
@@ -96,10 +98,11 @@ def setup_of(
     seed: int = 0,
     terms: Terms = ANY_TERMS,
     choice: Choice = THE_LAST,
+    schedule: RateSchedule = SAME_RATE,
 ) -> Setup:
     """A run of a linear model (4 to 3) over schools."""
     lesson = _lesson(strategy.local)
     given = {name: value.clone() for name, value in model.state_dict().items()}
     lesson = replace(lesson, parameters=dict(lesson.parameters) | given)
     sites = sites_of([school.dataset("digits", **DIGITS) for school in schools], Recipe())
-    return Setup(sites, lesson, tuple(given), Run(seed=seed), rounds, strategy, terms, choice)
+    return Setup(sites, lesson, tuple(given), Run(seed=seed), rounds, strategy, terms, choice, schedule)

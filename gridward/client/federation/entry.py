@@ -21,11 +21,13 @@ from gridward.client.place import Place, segment
 from gridward.client.training import Recipe, Run
 from gridward.core.errors import InvalidInputError, NotAvailableYetError, TrainingError
 from gridward.core.federation.scaffold import Scaffold
+from gridward.core.federation.schedules import Constant, RateSchedule
 from gridward.core.federation.strategies import Strategy
 from gridward.core.plans.optimizers import SGD
 
 _ALL_ANSWER: Final = Terms()
 _THE_LAST: Final = Choice()
+_SAME_RATE: Final = Constant()
 _ALONE: Final = Surroundings()
 
 
@@ -39,6 +41,7 @@ def train(
     strategy: Strategy,
     terms: Terms = _ALL_ANSWER,
     choice: Choice = _THE_LAST,
+    schedule: RateSchedule = _SAME_RATE,
     checkpoint: str | Path | bool = False,
     around: Surroundings = _ALONE,
 ) -> TrainingResult:
@@ -47,7 +50,7 @@ def train(
     ``checkpoint``: a folder to keep every round in, or True for one by the run's id under the user's data
     folder, which is taken away when the run has ended. Raises as ``driver.start``.
     """
-    setup = _setup(model, data, recipe, rounds, run, strategy, terms, choice)
+    setup = _setup(model, data, recipe, rounds, run, strategy, terms, choice, schedule)
     return perform(model, setup, checkpoint, around)
 
 
@@ -105,13 +108,14 @@ def _setup(
     strategy: Strategy,
     terms: Terms,
     choice: Choice,
+    schedule: RateSchedule,
 ) -> Setup:
-    _require_matching_rate(strategy, recipe)
+    _require_matching_rate(strategy, recipe, schedule)
     sites = sites_of(data, recipe)
     lesson = recipe.lesson(model, *next(iter(sites.values())).pair, strategy.local)
     own = model.state_dict()
     names = tuple(name for name in lesson.parameters if name in own)
-    return Setup(sites, lesson, names, run, rounds, strategy, terms, choice)
+    return Setup(sites, lesson, names, run, rounds, strategy, terms, choice, schedule)
 
 
 def _kept(run_id: str, kept: Checkpoints, passing: bool, drive: Callable[[], State]) -> State:
@@ -130,7 +134,7 @@ def _kept(run_id: str, kept: Checkpoints, passing: bool, drive: Callable[[], Sta
     return state
 
 
-def _require_matching_rate(strategy: Strategy, recipe: Recipe) -> None:
+def _require_matching_rate(strategy: Strategy, recipe: Recipe, schedule: RateSchedule) -> None:
     """SCAFFOLD learns each node's direction from how far it went, which needs to know how it steps."""
     if not isinstance(strategy, Scaffold):
         return
@@ -140,3 +144,5 @@ def _require_matching_rate(strategy: Strategy, recipe: Recipe) -> None:
             f"Scaffold(local_rate={strategy.local_rate:g}) needs optimizer=SGD(lr={strategy.local_rate:g}) "
             f"without momentum; this is {optimizer}"
         )
+    if schedule != _SAME_RATE:
+        raise InvalidInputError("Scaffold needs the same learning rate in every round; leave schedule= out")

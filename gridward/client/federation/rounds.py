@@ -130,6 +130,7 @@ class Round:
             parameters=parameters,
             holdout=setup.choice.validation,
             holdout_seed=setup.run.seed,
+            lr_factor=setup.schedule.factor(self._number, setup.rounds),
         )
         errand = Errand(site.data.location, self._deadline)
         out = errand.perform(self._means.gathering.asked(site.name, body))

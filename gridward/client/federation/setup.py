@@ -8,14 +8,20 @@ import torch
 
 from gridward.client.checks import checked
 from gridward.client.dataset_pointers import DatasetPointer
+from gridward.client.federation.named import (
+    schedule_document,
+    schedule_of,
+    strategy_document,
+    strategy_of,
+)
 from gridward.client.federation.sites import Site
 from gridward.client.federation.terms import Terms
 from gridward.client.place import Place
 from gridward.client.training import Lesson, Run
 from gridward.core.errors import InvalidInputError
-from gridward.core.federation import known
+from gridward.core.federation.schedules import RateSchedule
 from gridward.core.federation.strategies import Strategy
-from gridward.core.schemas.runs import RunSetup, SiteSetup, StrategySetup
+from gridward.core.schemas.runs import RunSetup, SiteSetup
 
 
 def new_run_id() -> str:
@@ -54,12 +60,12 @@ class Setup:
     strategy: Strategy
     terms: Terms
     choice: Choice
+    schedule: RateSchedule
     id: str = field(default_factory=new_run_id)
 
 
 def document(setup: Setup) -> RunSetup:
     """Write a setup without its tensors."""
-    named = known.named(setup.strategy)
     with checked():
         return RunSetup(
             id=setup.id,
@@ -77,7 +83,7 @@ def document(setup: Setup) -> RunSetup:
                 )
                 for site in setup.sites.values()
             ],
-            strategy=None if named is None else StrategySetup(name=named[0], settings=named[1]),
+            strategy=strategy_document(setup.strategy),
             rounds=setup.rounds,
             epochs=setup.run.epochs,
             batch_size=setup.run.batch_size,
@@ -87,6 +93,7 @@ def document(setup: Setup) -> RunSetup:
             wait_s=setup.terms.wait_s,
             validation=setup.choice.validation,
             patience=setup.choice.patience,
+            schedule=schedule_document(setup.schedule),
         )
 
 
@@ -107,9 +114,10 @@ def restored(
         model_names=tuple(said.model_names),
         run=Run(said.epochs, said.batch_size, said.seed),
         rounds=said.rounds,
-        strategy=_strategy(said.strategy, strategy),
+        strategy=strategy_of(said.strategy, strategy),
         terms=Terms(said.deadline_s, said.quorum, said.wait_s),
         choice=Choice(said.validation, said.patience),
+        schedule=schedule_of(said.schedule),
         id=said.id,
     )
 
@@ -118,15 +126,3 @@ def _site(said: SiteSetup, place: Place) -> Site:
     tensors = [said.inputs, said.targets]
     pointer = DatasetPointer(place, said.dataset_id, said.dataset, tensors, description="", tags=())
     return Site(pointer, (said.inputs, said.targets))
-
-
-def _strategy(said: StrategySetup | None, given: Strategy | None) -> Strategy:
-    if said is None:
-        if given is None:
-            raise InvalidInputError("this run has a strategy of your own making; give it as strategy=")
-        return given
-    if given is not None and known.named(given) != (said.name, said.settings):
-        raise InvalidInputError(
-            f"this run was started with {said.name} and {said.settings}; leave strategy= out"
-        )
-    return known.made(said.name, said.settings)

@@ -1,4 +1,4 @@
-"""The strategies that have a name, so that a run can be kept, sent and taken up again by another process."""
+"""Strategies and schedules that have a name: a run can be kept, sent and taken up by another process."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields
@@ -8,6 +8,14 @@ from typing import Final
 from gridward.core.errors import InvalidInputError
 from gridward.core.federation.robust import FedMedian, Krum, TrimmedMean
 from gridward.core.federation.scaffold import Scaffold
+from gridward.core.federation.schedules import (
+    Constant,
+    CosineDecay,
+    ExponentialDecay,
+    LinearWarmup,
+    RateSchedule,
+    StepDecay,
+)
 from gridward.core.federation.server_optimizers import FedAdagrad, FedAdam, FedAvgM, FedYogi
 from gridward.core.federation.strategies import FedAvg, FedProx, Strategy
 
@@ -40,6 +48,25 @@ KINDS: Final[dict[StrategyName, type[FedAvg]]] = {
     StrategyName.FED_MEDIAN: FedMedian,
     StrategyName.TRIMMED_MEAN: TrimmedMean,
     StrategyName.KRUM: Krum,
+}
+
+
+class ScheduleName(StrEnum):
+    """Every schedule of the learning rate."""
+
+    CONSTANT = "Constant"
+    STEP_DECAY = "StepDecay"
+    EXPONENTIAL_DECAY = "ExponentialDecay"
+    COSINE_DECAY = "CosineDecay"
+    LINEAR_WARMUP = "LinearWarmup"
+
+
+SCHEDULES: Final[dict[ScheduleName, type[RateSchedule]]] = {
+    ScheduleName.CONSTANT: Constant,
+    ScheduleName.STEP_DECAY: StepDecay,
+    ScheduleName.EXPONENTIAL_DECAY: ExponentialDecay,
+    ScheduleName.COSINE_DECAY: CosineDecay,
+    ScheduleName.LINEAR_WARMUP: LinearWarmup,
 }
 
 

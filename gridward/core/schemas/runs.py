@@ -75,6 +75,18 @@ class StrategySetup(BaseModel):
     )
 
 
+class ScheduleSetup(BaseModel):
+    """A schedule of the learning rate, and the one after it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(max_length=32)
+    settings: dict[Annotated[str, StringConstraints(max_length=32)], int | Number] = Field(
+        default={}, max_length=16
+    )
+    then: "ScheduleSetup | None" = None
+
+
 class RunSetup(BaseModel):
     """All that a driver needs of a run besides tensors: what a checkpoint begins with."""
 
@@ -98,7 +110,7 @@ class RunSetup(BaseModel):
     wait_s: float = Field(default=0, ge=0, allow_inf_nan=False)
     validation: float = Field(default=0, ge=0, le=0.5)
     patience: int | None = Field(default=None, ge=1)
-    schedule: StrategySetup | None = None
+    schedule: ScheduleSetup
 
 
 class RunProgress(BaseModel):

@@ -1,16 +1,19 @@
 """Which model a run gives: the best by what nodes hold out, or the last."""
 
+from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 import torch
 from torch import nn
 
 import gridward as gw
-from gridward.client.federation import driver
+from gridward.client.federation import driver, entry
 from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.setup import Choice
-from tests.support.schools import School, setup_of
+from gridward.client.training import Recipe, Run
+from tests.support.schools import DIGITS, School, setup_of
 
 QUIET = Surroundings(shown=False)
 
@@ -80,3 +83,34 @@ def test_without_validation_the_last_model_is_given_and_nothing_is_judged(model:
 def test_a_choice_that_cannot_be_made_is_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(gw.InvalidInputError, match=next(reversed(fields))):
         Choice(**fields)
+
+
+def test_the_learning_rate_follows_its_schedule_and_goes_on_after_a_break(
+    model: nn.Module, tmp_path: Path
+) -> None:
+    def rates(one: School) -> list[float]:
+        return [body["hyper"][0]["value"] for body in one.asked if body["epochs"]]
+
+    north, again = school("north", 2.0), school("north", 2.0)
+    schedule = gw.LinearWarmup(over=1, start=0.5, then=gw.StepDecay(every=2, gamma=0.5))
+    setup = setup_of(model, [north], gw.FedAvg(), rounds=4, schedule=schedule)
+    north.bend = lambda _: httpx2.Response(503) if len(north.asked) == 3 else None
+    with pytest.raises(gw.TrainingError, match="goes on"):
+        entry.perform(model, setup, tmp_path / "run", QUIET)
+    entry.resume(tmp_path / "run", model, place=lambda _: again, around=QUIET)
+    wanted = [pytest.approx(0.1 * factor) for factor in (0.5, 1.0, 1.0, 0.5)]
+    assert (rates(north)[:2] + rates(again)) == wanted
+
+
+def test_scaffold_keeps_its_rate(model: nn.Module) -> None:
+    data = [School("north").dataset("digits", **DIGITS)]
+    with pytest.raises(gw.InvalidInputError, match="leave schedule= out"):
+        entry.train(
+            model,
+            data,
+            recipe=Recipe(),
+            rounds=1,
+            run=Run(),
+            strategy=gw.Scaffold(local_rate=0.1),
+            schedule=gw.CosineDecay(),
+        )

@@ -1,7 +1,10 @@
+from typing import get_args
+
 import pytest
 
 from gridward.core.errors import InvalidInputError
-from gridward.core.federation.known import KINDS, StrategyName, made, named
+from gridward.core.federation.known import KINDS, SCHEDULES, ScheduleName, StrategyName, made, named
+from gridward.core.federation.schedules import RateSchedule
 from gridward.core.federation.server_optimizers import FedAdam
 from gridward.core.federation.strategies import FedAvg
 
@@ -38,3 +41,9 @@ def test_what_has_no_name_is_not_taken_for_what_it_extends() -> None:
 def test_what_cannot_be_made_is_refused(name: str, settings: dict[str, int]) -> None:
     with pytest.raises(InvalidInputError, match=name):
         made(name, settings)
+
+
+def test_every_strategy_and_schedule_has_a_name() -> None:
+    assert set(KINDS) == set(StrategyName)
+    assert set(SCHEDULES) == set(ScheduleName)
+    assert set(SCHEDULES.values()) == set(get_args(RateSchedule))
