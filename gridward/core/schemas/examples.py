@@ -7,6 +7,7 @@ from gridward.core.schemas.examples_access import ACCESS_EXAMPLES
 from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
 from gridward.core.schemas.examples_disclosure import DISCLOSURE
 from gridward.core.schemas.examples_node import NODE_EXAMPLES
+from gridward.core.schemas.examples_runs import RUN_EXAMPLES
 
 Example: TypeAlias = Mapping[str, Any]
 
@@ -222,6 +223,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     **ACCESS_EXAMPLES,
     **ACCOUNT_EXAMPLES,
     **NODE_EXAMPLES,
+    **RUN_EXAMPLES,
     "Access": {
         "discover": ["@signed-in"],
         "compute": ["@signed-in"],

@@ -1,6 +1,8 @@
 """Runs: federated trainings as they are kept, told and followed. Numbers and names, never parameters."""
 
-from typing import Annotated
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
@@ -50,6 +52,79 @@ class RoundRecord(BaseModel):
     validation: Metrics = Field(
         default={}, description="Of the model that this round made; known one round later."
     )
+
+
+class RunState(StrEnum):
+    """Where a run stands. Paused and cancelled is its starter's word, done and failed its driver's."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class RunIn(BaseModel):
+    """A driver begins a run, or takes one up again that it began before."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    id: str = Field(pattern=RUN_ID_PATTERN, description="Drawn by the driver.")
+    model: str = Field(max_length=100, description="What is trained, in a word.")
+    strategy: str = Field(max_length=100)
+    nodes: list[NodeName] = Field(min_length=1, max_length=MOST_NODES)
+    rounds: int = Field(ge=1, le=MOST_ROUNDS, json_schema_extra={"format": "int32"})
+
+
+class RunWord(BaseModel):
+    """A driver's word on its run: it goes on, waits for something, or has ended."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    state: Literal[RunState.RUNNING, RunState.DONE, RunState.FAILED] = RunState.RUNNING
+    detail: str = Field(default="", max_length=2000, description="What it waits for, or why it failed.")
+    best_round: int | None = Field(default=None, ge=0, json_schema_extra={"format": "int32"})
+
+
+class RunOut(BaseModel):
+    """A run as the gateway knows it: numbers and names, never parameters."""
+
+    id: str
+    started_by: str
+    model: str
+    strategy: str
+    nodes: list[str]
+    rounds: int = Field(json_schema_extra={"format": "int32"})
+    rounds_done: int = Field(json_schema_extra={"format": "int32"})
+    state: RunState
+    detail: str
+    best_round: int | None = Field(json_schema_extra={"format": "int32"})
+    loss: float | None = Field(
+        json_schema_extra={"format": "double"}, description="Of the last round, weighted by rows."
+    )
+    revision: int = Field(
+        json_schema_extra={"format": "int32"}, description="Grows with every change: the id of its event."
+    )
+    created_at: datetime
+    heard_at: datetime = Field(description="When its driver last said anything.")
+
+
+class RunsOut(BaseModel):
+    """A page of runs, the newest first."""
+
+    items: list[RunOut]
+    total: int = Field(json_schema_extra={"format": "int32"})
+    offset: int = Field(json_schema_extra={"format": "int32"})
+    limit: int = Field(json_schema_extra={"format": "int32"})
+
+
+class RoundsOut(BaseModel):
+    """A page of a run's rounds, the first first."""
+
+    items: list[RoundRecord]
+    total: int = Field(json_schema_extra={"format": "int32"})
+    offset: int = Field(json_schema_extra={"format": "int32"})
+    limit: int = Field(json_schema_extra={"format": "int32"})
 
 
 class SiteSetup(BaseModel):
