@@ -8,7 +8,7 @@ from types import TracebackType
 
 import torch
 
-from gridward.client import directory, encrypted, models
+from gridward.client import directory, encrypted, models, runs
 from gridward.client.accounts import Accounts, OwnAccount
 from gridward.client.asking import Asker, EncryptedAnswer, PreparedQueries
 from gridward.client.audit import AuditLog
@@ -17,6 +17,7 @@ from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.encrypted import EncryptedModel
 from gridward.client.federation import entry
 from gridward.client.federation.driver import Surroundings
+from gridward.client.federation.following import GatewayFollower
 from gridward.client.federation.history import TrainingResult
 from gridward.client.federation.setup import Choice
 from gridward.client.federation.terms import Terms
@@ -24,6 +25,7 @@ from gridward.client.node import NodeClient
 from gridward.client.paging import collected_up_to
 from gridward.client.place import segment
 from gridward.client.roles import Roles
+from gridward.client.runs import FederatedRun
 from gridward.client.search import SearchResult, words_and_tags
 from gridward.client.training import Loss, Metric, Recipe, Run
 from gridward.client.transport import Transport
@@ -195,7 +197,8 @@ class GatewayClient:
         same rows. ``schedule``, such as ``gw.CosineDecay()``: the learning rate of each round.
 
         Every round is kept in a folder, for ``resume``: ``checkpoint`` names it; by default it is the run's
-        own under your data folder, and goes when the run has ended; False keeps nothing.
+        own under your data folder, and goes when the run has ended; False keeps nothing. The gateway is told
+        the numbers of every round (``run``, and its page), unless you may not begin runs there.
 
         Security: you see each node's trained parameters, which tell something of its rows; nodes see the
         joint parameters of every round. ``secure`` and ``dp`` raise ``NotAvailableYetError``.
@@ -214,7 +217,7 @@ class GatewayClient:
             choice=Choice(validation, patience),
             schedule=schedule if schedule is not None else Constant(),
             checkpoint=checkpoint,
-            around=Surroundings(self._last_seen, shown=progress),
+            around=self._surroundings(model, progress),
         )
 
     def resume(
@@ -231,8 +234,16 @@ class GatewayClient:
         making. The result is that of an unbroken run. Raises ``ObjectNotFoundError`` if there is none,
         ``ConflictError`` if another process drives it.
         """
-        around = Surroundings(self._last_seen, shown=progress)
+        around = self._surroundings(model, progress)
         return entry.resume(run, model, place=self.node, strategy=strategy, around=around)
+
+    def runs(self, limit: int = 100) -> list[FederatedRun]:
+        """List your runs, the newest first; the gateway's owner sees everybody's."""
+        return runs.listed(self._transport, limit)
+
+    def run(self, id: str) -> FederatedRun:
+        """Find a run, to watch it from anywhere, pause, resume or cancel it."""
+        return runs.found(self._transport, id)
 
     def close(self) -> None:
         """Close all connections; the session lives on until it expires."""
@@ -248,6 +259,10 @@ class GatewayClient:
         if isinstance(self._transport.credentials, PasswordSession):
             self._transport.credentials.close()
         self.close()
+
+    def _surroundings(self, model: torch.nn.Module, shown: bool | None) -> Surroundings:
+        follower = GatewayFollower(self._transport, type(model).__name__)
+        return Surroundings(self._last_seen, follower=follower, shown=shown)
 
     def _last_seen(self) -> dict[str, datetime | None]:
         try:

@@ -11,6 +11,7 @@ from typing import Final
 import torch
 
 from gridward.client.federation.checkpoints import Checkpoints
+from gridward.client.federation.following import Follower, Nobody
 from gridward.client.federation.gathering import Gathering, PlainGathering
 from gridward.client.federation.history import RoundReport, TrainingResult
 from gridward.client.federation.presence import Presence, unknown
@@ -19,20 +20,24 @@ from gridward.client.federation.setup import Setup
 from gridward.client.federation.state import Parameters, State, after_look, after_round, has_stalled
 from gridward.client.federation.terms import Deadline
 from gridward.client.progress import bar
-from gridward.core.errors import InvalidInputError
+from gridward.core.errors import GridError, InvalidInputError
 
 _AT_ONCE: Final = 32
 _FIRST_PAUSE_S: Final = 0.5
 _MOST_PAUSE_S: Final = 30.0
 
 
+_NOBODY: Final = Nobody()
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """Where a run is driven: what is known of nodes, how updates come back, where checkpoints go."""
+    """Where a run is driven: what is known of nodes, how updates come back, who keeps and who follows it."""
 
     presence: Presence = unknown
     gathering: Gathering | None = None
     checkpoints: Checkpoints | None = None
+    follower: Follower = _NOBODY
     shown: bool | None = None
 
 
@@ -75,19 +80,36 @@ def _begun(setup: Setup) -> State:
 
 
 def _drive(setup: Setup, state: State, around: Surroundings) -> State:
+    """Drive a run to its end, and say how it ended."""
+    follower = around.follower
+    try:
+        follower.begin(setup, state)
+        state = _through(setup, state, around)
+    except GridError as why:
+        follower.end(why.detail, None)
+        raise
+    except BaseException as why:
+        follower.end(f"its driver ended: {type(why).__name__}", None)
+        raise
+    follower.end("", state.done if state.best is None else state.best.round)
+    return state
+
+
+def _through(setup: Setup, state: State, around: Surroundings) -> State:
     gathering = around.gathering if around.gathering is not None else PlainGathering()
     with (
         bar(f"Federated training {setup.id}", setup.rounds, shown=around.shown) as advance,
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
         while state.done < setup.rounds and not has_stalled(state, setup.choice.patience):
-            means = Means(setup, gathering, around.presence, pool, _teller(advance, state.done))
+            around.follower.go_on()
+            means = Means(setup, gathering, around.presence, pool, _teller(advance, around, state.done))
             joint, report = _counted(state, means)
             state = after_round(state, joint, report)
             _keep(setup, state, around)
             advance(state.done, _note(report))
         if setup.choice.validation and state.history and not state.history[-1].validation:
-            means = Means(setup, gathering, around.presence, pool, _teller(advance, state.done))
+            means = Means(setup, gathering, around.presence, pool, _teller(advance, around, state.done))
             state = after_look(state, look(means, state.joint))
             _keep(setup, state, around)
     return state
@@ -96,6 +118,7 @@ def _drive(setup: Setup, state: State, around: Surroundings) -> State:
 def _keep(setup: Setup, state: State, around: Surroundings) -> None:
     if around.checkpoints is not None:
         around.checkpoints.save(state, setup.strategy.state_dict())
+    around.follower.rounds(*state.history[-2:])
 
 
 def _counted(state: State, means: Means) -> tuple[Mapping[str, torch.Tensor], RoundReport]:
@@ -127,8 +150,12 @@ def _filled(model: torch.nn.Module, joint: Parameters) -> torch.nn.Module:
     return result
 
 
-def _teller(advance: Callable[[float, str], None], done: int) -> Callable[[str], None]:
-    return lambda text: advance(done, text)
+def _teller(advance: Callable[[float, str], None], around: Surroundings, done: int) -> Callable[[str], None]:
+    def tell(text: str) -> None:
+        advance(done, text)
+        around.follower.tell(text)
+
+    return tell
 
 
 def _note(report: RoundReport) -> str:

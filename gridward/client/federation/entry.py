@@ -12,6 +12,7 @@ from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.federation import driver
 from gridward.client.federation.checkpoints import Checkpoints, default_folder
 from gridward.client.federation.driver import Surroundings
+from gridward.client.federation.following import CancelledRunError
 from gridward.client.federation.history import TrainingResult
 from gridward.client.federation.setup import Choice, Setup, restored
 from gridward.client.federation.sites import sites_of
@@ -122,6 +123,10 @@ def _kept(run_id: str, kept: Checkpoints, passing: bool, drive: Callable[[], Sta
     """Drive a run; one that stops says how to go on. A passing folder goes when the run has ended."""
     try:
         state = drive()
+    except CancelledRunError:
+        if passing:
+            kept.remove()
+        raise
     except TrainingError as why:
         if kept.state() is None:
             if passing:

@@ -23,9 +23,9 @@ def told(number: int, loss: float = 0.5) -> dict[str, Any]:
     return {"number": number, "seconds": 2.0, "nodes": [node, node | {"node": "y", "rows": 30}]}
 
 
-def events(grid: GatewayUnderTest, seen: int = 0, user: str = "dana") -> list[tuple[int, str, dict[str, Any]]]:
+def events(grid: GatewayUnderTest, seen: int = 0) -> list[tuple[int, str, dict[str, Any]]]:
     """Read a stream to its end: the run has ended, or this would last five minutes."""
-    headers = grid.as_(user) | {"Last-Event-ID": str(seen)}
+    headers = grid.as_("dana") | {"Last-Event-ID": str(seen)}
     answer = grid.client.get(f"{PLACE}/events", headers=headers)
     assert answer.headers["content-type"].startswith("text/event-stream")
     found = []
