@@ -106,7 +106,7 @@ class GatewayFollower:
             self._later("/rounds", record_of(report))
 
     def go_on(self) -> None:
-        """Wait for the gateway's word on the last round, if it comes soon, and then while the run is paused."""
+        """Wait for the gateway's word on the last round, if it comes soon, then while the run is paused."""
         if self._last is not None:
             wait([self._last], _SOON_S)
         while self._state is RunState.PAUSED:
