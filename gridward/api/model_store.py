@@ -1,6 +1,7 @@
 """Models on disk and in rows: their parameters, and the datasets behind these."""
 
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import torch
 from sqlmodel import Session, col, delete
@@ -22,11 +23,16 @@ def behind_models(db: Session, model_ids: Sequence[str]) -> tuple[Behind, ...]:
 
 def load(node: Node, model: Model) -> dict[str, torch.Tensor]:
     """Map a model's parameters; raises ``ConflictError`` if the node holds none."""
+    return parameters.read(path_of(node, model), codec.from_dict(model.plan))
+
+
+def path_of(node: Node, model: Model) -> Path:
+    """Return the file of a model's parameters; raises ``ConflictError`` if the node holds none."""
     if model.blob is None:
         raise ConflictError(
             f"this node holds no parameters of model '{model.id}'; it is served encrypted only"
         )
-    return parameters.read(node.blobs.path(model.blob), codec.from_dict(model.plan))
+    return node.blobs.path(model.blob)
 
 
 def replace_parameters(

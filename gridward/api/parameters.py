@@ -5,13 +5,18 @@ from math import prod
 from pathlib import Path
 
 import torch
+from fastapi.responses import FileResponse
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from gridward.core.errors import InvalidInputError, UploadRefusedError
+from gridward.api.content import usable_upload
+from gridward.api.node import Node
+from gridward.core.errors import ConflictError, InvalidInputError, UploadRefusedError
 from gridward.core.plans.dtypes import DTYPES
 from gridward.core.plans.plan import Dim, Input, Plan, Role
 from gridward.core.schemas.tensor import TensorInfo
+from gridward.core.schemas.uploads import MediaType
+from gridward.server.principals import Principal
 
 LEARNT = (Role.PARAM, Role.STATE)
 
@@ -50,6 +55,11 @@ def read_all(path: Path) -> dict[str, torch.Tensor]:
     return found
 
 
+def file_response(blob: Path) -> FileResponse:
+    """Answer with a blob that may leave: by range, under its hash as the entity tag (RFC 9110, 8.8.3, 14)."""
+    return FileResponse(blob, media_type=MediaType.SAFETENSORS.value, headers={"etag": f'"{blob.name}"'})
+
+
 def require(plan: Plan, found: Mapping[str, torch.Tensor]) -> None:
     """Raise ``InvalidInputError`` unless these are the plan's parameters."""
     problems = mismatches(plan, found)
@@ -76,8 +86,26 @@ def mismatches(plan: Plan, found: Mapping[str, torch.Tensor]) -> list[str]:
 
 
 def write(path: Path, values: Mapping[str, torch.Tensor]) -> None:
-    """Write parameters as safetensors; tensors that share memory are written apart."""
-    save_file({name: value.detach().clone().contiguous() for name, value in values.items()}, path)
+    """Write parameters as safetensors; tensors that share memory are written apart.
+
+    Cost: no copy in memory but of tensors that are not contiguous or share theirs.
+    """
+    seen: set[int] = set()
+    apart: dict[str, torch.Tensor] = {}
+    for name, value in values.items():
+        at = value.untyped_storage().data_ptr()
+        apart[name] = value.detach().clone() if at in seen else value.detach()
+        seen.add(at)
+    save_file({name: value.contiguous() for name, value in apart.items()}, path)
+
+
+def uploaded(node: Node, caller: Principal, upload_id: str) -> Path:
+    """Return the file of a complete upload of the caller's that holds parameters, or refuse."""
+    with node.database.read() as db:
+        upload = usable_upload(caller, db, upload_id)
+    if upload.media_type != MediaType.SAFETENSORS.value:
+        raise ConflictError("parameters come as an upload of safetensors")
+    return node.blobs.part(upload.id)
 
 
 def describe(inputs: Mapping[str, Input]) -> list[TensorInfo]:

@@ -6,8 +6,8 @@ from sqlmodel import Session, col, delete, select
 
 from gridward.api import queries
 from gridward.api.node import Node
-from gridward.api.tables.datasets import BlobUse, Dataset
-from gridward.core.errors import TooLargeError
+from gridward.api.tables.datasets import BlobUse, Dataset, Upload
+from gridward.core.errors import ConflictError, TooLargeError
 from gridward.server.blobs import Seal
 from gridward.server.db import lock
 
@@ -50,6 +50,14 @@ def require_room(node: Node, db: Session, user_id: str, size_bytes: int) -> None
         raise TooLargeError("your quota on this node is used up; delete something or ask its owner")
     if queries.stored_bytes(db, None) + size_bytes > node.settings.upload_total_bytes:
         raise TooLargeError("this node's storage is used up; ask its owner")
+
+
+def use_up(db: Session, upload_id: str) -> None:
+    """Take an upload within a transaction; unlink its file after the commit. Raises ``ConflictError``."""
+    upload = db.get(Upload, upload_id)
+    if upload is None:
+        raise ConflictError(f"upload '{upload_id}' was used or deleted meanwhile; send it again")
+    db.delete(upload)
 
 
 def sweep(node: Node) -> int:

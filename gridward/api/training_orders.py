@@ -70,9 +70,7 @@ def begin(node: Node, caller: Principal, db: Session, plans: Plans, body: Traini
         name: feeding.load(feeding.of_dataset(node, dataset, tensor))
         for name, tensor in _paired(plans, body).items()
     }
-    held = {value.name: tensors.decode(value) for value in body.parameters}
-    if len(held) != len(body.parameters):
-        raise InvalidInputError("a parameter is given twice")
+    held = _given(node, caller, body)
     model = _model(node, caller, db, body.model_id) if body.model_id is not None else None
     stored = model_store.load(node, model) if model is not None else {}
     twice = sorted(held.keys() & stored.keys())
@@ -86,6 +84,17 @@ def begin(node: Node, caller: Principal, db: Session, plans: Plans, body: Traini
         parameters.require_among(plans.evaluation, held)
     private = frozenset(stored) if behind_model else frozenset[str]()
     return Start(dataset, model, rows, held, private, tuple(sorted({rows_of(dataset), *behind_model})))
+
+
+def _given(node: Node, caller: Principal, body: TrainingIn) -> dict[str, torch.Tensor]:
+    if body.parameters_upload is not None:
+        if body.parameters:
+            raise InvalidInputError("give the parameters in the message or as an upload, not both")
+        return parameters.read_all(parameters.uploaded(node, caller, body.parameters_upload))
+    held = {value.name: tensors.decode(value) for value in body.parameters}
+    if len(held) != len(body.parameters):
+        raise InvalidInputError("a parameter is given twice")
+    return held
 
 
 def rows_of(dataset: Dataset) -> Behind:

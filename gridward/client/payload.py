@@ -75,6 +75,12 @@ def pack_tensors(tensors: Mapping[str, torch.Tensor]) -> Payload:
     return _from_bytes(safetensors.torch.save(plain), MediaType.SAFETENSORS)
 
 
+def pack_tensors_at(path: Path, tensors: Mapping[str, torch.Tensor]) -> Payload:
+    """Write named tensors as safetensors into a file; no copy of them in memory."""
+    safetensors.torch.save_file({name: wire.travelling(values) for name, values in tensors.items()}, path)
+    return _from_file(path)
+
+
 def _from_array(values: torch.Tensor) -> Payload:
     sink = io.BytesIO()
     np.lib.format.write_array(sink, wire.travelling(values).numpy(), allow_pickle=False)

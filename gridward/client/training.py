@@ -13,11 +13,14 @@ from torch.nn import functional
 from gridward.client import models, wire
 from gridward.client.checks import checked
 from gridward.client.dataset_pointers import DatasetPointer
-from gridward.client.place import Place
+from gridward.client.downloads import fetch_tensors
+from gridward.client.parcels import Parcel, Sent, take_back
+from gridward.client.place import Place, segment
 from gridward.client.progress import bar
 from gridward.client.rules import ModelAccess
 from gridward.core.errors import (
     ConflictError,
+    GridError,
     InvalidInputError,
     NodeUnreachableError,
     PlanRejectedError,
@@ -27,9 +30,8 @@ from gridward.core.errors import (
 from gridward.core.federation.strategies import LocalRule
 from gridward.core.plans import codec, trace
 from gridward.core.plans.optimizers import LEARNING_RATE, SGD, Guided, Optimizer
-from gridward.core.schemas.models import ParametersOut
 from gridward.core.schemas.plan import PlanDocument
-from gridward.core.schemas.tensor import Tensor, TensorInfo
+from gridward.core.schemas.tensor import TensorInfo
 from gridward.core.schemas.trainings import (
     EpochMetrics,
     Evaluation,
@@ -141,7 +143,7 @@ def request(
     pair: tuple[TensorInfo, TensorInfo],
     run: Run,
     *,
-    parameters: Mapping[str, torch.Tensor],
+    parameters: Sent,
     model_id: str | None = None,
     holdout: float = 0.0,
     holdout_seed: int = 0,
@@ -160,7 +162,8 @@ def request(
             plan=lesson.plan if run.epochs else None,
             dataset_id=data.dataset_id,
             feeds=[Feed(input="x", tensor=x.name), Feed(input="y", tensor=y.name)],
-            parameters=[wire.encode(name, value) for name, value in parameters.items()],
+            parameters=list(parameters.inline),
+            parameters_upload=parameters.upload_id,
             model_id=model_id,
             hyper=[_scaled(item, lr_factor) for item in lesson.hyper] if run.epochs else [],
             epochs=run.epochs,
@@ -179,7 +182,7 @@ def perform(
 
     Raises ``TrainingError`` with the node's name and reason if it failed there.
     """
-    state = node.transport.fetch(TrainingOut, "POST", "/v1/trainings", body=body, timeout_s=120.0)
+    state = _started(node, body)
     lost = 0
     while state.state is TrainingState.RUNNING:
         on_epoch(state)
@@ -200,6 +203,22 @@ def perform(
     if state.state is TrainingState.FAILED:
         raise TrainingError(f"training on {node.name!r} failed: {state.detail}")
     return state
+
+
+def trained(node: Place, run: TrainingOut) -> dict[str, torch.Tensor]:
+    """Give the parameters of a run that is done, large ones mapped from a file; or none if none may go."""
+    if run.content_bytes:
+        return fetch_tensors(node.transport, f"/v1/trainings/{segment(run.id)}/content")
+    return {one.name: wire.decode(one) for one in run.parameters}
+
+
+def _started(node: Place, body: TrainingIn) -> TrainingOut:
+    try:
+        return node.transport.fetch(TrainingOut, "POST", "/v1/trainings", body=body, timeout_s=120.0)
+    except GridError:
+        if body.parameters_upload is not None:
+            take_back(node.transport, body.parameters_upload)
+        raise
 
 
 class RemoteModel:
@@ -245,7 +264,9 @@ class RemoteModel:
         hosted = self._module.state_dict()
         fresh = {key: value for key, value in lesson.parameters.items() if key not in hosted}
         run = Run(epochs, batch_size, seed)
-        body = request(lesson, data, pair, run, parameters=fresh, model_id=self._id)
+        with Parcel(fresh) as parcel:
+            sent = parcel.send(self.location.transport)
+        body = request(lesson, data, pair, run, parameters=sent, model_id=self._id)
         with bar(f"Training on {self.location.name}", epochs) as advance:
             done = perform(self.location, body, lambda state: advance(state.epochs_done, ""))
         self.history += done.history
@@ -280,7 +301,7 @@ class RemoteModel:
             data,
             pair,
             Run(0, batch_size),
-            parameters={},
+            parameters=Sent(),
             model_id=self._id,
             holdout=holdout,
             holdout_seed=holdout_seed,
@@ -295,8 +316,7 @@ class RemoteModel:
         self._present()
         trained = copy.deepcopy(self._module)
         if self._id is not None:
-            path = f"/v1/models/{self._id}/parameters"
-            load(trained, self.location.transport.fetch(ParametersOut, "GET", path).parameters)
+            load(trained, fetch_tensors(self.location.transport, f"/v1/models/{self._id}/content"))
             models.withdraw(self.location, self._id)
         self._left = True
         return trained
@@ -339,12 +359,12 @@ def send(model: torch.nn.Module, node: Place) -> RemoteModel:
     return RemoteModel(model, node)
 
 
-def load(module: torch.nn.Module, tensors: list[Tensor]) -> None:
+def load(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
     """Put received parameters and buffers into a module; optimizer state among them is left out."""
     own = module.state_dict()
-    received = {one.name: wire.decode(one) for one in tensors if one.name in own}
     with torch.no_grad():
-        for name, value in received.items():
+        for name in own.keys() & tensors.keys():
+            value = tensors[name]
             if value.shape != own[name].shape:
                 raise TrainingError(f"{name!r} came back with shape {list(value.shape)}")
             own[name].copy_(value)

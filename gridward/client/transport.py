@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
@@ -157,7 +158,14 @@ class Transport:
 
     def save(self, path: str, into: BinaryIO) -> None:
         """Write the body of a GET to a file as it comes, without retries; raises what ``send`` raises."""
-        request = self._http.build_request("GET", self.url + path, timeout=TIMEOUT)
+        with self.streamed(path) as answer:
+            for chunk in answer.iter_bytes():
+                into.write(chunk)
+
+    @contextmanager
+    def streamed(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx2.Response]:
+        """Give the answer of a GET whose body is still to come, without retries; raises as ``send``."""
+        request = self._http.build_request("GET", self.url + path, headers=headers, timeout=TIMEOUT)
         self._sign(request)
         try:
             answer = self._http.send(request, stream=True)
@@ -165,8 +173,7 @@ class Transport:
                 if not answer.is_success:
                     answer.read()
                     raise self._error(answer)
-                for chunk in answer.iter_bytes():
-                    into.write(chunk)
+                yield answer
             finally:
                 answer.close()
         except httpx2.TransportError as why:

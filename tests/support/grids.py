@@ -186,7 +186,7 @@ def _settle(grid: Grid, tokens: Mapping[str, str]) -> None:
     grid.await_live()
 
 
-def eventually(attempt: Callable[[], Value | None], what: str, within_s: float = 30.0) -> Value:
+def eventually(attempt: Callable[[], Value | None], what: str, within_s: float = 120.0) -> Value:
     """Give the first result that is not None; fail if there is none in time."""
     deadline = time.monotonic() + within_s
     while (result := attempt()) is None:

@@ -62,6 +62,7 @@ class School(RecordingPlace):
             ),
             "seconds": 0.5,
             "parameters": [] if self.left > 0 else self._moved(),
+            "content_bytes": 0,
             "withheld": "",
             "created_at": "2026-01-01T00:00:00Z",
         }

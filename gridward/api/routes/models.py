@@ -3,7 +3,9 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import FileResponse
 
+from gridward.api import parameters
 from gridward.api.node import NodeOf
 from gridward.api.services import models
 from gridward.core.schemas.models import (
@@ -16,6 +18,7 @@ from gridward.core.schemas.models import (
     ParametersOut,
 )
 from gridward.core.schemas.plan import PlanDocument
+from gridward.core.schemas.uploads import MediaType
 from gridward.server.state import Caller, ReadDb
 
 router = APIRouter(prefix="/v1/models", tags=["models"])
@@ -58,6 +61,16 @@ def get_model_plan(model_id: ModelPath, caller: Caller, db: ReadDb, node: NodeOf
 def get_model_parameters(model_id: ModelPath, caller: Caller, node: NodeOf) -> ParametersOut:
     """Release a model's parameters."""
     return models.get_parameters(node, caller, model_id)
+
+
+@router.get(
+    "/{model_id}/content",
+    response_class=FileResponse,
+    responses={200: {"content": {MediaType.SAFETENSORS.value: {}}}},
+)
+def get_model_content(model_id: ModelPath, caller: Caller, node: NodeOf) -> FileResponse:
+    """Release a model's parameters as a file, of any size; a range resumes one that was cut."""
+    return parameters.file_response(models.get_content(node, caller, model_id))
 
 
 @router.put("/{model_id}/parameters")

@@ -3,10 +3,13 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
+from fastapi.responses import FileResponse
 
+from gridward.api import parameters
 from gridward.api.node import NodeOf
 from gridward.api.services import training_records, trainings
 from gridward.core.schemas.trainings import TrainingIn, TrainingOut, TrainingRecord, TrainingsOut
+from gridward.core.schemas.uploads import MediaType
 from gridward.server.state import Caller
 
 router = APIRouter(prefix="/v1/trainings", tags=["trainings"])
@@ -57,6 +60,16 @@ async def get_training(
 ) -> TrainingOut:
     """Say where a training stands; its parameters, once it is done, if the caller may export them."""
     return await trainings.wait(node, caller, training_id, wait_s)
+
+
+@router.get(
+    "/{training_id}/content",
+    response_class=FileResponse,
+    responses={200: {"content": {MediaType.SAFETENSORS.value: {}}}},
+)
+def get_training_content(training_id: TrainingId, caller: Caller, node: NodeOf) -> FileResponse:
+    """Release the trained parameters as a file; a range resumes one that was cut."""
+    return parameters.file_response(trainings.content(node, caller, training_id))
 
 
 @router.delete("/{training_id}", status_code=204)

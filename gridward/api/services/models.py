@@ -11,12 +11,13 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+import torch
 from sqlmodel import Session, col
 
-from gridward.api import access, feeding, parameters, queries, queries_results, storage
+from gridward.api import access, feeding, parameters, queries_results, storage
 from gridward.api.access import Ruled
 from gridward.api.managed import hosted_model, visible_model
-from gridward.api.model_store import behind_models, load, replace_parameters
+from gridward.api.model_store import behind_models, load, path_of, replace_parameters
 from gridward.api.node import Node
 from gridward.api.parties.dismissal import end_deployments
 from gridward.api.provenance import grants
@@ -28,9 +29,7 @@ from gridward.core import tensors
 from gridward.core.errors import (
     AlreadyExistsError,
     AuthorizationError,
-    ConflictError,
     InvalidInputError,
-    ObjectNotFoundError,
     SendNotPermittedError,
 )
 from gridward.core.plans import codec
@@ -49,7 +48,6 @@ from gridward.core.schemas.models import (
     ParametersOut,
 )
 from gridward.core.schemas.plan import PlanDocument
-from gridward.core.schemas.uploads import MediaType
 from gridward.server import audit, roles
 from gridward.server.principals import Capability, Principal
 
@@ -82,7 +80,8 @@ def publish(node: Node, caller: Principal, body: ModelIn) -> ModelOut:
             _insert(node, db, caller, model, body.access)
     else:
         with node.blobs.lock(body.upload_id):
-            path = _uploaded(node, caller, body.upload_id, plan)
+            path = parameters.uploaded(node, caller, body.upload_id)
+            parameters.read(path, plan)
             seal = node.blobs.seal(path)
             with node.database.write() as db:
                 _insert(node, db, caller, model, body.access)
@@ -117,14 +116,29 @@ def get_plan(node: Node, caller: Principal, db: Session, model_id: str) -> PlanD
 
 
 def get_parameters(node: Node, caller: Principal, model_id: str) -> ParametersOut:
-    """Release a model's parameters, for those who may download it."""
+    """Release a model's parameters, for those who may download it; large ones leave as ``get_content``."""
+    model, values = _release(node, caller, model_id, fits=True)
+    encoded = [tensors.encode(name, value) for name, value in sorted(values.items())]
+    return ParametersOut(version=model.version, parameters=encoded)
+
+
+def get_content(node: Node, caller: Principal, model_id: str) -> Path:
+    """Release a model's parameters as a file; each call is a release of its own."""
+    model, _ = _release(node, caller, model_id, fits=False)
+    return path_of(node, model)
+
+
+def _release(
+    node: Node, caller: Principal, model_id: str, *, fits: bool
+) -> tuple[Model, dict[str, torch.Tensor]]:
     with node.database.read() as db:
         model, decision = _may(node, caller, db, model_id, "download")
         subjects = [f"model:{model.id}", *(item.table for item in behind_models(db, [model.id]))]
     if decision is None:
         raise AuthorizationError(f"you may not download model '{model_id}'; ask whoever hosts it")
     values = load(node, model)
-    feeding.require_fits(node, sum(value.numel() * value.element_size() for value in values.values()))
+    if fits:
+        feeding.require_fits(node, sum(value.numel() * value.element_size() for value in values.values()))
     releases.settle(
         node,
         caller,
@@ -134,8 +148,7 @@ def get_parameters(node: Node, caller: Principal, model_id: str) -> ParametersOu
         plan_digest=model.plan_digest,
         values=values,
     )
-    encoded = [tensors.encode(name, value) for name, value in sorted(values.items())]
-    return ParametersOut(version=model.version, parameters=encoded)
+    return model, values
 
 
 def put_parameters(node: Node, caller: Principal, model_id: str, body: ParametersIn) -> ModelOut:
@@ -143,7 +156,8 @@ def put_parameters(node: Node, caller: Principal, model_id: str, body: Parameter
     with node.database.read() as db:
         model = hosted_model(caller, db, model_id, node.clock())
     with node.blobs.lock(body.upload_id):
-        path = _uploaded(node, caller, body.upload_id, codec.from_dict(model.plan))
+        path = parameters.uploaded(node, caller, body.upload_id)
+        parameters.read(path, codec.from_dict(model.plan))
         seal = node.blobs.seal(path)
         with node.database.write() as db:
             current = hosted_model(caller, db, model_id, node.clock())
@@ -221,18 +235,6 @@ def _insert(node: Node, db: Session, caller: Principal, model: Model, rules: Mod
 def _require_free(db: Session, model_id: str) -> None:
     if db.get(Model, model_id) is not None:
         raise AlreadyExistsError(f"a model '{model_id}' exists on this node; take another id")
-
-
-def _uploaded(node: Node, caller: Principal, upload_id: str, plan: Plan) -> Path:
-    with node.database.read() as db:
-        upload = queries.own_upload(caller, db, upload_id)
-    if upload is None:
-        raise ObjectNotFoundError(f"no upload '{upload_id}' of yours")
-    if not upload.complete or upload.media_type != MediaType.SAFETENSORS.value:
-        raise ConflictError("parameters come as a complete upload of safetensors")
-    path = node.blobs.part(upload.id)
-    parameters.read(path, plan)
-    return path
 
 
 def _may(

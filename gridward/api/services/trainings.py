@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import anyio
@@ -33,7 +34,7 @@ from gridward.core.privacy.analysis import Feed, Level
 from gridward.core.privacy.decision import Answer, Decision, Grant, Reason
 from gridward.core.privacy.policy import decide_export, decide_training, settle_training
 from gridward.core.schemas.tensor import Tensor
-from gridward.core.schemas.trainings import EpochMetrics, TrainingIn, TrainingOut, TrainingState
+from gridward.core.schemas.trainings import INLINE_BYTES, EpochMetrics, TrainingIn, TrainingOut, TrainingState
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
 
@@ -116,6 +117,9 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
     export = _export(node, caller, training)
     history = coarse_unless(export.decision, history)
     validation = validation_of(training, progress, export.decision)
+    exported = training.blob if export.decision.answer is Answer.VALUE else None
+    size_bytes = node.blobs.path(exported).stat().st_size if exported is not None else 0
+    small = size_bytes <= INLINE_BYTES
     return TrainingOut(
         id=training.id,
         state=TrainingState(training.state),
@@ -126,10 +130,25 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
         validation=validation,
         validation_rows=training.validation_rows,
         seconds=seconds,
-        parameters=_parameters(node, caller, training, export),
+        parameters=_parameters(node, caller, training, exported, export) if small else [],
+        content_bytes=0 if small else size_bytes,
         withheld="" if export.decision.answer is Answer.VALUE else export.decision.detail,
         created_at=training.created_at,
     )
+
+
+def content(node: Node, caller: Principal, training_id: str) -> Path:
+    """Release the trained parameters of a run of the caller's as a file; each call is a release of its own.
+
+    Raises:
+        ObjectNotFoundError: no such run, or it has no parameters, or none yet.
+        GetNotPermittedError: an owner of the data behind it does not let it go.
+    """
+    training = _own(node, caller, training_id)
+    if training.blob is None:
+        raise ObjectNotFoundError(f"training '{training_id}' has no parameters")
+    _release(node, caller, training, training.blob, _export(node, caller, training))
+    return node.blobs.path(training.blob)
 
 
 def remove(node: Node, caller: Principal, training_id: str) -> None:
@@ -280,6 +299,8 @@ def _launch(
     try:
         door()  # once there is room: a run that cannot start uses no rule up
         with node.database.write() as db:
+            if body.parameters_upload is not None:
+                storage.use_up(db, body.parameters_upload)
             db.add(training)
             db.flush()
             db.add_all(
@@ -289,6 +310,8 @@ def _launch(
     except BaseException:
         node.trainings.give_up()
         raise
+    if body.parameters_upload is not None:
+        node.blobs.part(body.parameters_upload).unlink(missing_ok=True)  # whoever mapped it keeps its view
     base = begin.model.version if begin.model is not None else 0
     node.trainings.start(order, partial(training_store.end, node, caller, order.id, base, begin.behind))
     return describe(node, caller, order.id)
@@ -347,10 +370,17 @@ def _export(node: Node, caller: Principal, training: Training) -> Export:
         return Export(decide_export(grants(caller, db, behind, node.clock()), training.parameters), behind)
 
 
-def _parameters(node: Node, caller: Principal, training: Training, export: Export) -> list[Tensor]:
-    if training.blob is None or export.decision.answer is not Answer.VALUE:
-        return []
-    values = parameters.read_all(node.blobs.path(training.blob))
+def _parameters(
+    node: Node, caller: Principal, training: Training, exported: str | None, export: Export
+) -> list[Tensor]:
+    values = _release(node, caller, training, exported, export) if exported is not None else {}
+    return [tensors.encode(name, value) for name, value in sorted(values.items())]
+
+
+def _release(
+    node: Node, caller: Principal, training: Training, exported: str, export: Export
+) -> dict[str, torch.Tensor]:
+    values = parameters.read_all(node.blobs.path(exported))
     releases.settle(
         node,
         caller,
@@ -360,4 +390,4 @@ def _parameters(node: Node, caller: Principal, training: Training, export: Expor
         plan_digest=training.plan_digest,
         values=values,
     )
-    return [tensors.encode(name, value) for name, value in sorted(values.items())]
+    return values

@@ -9,7 +9,7 @@ import os
 import shutil
 from datetime import timedelta
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from gridward.api import queries
 from gridward.api.content import limits, usable_upload
@@ -30,10 +30,12 @@ from gridward.server.db import lock
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
 
+_SENDING: Final = (Capability.PUBLISH, Capability.HOST_MODELS, Capability.TRAIN)
+
 
 def create(node: Node, caller: Principal, body: UploadIn) -> UploadOut:
     """Announce an upload. Sizes and quotas are checked before a byte is stored."""
-    if caller.user_id is None or not (caller.may(Capability.PUBLISH) or caller.may(Capability.HOST_MODELS)):
+    if caller.user_id is None or not any(caller.may(capability) for capability in _SENDING):
         raise SendNotPermittedError(f"'{caller.name}' may not store things on this node; ask its owner")
     limit = node.settings.upload_max_bytes
     if body.size_bytes > limit:

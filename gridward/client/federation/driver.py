@@ -12,12 +12,12 @@ import torch
 
 from gridward.client.federation.checkpoints import Checkpoints
 from gridward.client.federation.following import Follower, Nobody
-from gridward.client.federation.gathering import Gathering, PlainGathering
+from gridward.client.federation.gathering import Gathering, Parameters, PlainGathering
 from gridward.client.federation.history import RoundReport, TrainingResult
 from gridward.client.federation.presence import Presence, unknown
 from gridward.client.federation.rounds import Means, MissedQuorumError, Round, look
 from gridward.client.federation.setup import Setup
-from gridward.client.federation.state import Parameters, State, after_look, after_round, has_stalled
+from gridward.client.federation.state import State, after_look, after_round, has_stalled
 from gridward.client.federation.terms import Deadline
 from gridward.client.progress import bar
 from gridward.core.errors import GridError, InvalidInputError

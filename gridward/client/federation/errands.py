@@ -6,7 +6,10 @@ from typing import Final
 
 from pydantic import ValidationError
 
+from gridward.client import training
+from gridward.client.federation.gathering import Parameters
 from gridward.client.federation.terms import Deadline
+from gridward.client.parcels import Sent, take_back
 from gridward.client.place import Place
 from gridward.core.errors import GridError, NodeUnreachableError, TrainingError
 from gridward.core.schemas.trainings import TrainingIn, TrainingOut, TrainingState
@@ -27,19 +30,23 @@ class Traffic:
 
 
 class Errand:
-    """A training at one node. A lost connection is taken up again; the node trains on meanwhile."""
+    """A training at one node. A lost connection is taken up again; the node trains on meanwhile.
 
-    def __init__(self, node: Place, deadline: Deadline) -> None:
+    ``sent``: how its parameters reached the node.
+    """
+
+    def __init__(self, node: Place, deadline: Deadline, sent: Sent) -> None:
         self._node = node
         self._deadline = deadline
-        self.traffic = Traffic()
+        self.traffic = Traffic(sent.uploaded_bytes)
 
-    def perform(self, body: TrainingIn) -> TrainingOut:
-        """Start it and wait for its end; the node forgets it when its answer is here.
+    def perform(self, body: TrainingIn) -> tuple[TrainingOut, Parameters]:
+        """Start it and wait for its end; the node forgets it when its answer and parameters are here.
 
+        What was uploaded for it and not used is taken back.
         Raises ``TrainingError`` with the node's reason if it failed there, or was cancelled as too late.
         """
-        state = self._call("POST", "/v1/trainings", _START_S, body)
+        state = self._start(body)
         lost = 0
         while state.state is TrainingState.RUNNING:
             if self._deadline.passed:
@@ -58,8 +65,20 @@ class Errand:
                     raise
         if state.state is TrainingState.FAILED:
             raise TrainingError(f"training on {self._node.name!r} failed: {state.detail}")
-        self._forget(state)
-        return state
+        try:
+            found = training.trained(self._node, state)
+        finally:
+            self._forget(state)
+        self.traffic.received_bytes += state.content_bytes
+        return state, found
+
+    def _start(self, body: TrainingIn) -> TrainingOut:
+        try:
+            return self._call("POST", "/v1/trainings", _START_S, body)
+        except GridError:
+            if body.parameters_upload is not None:
+                take_back(self._node.transport, body.parameters_upload)
+            raise
 
     def _call(self, method: str, path: str, timeout_s: float, body: TrainingIn | None = None) -> TrainingOut:
         limit_s = max(_LEAST_S, self._deadline.left_s(timeout_s))

@@ -2,14 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import torch
 
-from gridward.client import wire
 from gridward.core.errors import GetNotPermittedError
 from gridward.core.federation.aggregate import Update
 from gridward.core.schemas.trainings import TrainingIn, TrainingOut
+
+Parameters: TypeAlias = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Opening:
     number: int
     nodes: tuple[str, ...]
     quorum: int
-    joint: Mapping[str, torch.Tensor]
+    joint: Parameters
 
 
 class Gathering(Protocol):
@@ -37,8 +38,8 @@ class Gathering(Protocol):
         """Give what a node is asked, from what it would be asked for its parameters in the clear."""
         ...
 
-    def arrived(self, node: str, out: TrainingOut) -> Update | None:
-        """Read a node's update, if it is in its answer."""
+    def arrived(self, node: str, out: TrainingOut, found: Parameters) -> Update | None:
+        """Read a node's update, if it is in its answer or the parameters that came with it."""
         ...
 
     def close(self, nodes: tuple[str, ...]) -> Iterable[Update]:
@@ -60,11 +61,11 @@ class PlainGathering:
         """Ask as it is."""
         return body
 
-    def arrived(self, node: str, out: TrainingOut) -> Update:
-        """Read the parameters; raises ``GetNotPermittedError`` if the node lets none leave."""
-        if not out.parameters:
+    def arrived(self, node: str, out: TrainingOut, found: Parameters) -> Update:
+        """Take the parameters; raises ``GetNotPermittedError`` if the node lets none leave."""
+        if not found:
             raise GetNotPermittedError(f"{node!r} trained, but lets no model leave: {out.withheld}")
-        arrays = {one.name: wire.decode(one).numpy() for one in out.parameters if one.name in self._names}
+        arrays = {name: value.numpy() for name, value in found.items() if name in self._names}
         return Update(node, out.rows, arrays, sum(epoch.steps for epoch in out.history))
 
     def close(self, nodes: tuple[str, ...]) -> Iterable[Update]:

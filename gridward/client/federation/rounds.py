@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import NoReturn
 
@@ -13,13 +13,13 @@ import torch
 from gridward.client import training
 from gridward.client.federation.arrivals import arrivals
 from gridward.client.federation.errands import Errand, Traffic
-from gridward.client.federation.gathering import Gathering, Opening
+from gridward.client.federation.gathering import Gathering, Opening, Parameters
 from gridward.client.federation.history import NodeReport, RoundReport
 from gridward.client.federation.presence import Presence
 from gridward.client.federation.setup import Setup
 from gridward.client.federation.sites import Site
-from gridward.client.federation.state import Parameters
 from gridward.client.federation.terms import Deadline
+from gridward.client.parcels import Parcel
 from gridward.core.errors import GridError, TrainingError
 from gridward.core.federation.aggregate import Update
 from gridward.core.federation.strategies import RoundPlan
@@ -92,22 +92,23 @@ class Round:
     def _updates(self, plan: RoundPlan, quorum: int, joint: Parameters) -> Iterator[Update]:
         before = dict(self._setup.lesson.parameters) | dict(joint)
         before |= {f"{ANCHOR}{name}": value for name, value in joint.items() if f"{ANCHOR}{name}" in before}
-        work = {
-            self._means.pool.submit(
-                self._train_at, self._setup.sites[name], before | _controls(plan, name, before)
-            ): name
-            for name in plan.nodes
-        }
         limit_s = self._setup.terms.deadline_s
-        for name, done in arrivals(work, limit_s, self._means.presence, self._means.tell):
-            try:
-                answer = done.result() if done is not None else self._late(name)
-            except GridError as why:
-                self._failures[name] = why.detail
-                continue
-            self._reports.append(_report_of(name, answer))
-            if answer.update is not None:
-                yield answer.update
+        with Parcel(before) as shared:
+            work = {
+                self._means.pool.submit(
+                    self._train_at, self._setup.sites[name], shared, before, _controls(plan, name, before)
+                ): name
+                for name in plan.nodes
+            }
+            for name, done in arrivals(work, limit_s, self._means.presence, self._means.tell):
+                try:
+                    answer = done.result() if done is not None else self._late(name)
+                except GridError as why:
+                    self._failures[name] = why.detail
+                    continue
+                self._reports.append(_report_of(name, answer))
+                if answer.update is not None:
+                    yield answer.update
         if len(self._reports) < quorum:
             raise MissedQuorumError(
                 f"round {self._number + 1}: {len(self._reports)} of {len(plan.nodes)} nodes answered, "
@@ -119,49 +120,52 @@ class Round:
         self._closed = True
         raise TrainingError(f"{name!r} was late: it did not answer before the round ended")
 
-    def _train_at(self, site: Site, parameters: Parameters) -> _Done:
-        setup = self._setup
-        run = replace(setup.run, seed=setup.run.seed + self._number)
+    def _train_at(self, site: Site, shared: Parcel, before: Parameters, controls: Parameters) -> _Done:
+        setup, node = self._setup, site.data.location
+        with Parcel({**before, **controls}) if controls else nullcontext(shared) as parcel:
+            sent = parcel.send(node.transport)
         body = training.request(
             setup.lesson,
             site.data,
             site.pair,
-            run,
-            parameters=parameters,
+            replace(setup.run, seed=setup.run.seed + self._number),
+            parameters=sent,
             holdout=setup.choice.validation,
             holdout_seed=setup.run.seed,
             lr_factor=setup.schedule.factor(self._number, setup.rounds),
         )
-        errand = Errand(site.data.location, self._deadline)
-        out = errand.perform(self._means.gathering.asked(site.name, body))
+        errand = Errand(node, self._deadline, sent)
+        out, found = errand.perform(self._means.gathering.asked(site.name, body))
         if self._closed:
             raise TrainingError(f"{site.name!r} answered after the round")
-        return _Done(out, self._means.gathering.arrived(site.name, out), errand.traffic)
+        return _Done(out, self._means.gathering.arrived(site.name, out, found), errand.traffic)
 
 
 def look(means: Means, joint: Parameters) -> tuple[NodeReport, ...]:
     """Have all nodes judge parameters over their held-out rows, without training; failures are left out."""
     setup, deadline = means.setup, Deadline(means.setup.terms.deadline_s)
 
-    def judged_at(site: Site) -> _Done:
+    def judged_at(site: Site, parcel: Parcel) -> _Done:
+        sent = parcel.send(site.data.location.transport)
         body = training.request(
             setup.lesson,
             site.data,
             site.pair,
             replace(setup.run, epochs=0),
-            parameters=joint,
+            parameters=sent,
             holdout=setup.choice.validation,
             holdout_seed=setup.run.seed,
         )
-        errand = Errand(site.data.location, deadline)
-        return _Done(errand.perform(body), None, errand.traffic)
+        errand = Errand(site.data.location, deadline, sent)
+        out, _ = errand.perform(body)
+        return _Done(out, None, errand.traffic)
 
-    work = {means.pool.submit(judged_at, site): name for name, site in setup.sites.items()}
-    found = arrivals(work, setup.terms.deadline_s, means.presence, means.tell)
     reports: list[NodeReport] = []
-    for name, one in found:
-        with suppress(GridError):
-            reports += [] if one is None else [_report_of(name, one.result())]
+    with Parcel(joint) as parcel:
+        work = {means.pool.submit(judged_at, site, parcel): name for name, site in setup.sites.items()}
+        for name, one in arrivals(work, setup.terms.deadline_s, means.presence, means.tell):
+            with suppress(GridError):
+                reports += [] if one is None else [_report_of(name, one.result())]
     return tuple(sorted(reports, key=lambda report: report.node))
 
 

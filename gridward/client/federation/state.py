@@ -1,14 +1,9 @@
 """Where a run stands between two rounds, and which of its models is the best."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TypeAlias
 
-import torch
-
+from gridward.client.federation.gathering import Parameters
 from gridward.client.federation.history import NodeReport, RoundReport, weighted
-
-Parameters: TypeAlias = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True, slots=True)

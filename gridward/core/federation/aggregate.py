@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,7 @@ from gridward.core.errors import TrainingError
 
 Array: TypeAlias = NDArray[Any]
 Parameters: TypeAlias = Mapping[str, Array]
+_BLOCK: Final = 1 << 18
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,7 +50,7 @@ class WeightedMean:
         check(self._like, update)
         for name, value in update.parameters.items():
             if is_real(value):
-                self._sums[name] += np.asarray(value, np.float64) * update.rows
+                _add_times(self._sums[name], value, update.rows)
             else:
                 np.maximum(self._sums[name], value, out=self._sums[name])
         self.rows += update.rows
@@ -64,9 +65,23 @@ class WeightedMean:
         if self.updates == 0:
             raise TrainingError("no node returned an update")
         return {
-            name: (total / self.rows).astype(self._like[name].dtype) if is_real(self._like[name]) else total
+            name: _over(total, self.rows, self._like[name].dtype) if is_real(self._like[name]) else total
             for name, total in self._sums.items()
         }
+
+
+def _add_times(total: Array, value: Array, rows: int) -> None:
+    """Add a multiple in place; products exist for one block at a time."""
+    sums, added = total.reshape(-1), value.reshape(-1)
+    for start in range(0, sums.size, _BLOCK):
+        block = slice(start, start + _BLOCK)
+        sums[block] += np.multiply(added[block], rows, dtype=np.float64)
+
+
+def _over(total: Array, rows: int, dtype: np.dtype[Any]) -> Array:
+    result = np.empty(total.shape, dtype)
+    np.divide(total, rows, out=result, casting="same_kind")
+    return result
 
 
 def check(like: Parameters, update: Update) -> None:

@@ -2,12 +2,14 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.schemas.tensor import Tensor
+
+INLINE_BYTES: Final = 4 << 20
 
 
 class Feed(BaseModel):
@@ -58,6 +60,11 @@ class TrainingIn(BaseModel):
     feeds: list[Feed] = Field(min_length=1, max_length=64)
     parameters: list[Tensor] = Field(
         default=[], max_length=4096, description="Initial `param` and `state` inputs."
+    )
+    parameters_upload: str | None = Field(
+        default=None,
+        max_length=64,
+        description="Initial `param` and `state` inputs as an upload of safetensors, which is used up.",
     )
     model_id: str | None = Field(
         default=None, max_length=64, description="Train this model; it keeps the result."
@@ -116,7 +123,11 @@ class TrainingOut(BaseModel):
     validation_rows: int = Field(default=0, json_schema_extra={"format": "int64"})
     seconds: float = Field(json_schema_extra={"format": "double"})
     parameters: list[Tensor] = Field(
-        description="The trained parameters once done, if the caller may export them."
+        description="The trained parameters once done, if the caller may export them and they are small."
+    )
+    content_bytes: int = Field(
+        description="Size of the trained parameters at `/content`. 0: they are above, or there are none.",
+        json_schema_extra={"format": "int64"},
     )
     withheld: str = Field(description="Why the caller may not have the parameters; empty where they may.")
     created_at: datetime

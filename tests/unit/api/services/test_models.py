@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load
 from torch import nn
 
 from gridward.core import tensors
@@ -91,6 +92,10 @@ def test_parameters_are_for_those_who_may_download(
             assert torch.equal(found["weight"], LINEAR.weight)
         else:
             assert code(answer) == outcome
+        file = node.client.get(f"/v1/models/{model}/content", headers=headers)
+        assert (load(file.content)["weight"].tolist() if outcome is None else code(file)) == (
+            outcome or LINEAR.weight.tolist()
+        )
 
 
 def test_only_whoever_hosts_a_model_and_the_owner_change_it(node: NodeUnderTest) -> None:

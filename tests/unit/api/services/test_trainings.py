@@ -350,8 +350,9 @@ def test_a_model_gives_away_no_more_than_its_host_may(ward: NodeUnderTest, digit
     assert finish(ward, tom, body_of(digits, model_id="toms", parameters=[]))["state"] == "done"
     for user in ("tom", "dana", "tess"):
         assert code(query(ward, ward.as_(user), "toms")) == "get_not_permitted"
-        got = ward.client.get("/v1/models/toms/parameters", headers=ward.as_(user))
-        assert code(got) == "get_not_permitted"
+        for what in ("parameters", "content"):
+            got = ward.client.get(f"/v1/models/toms/{what}", headers=ward.as_(user))
+            assert code(got) == "get_not_permitted"
     change = {"access": digits["access"] | {"export_model": ["tess", "tom"]}}
     path = f"/v1/datasets/{digits['id']}"
     assert ward.client.patch(path, json=change, headers=ward.as_("bob")).status_code == 200
