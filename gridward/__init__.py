@@ -71,6 +71,7 @@ if TYPE_CHECKING:
     from gridward.client import Scaffold as Scaffold
     from gridward.client import SearchResult as SearchResult
     from gridward.client import SecondFactorRequiredError as SecondFactorRequiredError
+    from gridward.client import Secure as Secure
     from gridward.client import SendNotPermittedError as SendNotPermittedError
     from gridward.client import SetupRefusedError as SetupRefusedError
     from gridward.client import StepDecay as StepDecay
@@ -160,6 +161,7 @@ __all__ = [
     "Scaffold",
     "SearchResult",
     "SecondFactorRequiredError",
+    "Secure",
     "SendNotPermittedError",
     "SetupRefusedError",
     "StepDecay",

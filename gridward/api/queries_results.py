@@ -14,6 +14,7 @@ from gridward.api.tables.deployments import Deployment
 from gridward.api.tables.models import Model, ModelSource
 from gridward.api.tables.objects import ObjectSource, StoredObject
 from gridward.api.tables.rules import AccessRule
+from gridward.api.tables.secure_aggregations import UpdateContribution
 from gridward.api.tables.trainings import Training, TrainingSource
 from gridward.core.privacy.access import Rights
 from gridward.core.schemas.deployments import DeploymentDocument, DeploymentState
@@ -125,6 +126,13 @@ def visible_trainings(caller: Principal) -> SelectOfScalar[Training]:
 def training_sources(db: Session, training_id: str) -> Sequence[TrainingSource]:
     """Datasets behind a run's parameters; for the node itself, which decides by them."""
     return db.exec(select(TrainingSource).where(col(TrainingSource.training_id) == training_id)).all()
+
+
+def contributed(db: Session, training_id: str) -> UpdateContribution | None:
+    """Return the sum that a run's update went into; for the node itself, which gives it to no other."""
+    return db.exec(
+        select(UpdateContribution).where(col(UpdateContribution.training_id) == training_id)
+    ).one_or_none()
 
 
 def fail_running_trainings(db: Session, detail: str) -> None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from gridward.client.entry import setup_owner as setup_owner
     from gridward.client.federation.history import RoundReport as RoundReport
     from gridward.client.federation.history import TrainingResult as TrainingResult
+    from gridward.client.federation.secure import Secure as Secure
     from gridward.client.gateway import GatewayClient as GatewayClient
     from gridward.client.node import NodeClient as NodeClient
     from gridward.client.pointers import Pointer as Pointer
@@ -157,6 +158,7 @@ __all__ = [
     "Scaffold",
     "SearchResult",
     "SecondFactorRequiredError",
+    "Secure",
     "SendNotPermittedError",
     "SetupRefusedError",
     "StepDecay",
@@ -196,6 +198,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
         "PreparedQueries",
     ),
     "gridward.client.encrypted": ("EncryptedModel",),
+    "gridward.client.federation.secure": ("Secure",),
     "gridward.client.federation.history": (
         "RoundReport",
         "TrainingResult",

@@ -18,7 +18,9 @@ from gridward.client.encrypted import EncryptedModel
 from gridward.client.federation import entry
 from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.following import GatewayFollower
+from gridward.client.federation.gathering import Gathering
 from gridward.client.federation.history import TrainingResult
+from gridward.client.federation.secure import Secure, gathering_of
 from gridward.client.federation.setup import Choice
 from gridward.client.federation.terms import Terms
 from gridward.client.node import NodeClient
@@ -176,7 +178,7 @@ class GatewayClient:
         validation: float = 0.0,
         patience: int | None = None,
         checkpoint: str | Path | bool = True,
-        secure: bool = False,
+        secure: bool | Secure = False,
         dp: None = None,
         progress: bool | None = None,
     ) -> TrainingResult:
@@ -201,23 +203,26 @@ class GatewayClient:
         the numbers of every round (``run``, and its page), unless you may not begin runs there.
 
         Security: you see each node's trained parameters, which tell something of its rows; nodes see the
-        joint parameters of every round. ``secure`` and ``dp`` raise ``NotAvailableYetError``.
+        joint parameters of every round. With ``secure=True``, or ``gw.Secure(clip=…)``, you see the sum of
+        the nodes' updates only, and each node's loss to three digits; rules that need single updates are
+        refused. ``dp`` raises ``NotAvailableYetError``.
         Cost: the parameters to and from every node, each round.
         Raises: ``TrainingError`` naming nodes and causes, if fewer nodes answer than ``strategy`` wants.
         """
-        entry.refuse_unavailable(secure, dp)
+        entry.refuse_unavailable(dp)
+        chosen, pointers = strategy if strategy is not None else FedAvg(), list(data)
         return entry.train(
             model,
-            data,
+            pointers,
             recipe=Recipe(loss, optimizer, inputs, targets, metrics or {}),
             rounds=rounds,
             run=Run(epochs, batch_size, seed),
-            strategy=strategy if strategy is not None else FedAvg(),
+            strategy=chosen,
             terms=Terms(deadline_s, quorum, wait_s),
             choice=Choice(validation, patience),
             schedule=schedule if schedule is not None else Constant(),
             checkpoint=checkpoint,
-            around=self._surroundings(model, progress),
+            around=self._surroundings(model, progress, gathering_of(pointers, chosen, secure)),
         )
 
     def resume(
@@ -226,16 +231,17 @@ class GatewayClient:
         model: torch.nn.Module,
         *,
         strategy: Strategy | None = None,
+        secure: bool | Secure = False,
         progress: bool | None = None,
     ) -> TrainingResult:
         """Go on with a run whose process ended, from its last checkpoint: by id, or by its folder.
 
         ``model``: any of the same kind; its values do not matter. ``strategy``: only where it is of your own
-        making. The result is that of an unbroken run. Raises ``ObjectNotFoundError`` if there is none,
-        ``ConflictError`` if another process drives it.
+        making. ``secure``: as the run was started. The result is that of an unbroken run. Raises
+        ``ObjectNotFoundError`` if there is none, ``ConflictError`` if another process drives it.
         """
         around = self._surroundings(model, progress)
-        return entry.resume(run, model, place=self.node, strategy=strategy, around=around)
+        return entry.resume(run, model, place=self.node, strategy=strategy, secure=secure, around=around)
 
     def runs(self, limit: int = 100) -> list[FederatedRun]:
         """List your runs, the newest first; the gateway's owner sees everybody's."""
@@ -260,9 +266,11 @@ class GatewayClient:
             self._transport.credentials.close()
         self.close()
 
-    def _surroundings(self, model: torch.nn.Module, shown: bool | None) -> Surroundings:
+    def _surroundings(
+        self, model: torch.nn.Module, shown: bool | None, gathering: Gathering | None = None
+    ) -> Surroundings:
         follower = GatewayFollower(self._transport, type(model).__name__)
-        return Surroundings(self._last_seen, follower=follower, shown=shown)
+        return Surroundings(self._last_seen, gathering, follower=follower, shown=shown)
 
     def _last_seen(self) -> dict[str, datetime | None]:
         try:

@@ -63,8 +63,8 @@ def add_up(
     gateway = gateway_of(part.place for part in parts)
     facts = gateway.fetch(GatewayOut, "GET", "/v1/gateway")
     nodes = directory.nodes(gateway)
-    contributors = [_live(nodes, part.place.id) for part in parts]
-    named = [_live(nodes, name) for name in aggregators]
+    contributors = [live(nodes, part.place.id) for part in parts]
+    named = [live(nodes, name) for name in aggregators]
     private = secrets.token_bytes(32)
     with checked():
         document = SumDocument(
@@ -73,15 +73,15 @@ def add_up(
             asker_key=encode_key(public_key(private)),
             fraction_bits=fraction_bits,
             outputs=list(outputs),
-            contributors=[_holder(node) for node in contributors],
-            aggregators=[_holder(node) for node in named or choose_aggregators(contributors, nodes)],
+            contributors=[holder(node) for node in contributors],
+            aggregators=[holder(node) for node in named or choose_aggregators(contributors, nodes)],
         )
     document.words()
     check_attestations(document.roles(), facts)
     document.require_fair()
-    gathered = _side_by_side(lambda part: _contribution(part, document), parts)
+    gathered = side_by_side(lambda part: _contribution(part, document), parts)
     asked = list(enumerate(document.aggregators))
-    sums = _side_by_side(
+    sums = side_by_side(
         lambda at: _opening(gateway, document, at[1], [shares[at[0]] for shares in gathered], private), asked
     )
     layouts = [Layout(output.dtype == "int64", tuple(output.shape)) for output in outputs]
@@ -165,7 +165,8 @@ def _opening(
     return from_bytes(unseal(private, sealed.raw(), purpose), (document.words(),))
 
 
-def _live(nodes: Iterable[DirectoryNode], name: str) -> DirectoryNode:
+def live(nodes: Iterable[DirectoryNode], name: str) -> DirectoryNode:
+    """Find a node that is live, by name or id; raises ``ObjectNotFoundError``, ``NoMatchError``."""
     found = next((node for node in nodes if name in (node.id, node.name)), None)
     if found is None:
         raise ObjectNotFoundError(f"the gateway knows no node {name!r}")
@@ -174,11 +175,13 @@ def _live(nodes: Iterable[DirectoryNode], name: str) -> DirectoryNode:
     return found
 
 
-def _holder(node: DirectoryNode) -> RoleHolder:
+def holder(node: DirectoryNode) -> RoleHolder:
+    """Write a node into a document, with the gateway's word for it."""
     stated = node.model_dump(include={"name", "url", "owner", "sign_key", "seal_key", "attestation"})
     return RoleHolder(node_id=node.id, **stated)
 
 
-def _side_by_side(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+def side_by_side(call: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """Call for every item at once; gives the results in order."""
     with ThreadPoolExecutor(len(items)) as pool:
         return list(pool.map(call, items))

@@ -1,6 +1,8 @@
 """Torch tensors in JSON: base64 of little-endian, row-major bytes."""
 
+import hashlib
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pybase64
@@ -24,6 +26,16 @@ def encode(name: str, values: torch.Tensor) -> Tensor:
     array = values.detach().contiguous().numpy()
     raw = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
     return Tensor(**info(name, values).model_dump(), data=pybase64.b64encode(raw).decode())
+
+
+def digest(values: Mapping[str, torch.Tensor]) -> str:
+    """SHA-256 in hex over names, dtypes, shapes and bytes, whatever their order."""
+    whole = hashlib.sha256()
+    for name, value in sorted(values.items()):
+        array = value.detach().contiguous().numpy()
+        whole.update(info(name, value).model_dump_json().encode())
+        whole.update(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).data)
+    return whole.hexdigest()
 
 
 def decode(tensor: Tensor) -> torch.Tensor:

@@ -122,6 +122,12 @@ class NodeSettings(ServerSettings):
         default=None, pattern=URL_PATTERN, description="Gateway to join at start. Unset: none."
     )
     offer_party: bool = Field(default=False, description="Let others place shares of their models here.")
+    secure_quorum: int = Field(
+        default=2,
+        ge=2,
+        le=64,
+        description="Fewest nodes whose updates stand behind a sum that this node contributes to or adds up.",
+    )
     offer_provider: bool = Field(default=False, description="Deal correlations for others' computations.")
     upload_max_bytes: int = Field(default=8 * GIBIBYTE, ge=1, description="Largest upload, bytes.")
     upload_quota_bytes: int = Field(

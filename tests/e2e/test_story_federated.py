@@ -169,8 +169,8 @@ def test_someone_who_may_not_train_is_refused_by_name(grid: Grid, datasets: gw.S
 def test_protections_that_do_not_exist_yet_are_not_silently_left_out(
     grid: Grid, datasets: gw.SearchResult
 ) -> None:
-    with grid.user("dana") as dana, pytest.raises(gw.NotAvailableYetError, match="secure"):
-        dana.train(network(), data=datasets, rounds=1, secure=True)
+    with grid.user("dana") as dana, pytest.raises(gw.NotAvailableYetError, match="differentially"):
+        dana.train(network(), data=datasets, rounds=1, dp={"epsilon": 1.0})  # type: ignore[arg-type]
 
 
 def test_a_node_that_dies_is_named_and_the_run_goes_on_without_it(

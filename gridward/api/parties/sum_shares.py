@@ -11,9 +11,19 @@ from gridward.server import tokens
 from gridward.server.keys import Keys
 
 LIFETIME_S: Final = 600.0
+ROUND_LIFETIME_S: Final = 86_400.0
+"""Shares of updates wait for the slowest node of their round; what they open is fixed once, and kept."""
 
 
-def sign(keys: Keys, asker: str, aggregator_id: str, digest: str, sealed: bytes, now: datetime) -> str:
+def sign(
+    keys: Keys,
+    asker: str,
+    aggregator_id: str,
+    digest: str,
+    sealed: bytes,
+    now: datetime,
+    lifetime_s: float = LIFETIME_S,
+) -> str:
     """Sign a sealed share for one aggregator, so that ``asker`` may have it added up."""
     return tokens.issue(
         tokens.Kind.SUM_SHARE,
@@ -22,7 +32,7 @@ def sign(keys: Keys, asker: str, aggregator_id: str, digest: str, sealed: bytes,
         subject=asker,
         audience=aggregator_id,
         now=now,
-        lifetime_s=LIFETIME_S,
+        lifetime_s=lifetime_s,
         extra={"document": digest, "share": hashlib.sha256(sealed).hexdigest()},
     )
 
@@ -35,6 +45,7 @@ def check(
     digest: str,
     sealed: bytes,
     now: datetime,
+    lifetime_s: float = LIFETIME_S,
 ) -> None:
     """Raise ``ProtocolError`` unless this contributor signed exactly this share for exactly this sum."""
     try:
@@ -50,7 +61,7 @@ def check(
         raise ProtocolError(
             f"{contributor.name} did not sign this share, or too long ago; ask for the sum anew"
         ) from why
-    if claims["exp"] - claims["iat"] > LIFETIME_S:
+    if claims["exp"] - claims["iat"] > lifetime_s:
         raise ProtocolError(f"{contributor.name} signed its share for longer than it may be good")
     if claims.get("document") != digest:
         raise ProtocolError(f"{contributor.name} signed its share for another sum")

@@ -2,26 +2,24 @@
 
 import secrets
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final
 
 import torch
 
-from gridward.api import queries
 from gridward.api.node import Node
 from gridward.api.parties import sum_shares
-from gridward.api.parties.documents import check_attestations
+from gridward.api.parties.sum_roles import check_role, require_offer
 from gridward.api.services import computations
 from gridward.api.tables.accounts import AuditEntry
 from gridward.core.errors import (
     ConflictError,
-    DeploymentRefusedError,
     GridError,
     InvalidInputError,
     OutOfRangeError,
     ProtocolError,
 )
-from gridward.core.identity import decode_key, read_sign_key
+from gridward.core.identity import decode_key
 from gridward.core.plans.dtypes import NAMES
 from gridward.core.schemas.computations import ComputationIn
 from gridward.core.schemas.deployments import RoleHolder, SealedOut
@@ -50,7 +48,7 @@ def contribute(node: Node, caller: Principal, body: ContributionIn) -> Contribut
     ``OutOfRangeError`` naming this node; ``ConflictError`` if it contributed to this sum before.
     """
     document = body.document
-    _check_document(node, document, document.contributors, "contributor")
+    check_role(node, document, document.contributors, "contributor")
     document.words()
     wish = ComputationIn(plan=body.plan, sources=body.sources, release=True)
     words = _words(node, document, computations.released(node, caller, wish, action=ACTION).values)
@@ -74,9 +72,8 @@ def open_sum(node: Node, caller: Principal, body: OpeningIn) -> SealedOut:
     ``ConflictError`` if this sum was opened before.
     """
     document = body.document
-    if not node.settings.offer_party:
-        raise DeploymentRefusedError(f"{node.settings.name}'s owner does not offer to add up shares")
-    position = _check_document(node, document, document.aggregators, "aggregator")
+    require_offer(node)
+    position = check_role(node, document, document.aggregators, "aggregator")
     if len(body.shares) != len(document.contributors):
         raise ProtocolError(
             f"{len(body.shares)} shares came where {len(document.contributors)} contributors are listed; "
@@ -94,26 +91,6 @@ def open_sum(node: Node, caller: Principal, body: OpeningIn) -> SealedOut:
     return SealedOut(
         sealed=_text(seal(decode_key(document.asker_key), total, purposes.sum_answer(digest, node.keys.id)))
     )
-
-
-def _check_document(node: Node, document: SumDocument, holders: Sequence[RoleHolder], role: str) -> int:
-    """Check all role holders with this node's own pinned key of the gateway; give its own position."""
-    with node.database.read() as db:
-        membership = queries.joined_membership(db, document.gateway_id)
-    if membership is None:
-        raise DeploymentRefusedError(
-            f"{node.settings.name} did not join the gateway that vouches for the others"
-        )
-    check_attestations(
-        document.gateway_id, document.roles(), read_sign_key(membership.sign_key), node.clock()
-    )
-    document.require_fair()
-    for position, holder in enumerate(holders):
-        if holder.node_id == node.keys.id:
-            if holder.seal_key != node.keys.seal_key_text:
-                raise DeploymentRefusedError(f"{node.settings.name} is named with a key that is not its own")
-            return position
-    raise DeploymentRefusedError(f"{node.settings.name} is no {role} of this sum")
 
 
 def _words(node: Node, document: SumDocument, outputs: Mapping[str, torch.Tensor]) -> RingArray:

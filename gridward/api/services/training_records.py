@@ -10,6 +10,7 @@ from sqlmodel import Session, col, func, select
 from gridward.api import queries, queries_results
 from gridward.api.node import Node
 from gridward.api.provenance import Behind, grants
+from gridward.api.secure_updates import sealed
 from gridward.api.services.trainings import coarse_unless, progress_of, validation_of
 from gridward.api.tables.trainings import Training
 from gridward.api.training_runs import Progress
@@ -69,7 +70,7 @@ def _record(
     sources = queries_results.training_sources(db, row.id)
     behind = [Behind(one.dataset_id, one.version, one.rows) for one in sources]
     dataset = queries.visible_dataset(caller, db, row.dataset_id, now)
-    export = decide_export(grants(caller, db, behind, now), row.parameters)
+    export = sealed(row.lesson, decide_export(grants(caller, db, behind, now), row.parameters))
     return TrainingRecord(
         id=row.id,
         started_by=row.started_by,

@@ -12,7 +12,7 @@ import torch
 from anyio.to_thread import run_sync
 from sqlmodel import Session
 
-from gridward.api import feeding, parameters, queries_results, storage, training_store
+from gridward.api import feeding, parameters, queries_results, secure_updates, storage, training_store
 from gridward.api import training_orders as orders
 from gridward.api.node import Node
 from gridward.api.provenance import Behind, grants
@@ -48,8 +48,9 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     """Check everything, then judge the parameters as received, and train, in the background.
 
     Who learns what: the caller the loss and metrics of each epoch and of the evaluation, and the parameters
-    if it may export them. If it may not, at most four metrics, and all of it to three digits: a metric may be
-    any function of the parameters, so that a patient caller still learns something of them.
+    if it may export them. If it may not, or asked for ``secure``, at most four metrics, and all of it to
+    three digits: a metric may be any function of the parameters, so that a patient caller still learns
+    something of them.
     The order of rows is drawn from ``seed`` and a secret of this node, and so are the rows held out: the
     caller does not learn which rows were together in a batch, or which ones were judged.
 
@@ -68,7 +69,9 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
         parts = _parts(node, caller, db, begin, plans, body, held_out)
     hyper = orders.hyper(plans.training, body) if plans.training is not None else {}
     judged = [part.judge(begin, hyper if part.plan is plans.training else {}) for part in parts]
+    lesson = secure_updates.lesson_of(body, begin.held)
     export = decide_export(parts[0].granted, parameters.count(parts[0].plan))
+    export = secure_updates.sealed(lesson, export)
     for part, decision in zip(parts, judged, strict=True):
         if decision.answer is not Answer.VALUE:
             _door(node, caller, begin, part.digest, decision)()
@@ -86,7 +89,7 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
         begin.rows,
         hyper,
     )
-    return _launch(node, caller, body, begin, order, parts, door)
+    return _launch(node, caller, body, begin, order, parts, lesson, door)
 
 
 def mark_interrupted(node: Node) -> None:
@@ -277,6 +280,7 @@ def _launch(
     begin: orders.Start,
     order: Order,
     parts: Sequence[Part],
+    lesson: str | None,
     door: Callable[[], None],
 ) -> TrainingOut:
     node.trainings.admit()
@@ -290,6 +294,7 @@ def _launch(
         model_id=body.model_id,
         plan_digest=parts[0].digest,
         parameters=parameters.count(parts[0].plan),
+        lesson=lesson,
         state=TrainingState.RUNNING.value,
         epochs=body.epochs,
         history=[],
@@ -313,7 +318,8 @@ def _launch(
     if body.parameters_upload is not None:
         node.blobs.part(body.parameters_upload).unlink(missing_ok=True)  # whoever mapped it keeps its view
     base = begin.model.version if begin.model is not None else 0
-    node.trainings.start(order, partial(training_store.end, node, caller, order.id, base, begin.behind))
+    end = partial(training_store.end, node, caller, order.id, base, begin.behind)
+    node.trainings.start(order, secure_updates.ending(lesson, begin.held, end))
     return describe(node, caller, order.id)
 
 
@@ -367,7 +373,8 @@ def _export(node: Node, caller: Principal, training: Training) -> Export:
     with node.database.read() as db:
         rows = queries_results.training_sources(db, training.id)
         behind = tuple(Behind(row.dataset_id, row.version, row.rows) for row in rows)
-        return Export(decide_export(grants(caller, db, behind, node.clock()), training.parameters), behind)
+        export = decide_export(grants(caller, db, behind, node.clock()), training.parameters)
+        return Export(secure_updates.sealed(training.lesson, export), behind)
 
 
 def _parameters(

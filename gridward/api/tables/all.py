@@ -13,9 +13,21 @@ from gridward.api.tables import (
     objects,
     requests,
     rules,
+    secure_aggregations,
     trainings,
 )
 from gridward.api.tables.base import NodeTable
 
-MODULES: Final = (accounts, datasets, deployments, memberships, models, objects, requests, rules, trainings)
+MODULES: Final = (
+    accounts,
+    datasets,
+    deployments,
+    memberships,
+    models,
+    objects,
+    requests,
+    rules,
+    secure_aggregations,
+    trainings,
+)
 METADATA: Final[MetaData] = NodeTable.metadata

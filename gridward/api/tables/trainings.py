@@ -13,7 +13,8 @@ from gridward.server.db import UtcDateTime
 class Training(NodeTable, table=True):
     """A run over one dataset's rows. Progress within a run lives in memory; this row has its ends.
 
-    `parameters` counts the numbers that it learns, `rows` those that it trains on.
+    `parameters` counts the numbers that it learns, `rows` those that it trains on. With a `lesson` (a digest)
+    its blob holds the update, which leaves inside sums only.
     """
 
     __tablename__ = "trainings"
@@ -26,6 +27,7 @@ class Training(NodeTable, table=True):
     rows: int = Field(sa_type=BigInteger)
     model_id: str | None = Field(default=None, max_length=64)
     plan_digest: str = Field(max_length=64)
+    lesson: str | None = Field(default=None, max_length=64)
     parameters: int = Field(sa_type=BigInteger)
     state: str = Field(index=True, max_length=16)
     detail: str = Field(default="", max_length=2000)

@@ -14,6 +14,7 @@ from gridward.client.federation.checkpoints import Checkpoints, default_folder
 from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.following import CancelledRunError
 from gridward.client.federation.history import TrainingResult
+from gridward.client.federation.secure import Secure, gathering_of
 from gridward.client.federation.setup import Choice, Setup, restored
 from gridward.client.federation.sites import sites_of
 from gridward.client.federation.state import State
@@ -52,6 +53,7 @@ def train(
     folder, which is taken away when the run has ended. Raises as ``driver.start``.
     """
     setup = _setup(model, data, recipe, rounds, run, strategy, terms, choice, schedule)
+    setup = replace(setup, secure=around.gathering is not None)
     return perform(model, setup, checkpoint, around)
 
 
@@ -74,6 +76,7 @@ def resume(
     *,
     place: Callable[[str], Place],
     strategy: Strategy | None = None,
+    secure: bool | Secure = False,
     around: Surroundings = _ALONE,
 ) -> TrainingResult:
     """Go on with a run, by id or by the folder of its checkpoints; ``model`` says what its tensors are of.
@@ -83,19 +86,18 @@ def resume(
     passing = isinstance(run, str) and os.sep not in run
     kept = Checkpoints(default_folder(segment(str(run))) if passing else Path(run))
     said, parameters = kept.setup()
+    if said.secure != (secure is not False):
+        begun = "with secure=, which is to be given again" if said.secure else "without secure="
+        raise InvalidInputError(f"this run was started {begun}")
     setup = restored(said, parameters, place, strategy)
-    where = replace(around, checkpoints=kept)
+    gathering = gathering_of([site.data for site in setup.sites.values()], setup.strategy, secure)
+    where = replace(around, checkpoints=kept, gathering=gathering)
     state = _kept(setup.id, kept, passing, lambda: driver.resume(setup, where))
     return driver.result_of(model, setup, state)
 
 
-def refuse_unavailable(secure: bool, dp: object) -> None:
+def refuse_unavailable(dp: object) -> None:
     """Refuse what this version does not offer, rather than train without the protection asked for."""
-    if secure:
-        raise NotAvailableYetError(
-            "secure=True (you would see the sum of the nodes' updates only) is not part of this version; "
-            "train with secure=False if you and the nodes' owners accept that you see each node's update"
-        )
     if dp is not None:
         raise NotAvailableYetError("dp (differentially private training) is not part of this version")
 

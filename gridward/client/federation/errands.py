@@ -41,7 +41,7 @@ class Errand:
         self.traffic = Traffic(sent.uploaded_bytes)
 
     def perform(self, body: TrainingIn) -> tuple[TrainingOut, Parameters]:
-        """Start it and wait for its end; the node forgets it when its answer and parameters are here.
+        """Start it and wait for its end and its parameters; ``forget`` it when no more is wanted of it.
 
         What was uploaded for it and not used is taken back.
         Raises ``TrainingError`` with the node's reason if it failed there, or was cancelled as too late.
@@ -50,7 +50,7 @@ class Errand:
         lost = 0
         while state.state is TrainingState.RUNNING:
             if self._deadline.passed:
-                self._forget(state)
+                self.forget(state)
                 raise TrainingError(
                     f"{self._node.name!r} was late: {state.epochs_done} of {body.epochs} epochs were done "
                     "when the round ended"
@@ -67,10 +67,16 @@ class Errand:
             raise TrainingError(f"training on {self._node.name!r} failed: {state.detail}")
         try:
             found = training.trained(self._node, state)
-        finally:
-            self._forget(state)
+        except GridError:
+            self.forget(state)
+            raise
         self.traffic.received_bytes += state.content_bytes
         return state, found
+
+    def forget(self, state: TrainingOut) -> None:
+        """Let the node drop it, running or not; whether it does changes nothing here."""
+        with contextlib.suppress(GridError):
+            self._node.transport.send("DELETE", f"/v1/trainings/{state.id}", timeout_s=_START_S)
 
     def _start(self, body: TrainingIn) -> TrainingOut:
         try:
@@ -91,8 +97,3 @@ class Errand:
             raise NodeUnreachableError(
                 f"{self._node.name!r} answered with something that is not a training; is its version ours?"
             ) from why
-
-    def _forget(self, state: TrainingOut) -> None:
-        """Let the node drop it, running or not; whether it does changes nothing here."""
-        with contextlib.suppress(GridError):
-            self._node.transport.send("DELETE", f"/v1/trainings/{state.id}", timeout_s=_START_S)

@@ -34,8 +34,11 @@ class Gathering(Protocol):
         """Get ready for a round, which may be one that was begun before and did not count."""
         ...
 
-    def asked(self, node: str, body: TrainingIn) -> TrainingIn:
-        """Give what a node is asked, from what it would be asked for its parameters in the clear."""
+    def asked(self, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
+        """Give what a node is asked, from what it would be asked for its parameters in the clear.
+
+        ``start``: all that it starts from, which travels in the message or as a file before it.
+        """
         ...
 
     def arrived(self, node: str, out: TrainingOut, found: Parameters) -> Update | None:
@@ -57,7 +60,7 @@ class PlainGathering:
         """Remember which tensors are the model's; a node returns optimizer state as well."""
         self._names = frozenset(opening.joint)
 
-    def asked(self, node: str, body: TrainingIn) -> TrainingIn:
+    def asked(self, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
         """Ask as it is."""
         return body
 

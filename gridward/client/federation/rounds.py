@@ -74,9 +74,9 @@ class Round:
         held = strategy.state_dict()
         plan = strategy.configure_round(self._number, list(self._setup.sites))
         quorum = self._setup.terms.needed(len(plan.nodes), plan.quorum)
-        self._means.gathering.begin(Opening(self._number, plan.nodes, quorum, joint))
         before = {name: value.numpy() for name, value in joint.items()}
         try:
+            self._means.gathering.begin(Opening(self._number, plan.nodes, quorum, joint))
             after = strategy.aggregate(self._number, before, self._updates(plan, quorum, joint))
         except MissedQuorumError:
             strategy.load_state_dict(held)
@@ -135,10 +135,13 @@ class Round:
             lr_factor=setup.schedule.factor(self._number, setup.rounds),
         )
         errand = Errand(node, self._deadline, sent)
-        out, found = errand.perform(self._means.gathering.asked(site.name, body))
-        if self._closed:
-            raise TrainingError(f"{site.name!r} answered after the round")
-        return _Done(out, self._means.gathering.arrived(site.name, out, found), errand.traffic)
+        out, found = errand.perform(self._means.gathering.asked(site.name, body, {**before, **controls}))
+        try:
+            if self._closed:
+                raise TrainingError(f"{site.name!r} answered after the round")
+            return _Done(out, self._means.gathering.arrived(site.name, out, found), errand.traffic)
+        finally:
+            errand.forget(out)
 
 
 def look(means: Means, joint: Parameters) -> tuple[NodeReport, ...]:

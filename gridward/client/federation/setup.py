@@ -61,6 +61,7 @@ class Setup:
     terms: Terms
     choice: Choice
     schedule: RateSchedule
+    secure: bool = False
     id: str = field(default_factory=new_run_id)
 
 
@@ -94,6 +95,7 @@ def document(setup: Setup) -> RunSetup:
             validation=setup.choice.validation,
             patience=setup.choice.patience,
             schedule=schedule_document(setup.schedule),
+            secure=setup.secure,
         )
 
 
@@ -118,6 +120,7 @@ def restored(
         terms=Terms(said.deadline_s, said.quorum, said.wait_s),
         choice=Choice(said.validation, said.patience),
         schedule=schedule_of(said.schedule),
+        secure=said.secure,
         id=said.id,
     )
 

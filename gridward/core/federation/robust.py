@@ -19,6 +19,11 @@ from gridward.core.federation.strategies import FedAvg
 class _Robust(FedAvg):
     """What they share: all updates are taken, then joined."""
 
+    @property
+    def mean_suffices(self) -> bool:
+        """Every single update is looked at."""
+        return False
+
     def aggregate(self, number: int, parameters: Parameters, updates: Iterable[Update]) -> dict[str, Array]:
         """Join the updates by the strategy's rule, in the order of nodes: ties are the same again.
 

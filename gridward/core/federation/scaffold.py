@@ -39,6 +39,11 @@ class Scaffold(FedAvg):
         """The node's control is added."""
         return LocalRule(controlled=True)
 
+    @property
+    def mean_suffices(self) -> bool:
+        """Each node's control follows from its own update."""
+        return False
+
     def configure_round(self, number: int, nodes: Sequence[str]) -> RoundPlan:
         """Every node takes part, with what it lacks of the common direction."""
         for node in nodes:

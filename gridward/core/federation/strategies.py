@@ -35,6 +35,8 @@ class Strategy(Protocol):
     """The seam; anything with these four methods and ``local`` is a strategy. Rounds count from 0.
 
     A strategy holds no model and does no I/O: a run is resumed from ``state_dict`` and the last parameters.
+    One that has ``mean_suffices``, and says true, may be given one update that is the weighted mean of all:
+    so it can be used where updates are only ever added up. See ``mean_suffices``.
     """
 
     @property
@@ -59,6 +61,11 @@ class Strategy(Protocol):
         ...
 
 
+def mean_suffices(strategy: Strategy) -> bool:
+    """Say whether a strategy needs no single update; one that does not say so needs them."""
+    return bool(getattr(strategy, "mean_suffices", False))
+
+
 @dataclass(slots=True)
 class FedAvg:
     """Federated averaging: the mean of the nodes' parameters, weighted by rows (McMahan et al. 2017).
@@ -77,6 +84,11 @@ class FedAvg:
     def local(self) -> LocalRule:
         """Nothing is added."""
         return LocalRule()
+
+    @property
+    def mean_suffices(self) -> bool:
+        """The weighted mean of the updates is all that it needs."""
+        return True
 
     def configure_round(self, number: int, nodes: Sequence[str]) -> RoundPlan:
         """Every node takes part."""

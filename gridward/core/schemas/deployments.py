@@ -4,12 +4,12 @@ Secrets (parameter shares, correlations, input subkeys, output shares) travel se
 key, as opaque base64, also where the link is TLS.
 """
 
-from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Literal, TypeAlias
 
+import pybase64
 from pydantic import BaseModel, ConfigDict, Field
 
 from gridward.core.errors import DeploymentRefusedError, InvalidInputError
@@ -261,7 +261,7 @@ class SealedOut(BaseModel):
     @staticmethod
     def of(sealed: bytes | bytearray | memoryview) -> "SealedOut":
         """Encode sealed bytes."""
-        return SealedOut(sealed=b64encode(sealed).decode())
+        return SealedOut(sealed=pybase64.b64encode(sealed).decode())
 
     def raw(self) -> bytes:
         """Decode the sealed bytes; raises ``InvalidInputError``."""
@@ -283,6 +283,6 @@ class QueryAnswer(BaseModel):
 
 def _decoded(text: str) -> bytes:
     try:
-        return b64decode(text, validate=True)
+        return pybase64.b64decode(text, validate=True)
     except ValueError as why:
         raise InvalidInputError("sealed bytes travel as base64") from why

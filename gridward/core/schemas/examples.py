@@ -400,6 +400,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "validation_rows": 200,
         "seconds": 3.2,
         "parameters": [_TENSOR],
+        "content_bytes": 0,
         "withheld": "",
         "created_at": _TIME,
     },

@@ -186,6 +186,7 @@ class RunSetup(BaseModel):
     validation: float = Field(default=0, ge=0, le=0.5)
     patience: int | None = Field(default=None, ge=1)
     schedule: ScheduleSetup
+    secure: bool = Field(default=False, description="Updates come back as sums only.")
 
 
 class RunProgress(BaseModel):

@@ -6,7 +6,7 @@ Shares travel sealed to their aggregator and signed by their contributor; sums o
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Final, Literal
 
@@ -62,31 +62,36 @@ class SumDocument(BaseModel):
         return count
 
     def require_fair(self) -> None:
-        """Raise ``DeploymentRefusedError`` where a sum would protect nobody.
-
-        Contributors: distinct nodes, at least two owners. Aggregators: distinct nodes, no owner twice.
-        """
-        for role, holders in (("contributor", self.contributors), ("aggregator", self.aggregators)):
-            nodes = Counter(holder.node_id for holder in holders)
-            twice = next((holder.name for holder in holders if nodes[holder.node_id] > 1), None)
-            if twice is not None:
-                raise DeploymentRefusedError(f"{twice} is named twice as {role} of one secure sum")
-        if len({holder.owner.casefold() for holder in self.contributors}) < 2:
-            raise DeploymentRefusedError(
-                f"all contributors belong to {self.contributors[0].owner}; a sum needs two owners"
-            )
-        owners = Counter(holder.owner.casefold() for holder in self.aggregators)
-        for holder in self.aggregators:
-            if owners[holder.owner.casefold()] > 1:
-                raise DeploymentRefusedError(
-                    f"{holder.owner} owns two aggregators and could open every contribution; "
-                    "choose aggregators of different owners"
-                )
+        """Raise ``DeploymentRefusedError`` where a sum would protect nobody; see ``require_fair``."""
+        require_fair(self.contributors, self.aggregators)
 
     def digest(self) -> str:
         """SHA-256 of the whole document, in hex."""
         text = json.dumps(self.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
+
+
+def require_fair(contributors: Sequence[RoleHolder], aggregators: Sequence[RoleHolder]) -> None:
+    """Raise ``DeploymentRefusedError`` where a sum would protect nobody.
+
+    Contributors: distinct nodes, at least two owners. Aggregators: distinct nodes, no owner twice.
+    """
+    for role, holders in (("contributor", contributors), ("aggregator", aggregators)):
+        nodes = Counter(holder.node_id for holder in holders)
+        twice = next((holder.name for holder in holders if nodes[holder.node_id] > 1), None)
+        if twice is not None:
+            raise DeploymentRefusedError(f"{twice} is named twice as {role} of one secure sum")
+    if len({holder.owner.casefold() for holder in contributors}) < 2:
+        raise DeploymentRefusedError(
+            f"all contributors belong to {contributors[0].owner}; a sum needs two owners"
+        )
+    owners = Counter(holder.owner.casefold() for holder in aggregators)
+    for holder in aggregators:
+        if owners[holder.owner.casefold()] > 1:
+            raise DeploymentRefusedError(
+                f"{holder.owner} owns two aggregators and could open every contribution; "
+                "choose aggregators of different owners"
+            )
 
 
 class ContributionIn(BaseModel):

@@ -80,6 +80,10 @@ class TrainingIn(BaseModel):
     batch_size: int = Field(default=64, ge=1, le=10**7, json_schema_extra={"format": "int32"})
     seed: int = Field(default=0, ge=0, lt=2**63, json_schema_extra={"format": "int64"})
     evaluation: Evaluation | None = None
+    secure: bool = Field(
+        default=False,
+        description="The update leaves inside sums of several nodes only; metrics are told coarsely.",
+    )
 
     @model_validator(mode="after")
     def _has_something_to_do(self) -> Self:

@@ -34,3 +34,13 @@ def sum_share(document_digest: str, contributor_id: str, aggregator_id: str) -> 
 def sum_answer(document_digest: str, aggregator_id: str) -> str:
     """An aggregator's share of a total for the asker."""
     return f"gridward/sum-answer/{document_digest}/{aggregator_id}"
+
+
+def update_share(document_digest: str, piece: int, contributor_id: str, aggregator_id: str) -> str:
+    """A contributor's share of one piece of a sum of updates, for an aggregator."""
+    return f"gridward/update-share/{document_digest}/{piece}/{contributor_id}/{aggregator_id}"
+
+
+def update_sum(document_digest: str, piece: int, contributors: str, aggregator_id: str) -> str:
+    """An aggregator's share of a sum of updates, for the asker: of exactly these contributors."""
+    return f"gridward/update-sum/{document_digest}/{piece}/{contributors}/{aggregator_id}"

@@ -79,6 +79,14 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name=op.f("pk_roles")),
     )
     op.create_table(
+        "update_openings",
+        sa.Column("document_id", sa.String(length=32), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("contributors", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("document_id", name=op.f("pk_update_openings")),
+    )
+    op.create_table(
         "users",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("username", sa.String(length=80), nullable=False),
@@ -358,6 +366,7 @@ def upgrade() -> None:
         sa.Column("rows", sa.BigInteger(), nullable=False),
         sa.Column("model_id", sa.String(length=64), nullable=True),
         sa.Column("plan_digest", sa.String(length=64), nullable=False),
+        sa.Column("lesson", sa.String(length=64), nullable=True),
         sa.Column("parameters", sa.BigInteger(), nullable=False),
         sa.Column("state", sa.String(length=16), nullable=False),
         sa.Column("detail", sa.String(length=2000), nullable=False),
@@ -554,10 +563,27 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("training_id", "dataset_id", "version", name=op.f("pk_training_sources")),
     )
+    op.create_table(
+        "update_contributions",
+        sa.Column("document_id", sa.String(length=32), nullable=False),
+        sa.Column("training_id", sa.String(length=64), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("norm", sa.Float(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["training_id"],
+            ["trainings.id"],
+            name=op.f("fk_update_contributions_training_id"),
+            ondelete="CASCADE",
+        ),
+        sa.PrimaryKeyConstraint("document_id", name=op.f("pk_update_contributions")),
+        sa.UniqueConstraint("training_id", name=op.f("uq_update_contributions_training_id")),
+    )
 
 
 def downgrade() -> None:
     """Drop the tables."""
+    op.drop_table("update_contributions")
     op.drop_table("training_sources")
     op.drop_table("standing_rules")
     op.drop_table("request_votes")
@@ -586,6 +612,7 @@ def downgrade() -> None:
     op.drop_table("datasets")
     op.drop_table("blob_uses")
     op.drop_table("users")
+    op.drop_table("update_openings")
     op.drop_table("roles")
     op.drop_table("memberships")
     op.drop_table("groups")

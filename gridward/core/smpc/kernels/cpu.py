@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gridward.core.smpc.kernels import bits, dealing, gathers, gemm, tables, words
+from gridward.core.smpc.kernels import bits, dealing, gathers, gemm, tables, updates, words
 from gridward.core.smpc.kernels.paces import Paces, ways
 from gridward.core.smpc.kernels.seam import Gather, Operand
 from gridward.core.smpc.kernels.tile_intrinsics import DEPTH, ROWS
@@ -32,6 +32,8 @@ set_carry = dealing.set_carry
 set_truncation = dealing.set_truncation
 read_table = tables.read_table
 weigh_bits = tables.weigh_bits
+quantise_less = updates.quantise_less
+add_short = updates.add_short
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,8 @@ class Tuned:
     set_truncation = staticmethod(set_truncation)
     read_table = staticmethod(read_table)
     weigh_bits = staticmethod(weigh_bits)
+    quantise_less = staticmethod(quantise_less)
+    add_short = staticmethod(add_short)
 
 
 def warm_up() -> None:

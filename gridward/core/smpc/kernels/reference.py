@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gridward.core.smpc.kernels.seam import Gather, Merging, Operand, Places, Table
+from gridward.core.smpc.kernels.seam import Gather, Merging, Operand, Places, Reals, ShortWords, Table
 from gridward.core.smpc.ring import (
     HEADROOM_BITS,
     RING_BITS,
@@ -178,3 +178,14 @@ def weigh_bits(opened: BitArray, shares: RingArray, value: RingArray) -> RingArr
     for at, bits in enumerate(unpack_bits(opened, value.size)):
         total += np.where(bits, value - shares[at], shares[at]) << np.uint64(at)
     return total
+
+
+def quantise_less(values: Reals, factor: float, limit: int, words: ShortWords) -> None:
+    """Turn masks into masked quantised values, in place; see ``Kernels.quantise_less``."""
+    whole = np.clip(np.rint(values.astype(np.float64) * factor), -limit, limit).astype(np.int32)
+    np.subtract(whole.view(np.uint32), words, out=words)
+
+
+def add_short(total: ShortWords, words: ShortWords) -> None:
+    """Add words of 32 bits, in place; see ``Kernels.add_short``."""
+    np.add(total, words, out=total)

@@ -17,6 +17,10 @@ Places: TypeAlias = NDArray[np.int64]
 Table: TypeAlias = NDArray[np.unsignedinteger]
 """Words of 8, 16, 32 or 64 bits."""
 
+Reals: TypeAlias = NDArray[np.float32] | NDArray[np.float64]
+ShortWords: TypeAlias = NDArray[np.uint32]
+"""Integers modulo 2^32, the words of sums of updates."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Gather:
@@ -176,3 +180,12 @@ class Kernels(Protocol):
 
     def weigh_bits(self, opened: BitArray, shares: RingArray, value: RingArray) -> RingArray:
         """Add up 2^k (value - shares[k] where bit k of ``opened`` is set, else shares[k]): rows of (n,)."""
+
+    def quantise_less(self, values: Reals, factor: float, limit: int, words: ShortWords) -> None:
+        """Put round(values * factor) - words modulo 2^32 into ``words``; all (n,), values finite.
+
+        Rounded to the nearest, ties to even, in float64, then kept within ``limit`` < 2^31 on either side.
+        """
+
+    def add_short(self, total: ShortWords, words: ShortWords) -> None:
+        """Add ``words`` (n,) to ``total`` modulo 2^32, in place."""

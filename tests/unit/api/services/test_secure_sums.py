@@ -10,76 +10,28 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 from httpx2 import Response
-from sqlmodel import select
 
-from gridward.api.main import create_app
-from gridward.api.tables.accounts import AuditEntry
-from gridward.api.tables.memberships import Membership
 from gridward.core.identity import decode_key
 from gridward.core.plans.expression import Expression
-from gridward.core.schemas.deployments import RoleHolder
-from gridward.core.schemas.node import MembershipState
 from gridward.core.schemas.secure_sums import ContributionOut, OpeningIn, SumDocument, SumOutput, SumShare
 from gridward.core.smpc import purposes, secure_sum
 from gridward.core.smpc.ring import from_bytes
 from gridward.core.smpc.sealing import public_key, seal, unseal
-from gridward.server import tokens
-from gridward.server.ids import utc_now
-from gridward.server.keys import Keys, make
-from gridward.server.settings import NodeSettings
 from tests.support.files import publish
 from tests.support.gateways import fresh_keys
-from tests.support.nodes import PASSWORD, NodeUnderTest
 from tests.support.questions import code, column, question
+from tests.support.sums import ASKER, Joined
 
 NAMES = ("hospital", "public")
 WEIGHTS = {"hospital": np.linspace(2.0, 4.0, 30), "public": np.linspace(3.0, 3.5, 12)}
-ASKER = secrets.token_bytes(32)
 
 
 @dataclass
-class Sums:
-    """A gateway's key and two nodes that joined it, each both contributor and aggregator."""
+class Sums(Joined):
+    """Two nodes, each both contributor and aggregator."""
 
-    gateway: Keys
-    nodes: dict[str, NodeUnderTest]
     wards: dict[str, dict[str, Any]] = field(default_factory=dict)
-
-    def caller(self, name: str, user: str = "dana") -> dict[str, str]:
-        """Headers of a user of the gateway at a node."""
-        token = tokens.issue(
-            tokens.Kind.IDENTITY,
-            self.gateway.sign_key,
-            issuer=self.gateway.id,
-            subject=user,
-            audience=self.nodes[name].node.keys.id,
-            now=utc_now(),
-            lifetime_s=300,
-        )
-        return {"Authorization": f"Bearer {token}"}
-
-    def holder(self, name: str, owner: str = "", *, signer: Keys | None = None) -> RoleHolder:
-        keys = self.nodes[name].node.keys
-        said = {
-            "name": name,
-            "url": f"http://{name}.example",
-            "owner": owner or f"owner of {name}",
-            "sign_key": keys.sign_key_text,
-            "seal_key": keys.seal_key_text,
-        }
-        token = tokens.issue(
-            tokens.Kind.ATTESTATION,
-            (signer or self.gateway).sign_key,
-            issuer=self.gateway.id,
-            subject=keys.id,
-            audience=self.gateway.id,
-            now=utc_now(),
-            lifetime_s=3600,
-            extra=said,
-        )
-        return RoleHolder(node_id=keys.id, attestation=token, **said)
 
     def document(self, **changes: Any) -> SumDocument:
         fields: dict[str, Any] = {
@@ -126,18 +78,13 @@ class Sums:
             "/v1/secure-sums/openings", json=body, headers=self.caller(name, user)
         )
 
-    def audited(self, name: str, action: str) -> list[AuditEntry]:
-        with self.nodes[name].node.database.read() as db:
-            return list(db.exec(select(AuditEntry).where(AuditEntry.action == action)).all())
-
 
 @pytest.fixture(scope="module")
 def sums(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sums]:
     with ExitStack() as stack:
-        grid = Sums(fresh_keys(), {})
+        grid = Sums(fresh_keys())
         for name in NAMES:
-            grid.nodes[name] = _node(stack, tmp_path_factory, name)
-            _join(grid, name)
+            grid.add(stack, tmp_path_factory, name)
             grid.wards[name] = publish(
                 grid.nodes[name],
                 grid.nodes[name].as_("bob"),
@@ -146,41 +93,6 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sums]:
                 access={"discover": ["@signed-in"], "compute": ["dana@grid"], "raw": ["rita@grid"]},
             )
         yield grid
-
-
-def _node(stack: ExitStack, folders: pytest.TempPathFactory, name: str) -> NodeUnderTest:
-    settings = NodeSettings(
-        data_dir=folders.mktemp(name) / "node",
-        name=name,
-        offer_party=True,
-        password_memory_kib=1024,
-        password_passes=1,
-        plan_workers=1,
-    )
-    token = make(settings.data_dir)
-    client = stack.enter_context(TestClient(create_app(settings)))
-    node = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
-    body = {"token": token, "username": "bob", "password": PASSWORD}
-    assert client.post("/v1/setup", json=body).status_code == 201
-    return node
-
-
-def _join(grid: Sums, name: str) -> None:
-    node = grid.nodes[name]
-    with node.node.database.write() as db:
-        db.add(
-            Membership(
-                gateway_id=grid.gateway.id,
-                gateway_name="grid",
-                gateway_url="http://grid.example",
-                sign_key=grid.gateway.sign_key_text,
-                state=MembershipState.JOINED.value,
-                created_at=utc_now(),
-            )
-        )
-    for user in ("dana@grid", "rita@grid"):
-        body = {"username": user, "role": "data_scientist"}
-        assert node.client.post("/v1/users", json=body, headers=node.as_("bob")).status_code == 201
 
 
 def test_the_asker_learns_the_total_and_both_nodes_write_it_down(sums: Sums) -> None:

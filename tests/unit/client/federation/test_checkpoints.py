@@ -1,5 +1,6 @@
 """A run is taken up again where it stood: the same model as if nothing had happened."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -163,3 +164,11 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
     blob.write_bytes(b"none")
     with pytest.raises(gw.InvalidInputError, match="damaged"):
         kept.state()
+
+
+def test_a_secure_run_does_not_go_on_in_the_clear(model: nn.Module, tmp_path: Path) -> None:
+    setup = replace(setup_of(model, schools().values(), gw.FedAvg()), secure=True)
+    entry.perform(model, setup, tmp_path / "run", QUIET)
+    places: dict[str, Place] = dict(schools())
+    with pytest.raises(gw.InvalidInputError, match="with secure=, which is to be given again"):
+        entry.resume(tmp_path / "run", model, place=places.__getitem__, around=QUIET)

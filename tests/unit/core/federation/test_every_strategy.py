@@ -15,7 +15,7 @@ from gridward.core.federation.aggregate import Array, Parameters, Update
 from gridward.core.federation.robust import FedMedian, Krum, TrimmedMean
 from gridward.core.federation.scaffold import Scaffold
 from gridward.core.federation.server_optimizers import FedAdagrad, FedAdam, FedAvgM, FedYogi
-from gridward.core.federation.strategies import FedAvg, FedProx, LocalRule, Strategy
+from gridward.core.federation.strategies import FedAvg, FedProx, LocalRule, Strategy, mean_suffices
 
 FLOWER = json.loads((Path(__file__).parents[3] / "vectors" / "flower.json").read_text())
 SAME_AS_FLOWER: dict[str, Callable[[], Strategy]] = {
@@ -179,3 +179,30 @@ def test_scaffold_is_its_papers_algorithm() -> None:
 def test_settings_without_meaning_are_refused(make: Callable[[], Strategy]) -> None:
     with pytest.raises(ValueError, match="at least"):
         make()
+
+
+MEANS = ("FedAvg", "FedProx", "FedAvgM", "FedAdam", "FedYogi", "FedAdagrad")
+
+
+def test_which_strategies_do_with_the_mean_alone() -> None:
+    assert {name for name, make in EVERY.items() if mean_suffices(make())} == set(MEANS)
+    assert not mean_suffices(Silent())  # type: ignore[arg-type]
+
+
+class Silent:
+    """A strategy that does not say what it needs."""
+
+
+@pytest.mark.parametrize("name", MEANS)
+def test_the_mean_as_one_update_gives_what_all_updates_give(name: str) -> None:
+    apart, together = EVERY[name](), EVERY[name]()
+    now = named(FLOWER["start"])
+    for number, moves in enumerate(FLOWER["moves"]):
+        updates = updates_of(number, now, moves, FLOWER["rows"])
+        mean = FedAvg().aggregate(number, now, updates)
+        joint = Update("the sum", sum(one.rows for one in updates), mean, sum(one.steps for one in updates))
+        after = apart.aggregate(number, now, updates)
+        for key, value in together.aggregate(number, now, [joint]).items():
+            # adaptive rules divide by tau = 1e-3 at least what float32 rounds of the mean
+            np.testing.assert_allclose(value, after[key], rtol=1e-4, atol=1e-5)
+        now = after

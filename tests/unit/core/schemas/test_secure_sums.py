@@ -3,14 +3,15 @@ import json
 import pytest
 
 from gridward.core.errors import InvalidInputError
-from gridward.core.schemas import secure_sums
+from gridward.core.schemas import secure_aggregations, secure_sums
 from gridward.core.schemas.examples_secure_sums import SECURE_SUM_EXAMPLES
 from gridward.core.schemas.secure_sums import ContributionIn, SumDocument, SumOutput
 
 
 @pytest.mark.parametrize("name", sorted(SECURE_SUM_EXAMPLES))
 def test_every_example_is_what_it_is_an_example_of(name: str) -> None:
-    getattr(secure_sums, name).model_validate_json(json.dumps(SECURE_SUM_EXAMPLES[name]))
+    module = secure_aggregations if name.startswith("Update") else secure_sums
+    getattr(module, name).model_validate_json(json.dumps(SECURE_SUM_EXAMPLES[name]))
 
 
 def document() -> SumDocument:

@@ -239,3 +239,26 @@ def test_the_upper_bits_of_a_mask_are_its_quotient_and_its_top_bit(kernels: Kern
     upper, top = kernels.set_truncation(mask, 16, high, carry)
     assert upper.tolist() == (high + drawn[0]).tolist() == [0, 2**47, 2**48 - 1, 1]
     assert top.tolist() == (carry + drawn[1]).tolist() == [0, 1, 1, 0]
+
+
+@given(
+    st.lists(st.floats(-1e9, 1e9, width=32), min_size=1, max_size=40),
+    st.floats(1e-6, 1e6),
+    st.integers(1, 2**31 - 1),
+    st.sampled_from([np.float32, np.float64]),
+)
+def test_quantised_values_less_a_mask_are_the_same_words_everywhere(
+    values: list[float], factor: float, limit: int, dtype: type[np.floating]
+) -> None:
+    given_ = np.array([*values, 0.5, 1.5, -2.5], dtype=dtype)
+    masks = words(np.random.default_rng(len(values)), given_.size).astype(np.uint32)
+    wanted = [
+        (max(-limit, min(limit, round(float(value) * factor))) - int(mask)) % 2**32
+        for value, mask in zip(given_, masks, strict=True)
+    ]
+    for kernels in IMPLEMENTATIONS.values():
+        masked = masks.copy()
+        kernels.quantise_less(given_, factor, limit, masked)
+        assert masked.tolist() == wanted
+        kernels.add_short(masked, masks)
+        assert masked.tolist() == [(one + int(mask)) % 2**32 for one, mask in zip(wanted, masks, strict=True)]
