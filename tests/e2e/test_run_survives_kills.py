@@ -44,7 +44,10 @@ def points(grid: Grid) -> None:
 
 
 def rounds_kept(folder: Path) -> int:
-    found = Checkpoints(folder).state()
+    try:
+        found = Checkpoints(folder).state()
+    except gw.ObjectNotFoundError:  # replaced at this very moment
+        return 0
     return 0 if found is None else found[0].done
 
 

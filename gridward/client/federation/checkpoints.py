@@ -42,8 +42,17 @@ class Checkpoints:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep the folder for this process; raises ``ConflictError`` if another one drives the run."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        """Keep the folder for this process.
+
+        Raises ``ConflictError`` if another one drives the run, ``InvalidInputError`` without a folder.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as why:
+            raise InvalidInputError(
+                f"no checkpoints can be kept in {self.folder} ({why.strerror}); "
+                "name a folder as checkpoint=, or give checkpoint=False"
+            ) from why
         with (self.folder / "running").open("ab") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

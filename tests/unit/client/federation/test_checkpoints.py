@@ -1,5 +1,8 @@
 """A run is taken up again where it stood: the same model as if nothing had happened."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,6 +20,8 @@ from gridward.client.federation.setup import Choice
 from gridward.client.federation.state import State
 from gridward.client.place import Place
 from gridward.core.federation.known import KINDS
+from tests.support import slow_schools
+from tests.support.grids import eventually
 from tests.support.schools import School, setup_of
 
 QUIET = Surroundings(shown=False)
@@ -172,3 +177,43 @@ def test_a_secure_run_does_not_go_on_in_the_clear(model: nn.Module, tmp_path: Pa
     places: dict[str, Place] = dict(schools())
     with pytest.raises(gw.InvalidInputError, match="with secure=, which is to be given again"):
         entry.resume(tmp_path / "run", model, place=places.__getitem__, around=QUIET)
+
+
+@pytest.mark.slow
+def test_a_killed_driver_loses_the_round_in_flight_at_most(tmp_path: Path) -> None:
+    whole, kept = slow_schools.run(False, 0.0), Checkpoints(tmp_path / "run")
+    start = [sys.executable, "-m", "tests.support.slow_schools", str(kept.folder)]
+    process = subprocess.Popen(start, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    try:
+        eventually(lambda: done(kept) >= 5 or None, "rounds", 120)
+    finally:
+        process.kill()
+        process.wait(20)
+    before, again = done(kept), slow_schools.schools(0.0)
+    assert 5 <= before < slow_schools.ROUNDS
+    places: dict[str, Place] = dict(again)
+    resumed = entry.resume(kept.folder, nn.Linear(4, 3), place=places.__getitem__, around=QUIET)
+    for name, value in whole.model.state_dict().items():
+        assert torch.equal(resumed.model.state_dict()[name], value)
+    assert resumed.best_round == whole.best_round
+    trained = [body for body in again["north-id"].asked if body["epochs"]]
+    assert len(trained) == slow_schools.ROUNDS - before
+
+
+def done(kept: Checkpoints) -> int:
+    """Rounds that are kept; 0 too if a round is replaced at this very moment."""
+    try:
+        found = kept.state()
+    except gw.ObjectNotFoundError:
+        return 0
+    return 0 if found is None else found[0].done
+
+
+def test_a_folder_that_cannot_be_made_is_said_before_anything_is_sent(
+    model: nn.Module, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    places = schools()
+    with pytest.raises(gw.InvalidInputError, match="give checkpoint=False"):
+        train(model, places, gw.FedAvg(), tmp_path / "file" / "run")
+    assert not any(place.requests for place in places.values())
