@@ -12,10 +12,13 @@ if TYPE_CHECKING:
     from gridward.client import SIGNED_IN as SIGNED_IN
     from gridward.client import Access as Access
     from gridward.client import Adam as Adam
+    from gridward.client import AdamW as AdamW
     from gridward.client import AlreadyExistsError as AlreadyExistsError
     from gridward.client import AuthorizationError as AuthorizationError
     from gridward.client import BusyError as BusyError
     from gridward.client import ConflictError as ConflictError
+    from gridward.client import Constant as Constant
+    from gridward.client import CosineDecay as CosineDecay
     from gridward.client import DatasetPointer as DatasetPointer
     from gridward.client import DeploymentRefusedError as DeploymentRefusedError
     from gridward.client import Disclosure as Disclosure
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from gridward.client import EmptyCryptoPrimitiveStoreError as EmptyCryptoPrimitiveStoreError
     from gridward.client import EncryptedAnswer as EncryptedAnswer
     from gridward.client import EncryptedModel as EncryptedModel
+    from gridward.client import ExponentialDecay as ExponentialDecay
     from gridward.client import FedAdagrad as FedAdagrad
     from gridward.client import FedAdam as FedAdam
     from gridward.client import FedAvg as FedAvg
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from gridward.client import InternalError as InternalError
     from gridward.client import InvalidInputError as InvalidInputError
     from gridward.client import Krum as Krum
+    from gridward.client import LinearWarmup as LinearWarmup
     from gridward.client import LocalRule as LocalRule
     from gridward.client import ModelAccess as ModelAccess
     from gridward.client import NodeClient as NodeClient
@@ -69,6 +74,7 @@ if TYPE_CHECKING:
     from gridward.client import Secure as Secure
     from gridward.client import SendNotPermittedError as SendNotPermittedError
     from gridward.client import SetupRefusedError as SetupRefusedError
+    from gridward.client import StepDecay as StepDecay
     from gridward.client import Strategy as Strategy
     from gridward.client import TensorsNotCollocatedError as TensorsNotCollocatedError
     from gridward.client import TensorsNotCollocatedException as TensorsNotCollocatedException
@@ -96,10 +102,13 @@ __all__ = [
     "SIGNED_IN",
     "Access",
     "Adam",
+    "AdamW",
     "AlreadyExistsError",
     "AuthorizationError",
     "BusyError",
     "ConflictError",
+    "Constant",
+    "CosineDecay",
     "DatasetPointer",
     "DeploymentRefusedError",
     "Disclosure",
@@ -108,6 +117,7 @@ __all__ = [
     "EmptyCryptoPrimitiveStoreError",
     "EncryptedAnswer",
     "EncryptedModel",
+    "ExponentialDecay",
     "FedAdagrad",
     "FedAdam",
     "FedAvg",
@@ -121,6 +131,7 @@ __all__ = [
     "InternalError",
     "InvalidInputError",
     "Krum",
+    "LinearWarmup",
     "LocalRule",
     "ModelAccess",
     "NoMatchError",
@@ -153,6 +164,7 @@ __all__ = [
     "Secure",
     "SendNotPermittedError",
     "SetupRefusedError",
+    "StepDecay",
     "Strategy",
     "TensorsNotCollocatedError",
     "TensorsNotCollocatedException",

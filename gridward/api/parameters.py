@@ -67,6 +67,12 @@ def require(plan: Plan, found: Mapping[str, torch.Tensor]) -> None:
         raise InvalidInputError(f"these are not the plan's parameters: {'; '.join(problems[:5])}")
 
 
+def require_among(plan: Plan, found: Mapping[str, torch.Tensor]) -> None:
+    """Raise ``InvalidInputError`` unless the plan's parameters are among these."""
+    wanted = learnt_inputs(plan)
+    require(plan, {name: value for name, value in found.items() if name in wanted})
+
+
 def mismatches(plan: Plan, found: Mapping[str, torch.Tensor]) -> list[str]:
     """Say what is missing, foreign, or of another dtype or shape."""
     wanted = learnt_inputs(plan)

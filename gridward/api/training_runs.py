@@ -1,6 +1,7 @@
 """Trainings that run on this node now: threads that wait for worker processes, and how far each one is."""
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -23,15 +24,24 @@ _log: Final = logging.getLogger("gridward.trainings")
 
 
 @dataclass(frozen=True, slots=True)
+class Task:
+    """A plan, the numbers of the rows that it goes over (None: all), and how."""
+
+    plan: Plan
+    chosen: Tensor | None
+    schedule: Schedule
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
-    """Everything that one training needs; nothing of it comes from the database again."""
+    """Everything that one run needs; nothing of it comes from the database again."""
 
     id: str
-    plan: Plan
+    training: Task | None
+    evaluation: Task | None
     parameters: Mapping[str, Tensor]
     rows: Mapping[str, Tensor]
     hyper: Mapping[str, Tensor]
-    schedule: Schedule
 
 
 @dataclass(slots=True)
@@ -40,6 +50,7 @@ class Progress:
 
     started: float
     history: list[EpochMetrics] = field(default_factory=list)
+    validation: dict[str, float] | None = None
     finished: bool = False
     cancelled: bool = False
     ending: bool = False
@@ -47,12 +58,13 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended: with parameters, or with a reason."""
+    """How a run ended: with parameters if it trained, or with a reason."""
 
     training: Training | None
     detail: str
     history: list[EpochMetrics]
     seconds: float
+    validation: dict[str, float] | None = None
 
 
 class TrainingRuns:
@@ -114,15 +126,10 @@ class TrainingRuns:
         training, detail = None, ""
         try:
             _go_on(progress)
-            training = self._workers.train(
-                order.plan,
-                order.parameters,
-                order.rows,
-                order.hyper,
-                order.schedule,
-                lambda epoch: _note(progress, epoch),
-            )
-            require_finite(training)
+            if order.evaluation is not None:
+                progress.validation = self._judged(order, order.evaluation)
+            if order.training is not None:
+                training = self._trained(order, order.training, progress)
         except GridError as why:
             training, detail = None, why.detail
         except Exception:  # noqa: BLE001 (a thread of its own: nobody else would tell of a bug)
@@ -133,7 +140,8 @@ class TrainingRuns:
         if progress.cancelled:
             training, detail = None, CANCELLED
         try:
-            end(Ending(training, detail, progress.history, self.elapsed_s(progress)))
+            seconds = self.elapsed_s(progress)
+            end(Ending(training, detail, progress.history, seconds, progress.validation))
         except Exception:  # noqa: BLE001 (a thread of its own: nobody else would tell of a bug)
             _log.exception("training %s could not be stored", order.id)
         finally:
@@ -141,6 +149,39 @@ class TrainingRuns:
             with self._lock:
                 del self._progress[order.id]
             self.admission.give_back()
+
+    def _judged(self, order: Order, task: Task) -> dict[str, float]:
+        rows, held = _fed(task.plan, order)
+        judged = self._workers.evaluate(task.plan, held, rows, task.schedule, task.chosen)
+        values = _averaged(judged.loss, judged.metrics, judged.rows)
+        if not all(map(math.isfinite, values.values())):
+            raise TrainingError("the parameters as received have a loss or a metric that is not finite")
+        return values
+
+    def _trained(self, order: Order, task: Task, progress: Progress) -> Training:
+        rows, held = _fed(task.plan, order)
+        training = self._workers.train(
+            task.plan,
+            held,
+            rows,
+            order.hyper,
+            task.schedule,
+            task.chosen,
+            lambda epoch: _note(progress, epoch),
+        )
+        require_finite(training)
+        return training
+
+
+def _fed(plan: Plan, order: Order) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Give the rows and the parameters that this plan of the order takes."""
+    names = {given.name for given in plan.inputs}
+    rows = {name: value for name, value in order.rows.items() if name in names}
+    return rows, {name: value for name, value in order.parameters.items() if name in names}
+
+
+def _averaged(loss: float, sums: Mapping[str, float], rows: int) -> dict[str, float]:
+    return {"loss": loss, **{name: total / rows for name, total in sums.items()}}
 
 
 def _note(progress: Progress, epoch: Epoch) -> None:
@@ -155,8 +196,8 @@ def _go_on(progress: Progress) -> None:
 
 def metrics_of(epoch: Epoch) -> EpochMetrics:
     """Average an epoch over its rows; raises ``TrainingError`` if it diverged, which ends the run."""
-    values = {"loss": epoch.loss, **{name: total / epoch.rows for name, total in epoch.metrics.items()}}
-    if not all(abs(value) < float("inf") for value in values.values()):
+    values = _averaged(epoch.loss, epoch.metrics, epoch.rows)
+    if not all(map(math.isfinite, values.values())):
         raise TrainingError(
             f"the training diverged in epoch {epoch.epoch + 1}: its loss or a metric is not finite; "
             "use a smaller learning rate"

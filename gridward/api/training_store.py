@@ -1,5 +1,7 @@
 """How a training ends in rows and on disk: its parameters kept, or its model brought to a new version."""
 
+from dataclasses import replace
+
 from sqlmodel import Session
 
 from gridward.api import model_store, parameters, rule_uses, storage
@@ -24,7 +26,7 @@ def end(
     try:
         _store(node, caller, training_id, base, behind, ending)
     except GridError as why:
-        failed = Ending(None, why.detail, ending.history, ending.seconds)
+        failed = replace(ending, training=None, detail=why.detail)
         _store(node, caller, training_id, base, behind, failed)
 
 
@@ -44,11 +46,12 @@ def _store(
         with node.database.write() as db:
             lock(db, f"training {training_id}")
             training = db.get_one(Training, training_id)
-            training.state = (TrainingState.DONE if seal else TrainingState.FAILED).value
+            training.state = (TrainingState.FAILED if ending.detail else TrainingState.DONE).value
             training.detail = ending.detail[:2000]
             # A use is counted with its answer: of a run that failed before anything was told, none came.
-            untold = seal is None and not training.told
+            untold = bool(ending.detail) and not training.told
             training.history = [] if untold else [item.model_dump() for item in ending.history]
+            training.validation = None if untold else ending.validation
             if untold:
                 rule_uses.give_back(db, training_id, node.clock())
             training.seconds = ending.seconds

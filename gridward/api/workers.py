@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from torch import Tensor
 
 from gridward.core.errors import BusyError
+from gridward.core.plans.executors.evaluation import Evaluation
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
 from gridward.core.plans.executors.worker import WorkerPool
@@ -96,16 +97,32 @@ class Workers:
         rows: Mapping[str, Tensor],
         hyper: Mapping[str, Tensor],
         schedule: Schedule,
+        chosen: Tensor | None,
         on_epoch: Callable[[Epoch], None],
     ) -> Training:
         """Train in a worker process; raises as ``WorkerPool.train``."""
-        limits = Limits(
-            self._settings.plan_memory_bytes,
-            self._settings.training_time_s,
-            self._settings.training_operations,
+        return self._trainers().train(
+            plan,
+            parameters,
+            rows,
+            schedule,
+            hyper=hyper,
+            chosen=chosen,
+            limits=self._training_limits(),
+            on_epoch=on_epoch,
         )
-        pool = self._pool("trainings", self._settings.trainings_at_once)
-        return pool.train(plan, parameters, rows, schedule, hyper=hyper, limits=limits, on_epoch=on_epoch)
+
+    def evaluate(
+        self,
+        plan: Plan,
+        parameters: Mapping[str, Tensor],
+        rows: Mapping[str, Tensor],
+        schedule: Schedule,
+        chosen: Tensor | None,
+    ) -> Evaluation:
+        """Judge parameters in a worker process, as long and as much as a training may take."""
+        limits = self._training_limits()
+        return self._trainers().evaluate(plan, parameters, rows, schedule, chosen=chosen, limits=limits)
 
     @property
     def is_open(self) -> bool:
@@ -119,6 +136,16 @@ class Workers:
             pools = list(self._pools.values())
         for pool in pools:
             pool.close()
+
+    def _training_limits(self) -> Limits:
+        return Limits(
+            self._settings.plan_memory_bytes,
+            self._settings.training_time_s,
+            self._settings.training_operations,
+        )
+
+    def _trainers(self) -> WorkerPool:
+        return self._pool("trainings", self._settings.trainings_at_once)
 
     def _pool(self, name: str, size: int) -> WorkerPool:
         with self._lock:

@@ -18,6 +18,7 @@ from gridward.cli import (
     models,
     requests,
     roles,
+    runs,
     serve,
     setup,
     status,
@@ -67,6 +68,7 @@ app.add_typer(audit.app, name="audit")
 app.add_typer(requests.app, name="request")
 app.add_typer(membership.app, name="membership")
 app.add_typer(directory.app, name="directory")
+app.add_typer(runs.app, name="runs")
 
 
 @app.command()

@@ -75,6 +75,11 @@ if TYPE_CHECKING:
     from gridward.core.federation.robust import Krum as Krum
     from gridward.core.federation.robust import TrimmedMean as TrimmedMean
     from gridward.core.federation.scaffold import Scaffold as Scaffold
+    from gridward.core.federation.schedules import Constant as Constant
+    from gridward.core.federation.schedules import CosineDecay as CosineDecay
+    from gridward.core.federation.schedules import ExponentialDecay as ExponentialDecay
+    from gridward.core.federation.schedules import LinearWarmup as LinearWarmup
+    from gridward.core.federation.schedules import StepDecay as StepDecay
     from gridward.core.federation.server_optimizers import FedAdagrad as FedAdagrad
     from gridward.core.federation.server_optimizers import FedAdam as FedAdam
     from gridward.core.federation.server_optimizers import FedAvgM as FedAvgM
@@ -86,6 +91,7 @@ if TYPE_CHECKING:
     from gridward.core.federation.strategies import Strategy as Strategy
     from gridward.core.plans.optimizers import SGD as SGD
     from gridward.core.plans.optimizers import Adam as Adam
+    from gridward.core.plans.optimizers import AdamW as AdamW
 
 
 __all__ = [
@@ -93,10 +99,13 @@ __all__ = [
     "SIGNED_IN",
     "Access",
     "Adam",
+    "AdamW",
     "AlreadyExistsError",
     "AuthorizationError",
     "BusyError",
     "ConflictError",
+    "Constant",
+    "CosineDecay",
     "DatasetPointer",
     "DeploymentRefusedError",
     "Disclosure",
@@ -105,6 +114,7 @@ __all__ = [
     "EmptyCryptoPrimitiveStoreError",
     "EncryptedAnswer",
     "EncryptedModel",
+    "ExponentialDecay",
     "FedAdagrad",
     "FedAdam",
     "FedAvg",
@@ -118,6 +128,7 @@ __all__ = [
     "InternalError",
     "InvalidInputError",
     "Krum",
+    "LinearWarmup",
     "LocalRule",
     "ModelAccess",
     "NoMatchError",
@@ -150,6 +161,7 @@ __all__ = [
     "Secure",
     "SendNotPermittedError",
     "SetupRefusedError",
+    "StepDecay",
     "Strategy",
     "TensorsNotCollocatedError",
     "TensorsNotCollocatedException",
@@ -259,8 +271,16 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     "gridward.core.federation.robust": ("FedMedian", "Krum", "TrimmedMean"),
     "gridward.core.federation.scaffold": ("Scaffold",),
     "gridward.core.federation.aggregate": ("Update",),
+    "gridward.core.federation.schedules": (
+        "Constant",
+        "CosineDecay",
+        "ExponentialDecay",
+        "LinearWarmup",
+        "StepDecay",
+    ),
     "gridward.core.plans.optimizers": (
         "Adam",
+        "AdamW",
         "SGD",
     ),
 }

@@ -1,31 +1,38 @@
 """A signed-in view of a gateway: find data and models on all its nodes, and reach them."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 
 import torch
 
-from gridward.client import directory, encrypted, models
+from gridward.client import directory, encrypted, models, runs
 from gridward.client.accounts import Accounts, OwnAccount
 from gridward.client.asking import Asker, EncryptedAnswer, PreparedQueries
 from gridward.client.audit import AuditLog
 from gridward.client.credentials import GatewayIdentity, PasswordSession
 from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.encrypted import EncryptedModel
-from gridward.client.federation import driver
+from gridward.client.federation import entry
+from gridward.client.federation.driver import Surroundings
+from gridward.client.federation.following import GatewayFollower
+from gridward.client.federation.gathering import Gathering
 from gridward.client.federation.history import TrainingResult
 from gridward.client.federation.secure import Secure, gathering_of
+from gridward.client.federation.setup import Choice
 from gridward.client.federation.terms import Terms
 from gridward.client.node import NodeClient
 from gridward.client.paging import collected_up_to
 from gridward.client.place import segment
 from gridward.client.roles import Roles
+from gridward.client.runs import FederatedRun
 from gridward.client.search import SearchResult, words_and_tags
-from gridward.client.training import Loss, Recipe, Run
+from gridward.client.training import Loss, Metric, Recipe, Run
 from gridward.client.transport import Transport
 from gridward.core.errors import GridError
+from gridward.core.federation.schedules import Constant, RateSchedule
 from gridward.core.federation.strategies import FedAvg, Strategy
 from gridward.core.plans.optimizers import Optimizer
 from gridward.core.schemas.audit import AuditHead
@@ -159,13 +166,18 @@ class GatewayClient:
         optimizer: Optimizer | None = None,
         inputs: str | None = None,
         targets: str | None = None,
+        metrics: Mapping[str, Metric] | None = None,
         epochs: int = 1,
         batch_size: int = 64,
         seed: int = 0,
+        schedule: RateSchedule | None = None,
         strategy: Strategy | None = None,
         deadline_s: float | None = None,
         quorum: int | float | None = None,
         wait_s: float = 0.0,
+        validation: float = 0.0,
+        patience: int | None = None,
+        checkpoint: str | Path | bool = True,
         secure: bool | Secure = False,
         dp: None = None,
         progress: bool | None = None,
@@ -181,6 +193,15 @@ class GatewayClient:
         fail are left out and asked again next round. It counts if ``quorum`` nodes answered (3, or 0.5 of
         them; at least the strategy's ``min_nodes``); otherwise all are asked again for ``wait_s``.
 
+        ``validation``, such as 0.1: each node holds out that part of its rows, on which no step trains, and
+        judges every joint model on them; ``result.model`` is the best, else the last. ``patience``: so many
+        rounds without a better one end the run. ``metrics``: functions of output and targets, told of the
+        same rows. ``schedule``, such as ``gw.CosineDecay()``: the learning rate of each round.
+
+        Every round is kept in a folder, for ``resume``: ``checkpoint`` names it; by default it is the run's
+        own under your data folder, and goes when the run has ended; False keeps nothing. The gateway is told
+        the numbers of every round (``run``, and its page), unless you may not begin runs there.
+
         Security: you see each node's trained parameters, which tell something of its rows; nodes see the
         joint parameters of every round. With ``secure=True``, or ``gw.Secure(clip=…)``, you see the sum of
         the nodes' updates only, and each node's loss to three digits; rules that need single updates are
@@ -188,20 +209,47 @@ class GatewayClient:
         Cost: the parameters to and from every node, each round.
         Raises: ``TrainingError`` naming nodes and causes, if fewer nodes answer than ``strategy`` wants.
         """
-        driver.refuse_unavailable(dp)
+        entry.refuse_unavailable(dp)
         chosen, pointers = strategy if strategy is not None else FedAvg(), list(data)
-        return driver.train(
+        return entry.train(
             model,
             pointers,
-            recipe=Recipe(loss, optimizer, inputs, targets),
+            recipe=Recipe(loss, optimizer, inputs, targets, metrics or {}),
             rounds=rounds,
             run=Run(epochs, batch_size, seed),
             strategy=chosen,
             terms=Terms(deadline_s, quorum, wait_s),
-            presence=self._last_seen,
-            gathering=gathering_of(pointers, chosen, secure),
-            shown=progress,
+            choice=Choice(validation, patience),
+            schedule=schedule if schedule is not None else Constant(),
+            checkpoint=checkpoint,
+            around=self._surroundings(model, progress, gathering_of(pointers, chosen, secure)),
         )
+
+    def resume(
+        self,
+        run: str | Path,
+        model: torch.nn.Module,
+        *,
+        strategy: Strategy | None = None,
+        secure: bool | Secure = False,
+        progress: bool | None = None,
+    ) -> TrainingResult:
+        """Go on with a run whose process ended, from its last checkpoint: by id, or by its folder.
+
+        ``model``: any of the same kind; its values do not matter. ``strategy``: only where it is of your own
+        making. ``secure``: as the run was started. The result is that of an unbroken run. Raises
+        ``ObjectNotFoundError`` if there is none, ``ConflictError`` if another process drives it.
+        """
+        around = self._surroundings(model, progress)
+        return entry.resume(run, model, place=self.node, strategy=strategy, secure=secure, around=around)
+
+    def runs(self, limit: int = 100) -> list[FederatedRun]:
+        """List your runs, the newest first; the gateway's owner sees everybody's."""
+        return runs.listed(self._transport, limit)
+
+    def run(self, id: str) -> FederatedRun:
+        """Find a run, to watch it from anywhere, pause, resume or cancel it."""
+        return runs.found(self._transport, id)
 
     def close(self) -> None:
         """Close all connections; the session lives on until it expires."""
@@ -217,6 +265,12 @@ class GatewayClient:
         if isinstance(self._transport.credentials, PasswordSession):
             self._transport.credentials.close()
         self.close()
+
+    def _surroundings(
+        self, model: torch.nn.Module, shown: bool | None, gathering: Gathering | None = None
+    ) -> Surroundings:
+        follower = GatewayFollower(self._transport, type(model).__name__)
+        return Surroundings(self._last_seen, gathering, follower=follower, shown=shown)
 
     def _last_seen(self) -> dict[str, datetime | None]:
         try:

@@ -3,8 +3,8 @@
 import contextlib
 import copy
 import secrets
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
 import torch
@@ -29,12 +29,21 @@ from gridward.core.errors import (
 )
 from gridward.core.federation.strategies import LocalRule
 from gridward.core.plans import codec, trace
-from gridward.core.plans.optimizers import SGD, Guided, Optimizer
+from gridward.core.plans.optimizers import LEARNING_RATE, SGD, Guided, Optimizer
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.schemas.tensor import TensorInfo
-from gridward.core.schemas.trainings import EpochMetrics, Feed, Hyper, TrainingIn, TrainingOut, TrainingState
+from gridward.core.schemas.trainings import (
+    EpochMetrics,
+    Evaluation,
+    Feed,
+    Hyper,
+    TrainingIn,
+    TrainingOut,
+    TrainingState,
+)
 
 Loss: TypeAlias = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+Metric: TypeAlias = Loss
 _WAIT_S: Final = 20
 _LOST_POLLS: Final = 3
 _DEFAULT_LR: Final = 0.1
@@ -46,13 +55,15 @@ class Recipe:
     """How to train: loss, optimizer, and which tensors of a dataset are inputs and targets.
 
     Left out: cross-entropy for integer targets, the mean square error for others; SGD with a learning rate of
-    0.1; of a dataset's two tensors the integer vector is the target.
+    0.1; of a dataset's two tensors the integer vector is the target. ``metrics``: functions of output and
+    targets that give the mean over a batch, for evaluations; these tell loss and accuracy besides.
     """
 
     loss: Loss | None = None
     optimizer: Optimizer | None = None
     inputs: str | None = None
     targets: str | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
 
     def paired(self, data: DatasetPointer) -> tuple[TensorInfo, TensorInfo]:
         """Find inputs and targets of a dataset; raises ``InvalidInputError`` where that is not clear."""
@@ -77,34 +88,44 @@ class Recipe:
     def lesson(
         self, module: torch.nn.Module, x: TensorInfo, y: TensorInfo, local: LocalRule = _NOTHING_MORE
     ) -> "Lesson":
-        """Trace one training step; raises ``PlanRejectedError`` naming what plans do not have."""
-        student = copy.deepcopy(module).to("cpu")
-        loss = self.loss or (functional.cross_entropy if y.dtype == "int64" else functional.mse_loss)
+        """Trace one training step and one evaluation.
+
+        Raises ``PlanRejectedError`` naming all that plans do not have.
+        """
         optimizer = self.chosen_optimizer()
         if local != _NOTHING_MORE:
             optimizer = Guided(optimizer, local.proximal, local.controlled)
-        name = type(module).__name__
-        try:
-            traced = trace.trace_training(student, loss, optimizer, (_example(x), _example(y)), name=name)
-        except (PlanRejectedError, RuntimeError, TypeError, ValueError, IndexError) as why:
-            raise PlanRejectedError(
-                f"{name} cannot be trained on {x.name!r} {x.dtype}{x.shape} and "
-                f"{y.name!r} {y.dtype}{y.shape}: {why}"
-            ) from why
+        loss, batch = self._loss(y), (_example(x), _example(y))
+        with _blaming(module, "trained", x, y) as (student, name):
+            traced = trace.trace_training(student, loss, optimizer, batch, name=name)
         return Lesson(
-            plan=PlanDocument.model_validate(codec.to_dict(traced.plan)),
+            plan=_document(traced),
             parameters={key: value.clone() for key, value in traced.parameters.items()},
             hyper=tuple(Hyper(input=key, value=float(value)) for key, value in traced.hyper.items()),
+            evaluation=self.examination(module, x, y),
         )
+
+    def examination(self, module: torch.nn.Module, x: TensorInfo, y: TensorInfo) -> PlanDocument:
+        """Trace loss, accuracy and metrics of a module in eval mode; raises ``PlanRejectedError``."""
+        loss, batch = self._loss(y), (_example(x), _example(y))
+        with _blaming(module, "evaluated", x, y) as (student, name):
+            return _document(trace.trace_evaluation(student, loss, batch, name=name, metrics=self.metrics))
+
+    def _loss(self, y: TensorInfo) -> Loss:
+        return self.loss or (functional.cross_entropy if y.dtype == "int64" else functional.mse_loss)
 
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """A training step as a plan, for one shape of samples; ``parameters`` with the optimizer's state."""
+    """A training step as a plan, for one shape of samples; ``parameters`` with the optimizer's state.
+
+    ``evaluation`` judges the module's own parameters by the same loss, in eval mode.
+    """
 
     plan: PlanDocument
     parameters: Mapping[str, torch.Tensor]
     hyper: tuple[Hyper, ...]
+    evaluation: PlanDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,21 +145,33 @@ def request(
     *,
     parameters: Sent,
     model_id: str | None = None,
+    holdout: float = 0.0,
+    holdout_seed: int = 0,
+    lr_factor: float = 1.0,
 ) -> TrainingIn:
-    """Write the message that starts a run."""
+    """Write the message that starts a run.
+
+    ``holdout``: fraction of the node's rows that judges ``parameters`` before they are trained, and that no
+    step trains on while ``holdout_seed`` stays. With 0 there is no evaluation, unless ``run.epochs`` is 0:
+    then all rows judge. ``lr_factor`` scales the learning rate of this run.
+    """
     x, y = pair
+    judged = bool(holdout) or run.epochs == 0
     with checked():
         return TrainingIn(
-            plan=lesson.plan,
+            plan=lesson.plan if run.epochs else None,
             dataset_id=data.dataset_id,
             feeds=[Feed(input="x", tensor=x.name), Feed(input="y", tensor=y.name)],
             parameters=list(parameters.inline),
             parameters_upload=parameters.upload_id,
             model_id=model_id,
-            hyper=list(lesson.hyper),
+            hyper=[_scaled(item, lr_factor) for item in lesson.hyper] if run.epochs else [],
             epochs=run.epochs,
             batch_size=run.batch_size,
             seed=run.seed,
+            evaluation=Evaluation(plan=lesson.evaluation, holdout=holdout, holdout_seed=holdout_seed)
+            if judged
+            else None,
         )
 
 
@@ -188,12 +221,6 @@ def _started(node: Place, body: TrainingIn) -> TrainingOut:
         raise
 
 
-def forget(node: Place, run: TrainingOut) -> None:
-    """Let the node drop a run whose parameters have arrived; whether it does changes nothing here."""
-    with contextlib.suppress(GridError):
-        node.transport.send("DELETE", f"/v1/trainings/{run.id}")
-
-
 class RemoteModel:
     """A model on its way over a node: train it there, then get it back.
 
@@ -229,11 +256,7 @@ class RemoteModel:
         name tensors of the dataset and may be left out where it has two. Raises ``TrainingError``,
         ``GetNotPermittedError``, ``AuthorizationError``, ``TensorsNotCollocatedError``.
         """
-        self._present()
-        if data.location.id != self.location.id:
-            raise TensorsNotCollocatedError(
-                f"the model is on {self.location.name!r}, {data.name!r} on {data.location.name!r}"
-            )
+        self._require_collocated(data)
         recipe = Recipe(loss, optimizer, inputs, targets)
         pair = recipe.paired(data)
         lesson = recipe.lesson(self._module, *pair)
@@ -248,6 +271,42 @@ class RemoteModel:
             done = perform(self.location, body, lambda state: advance(state.epochs_done, ""))
         self.history += done.history
         return done.history
+
+    def evaluate(
+        self,
+        data: DatasetPointer,
+        *,
+        batch_size: int = 64,
+        loss: Loss | None = None,
+        metrics: Mapping[str, Metric] | None = None,
+        inputs: str | None = None,
+        targets: str | None = None,
+        holdout: float = 0.0,
+        holdout_seed: int = 0,
+    ) -> dict[str, float]:
+        """Judge the model as it is now over a dataset of the same node, in eval mode; it stays as it is.
+
+        Gives ``loss``, ``accuracy`` for class targets, and ``metrics``: functions of output and targets that
+        give the mean over a batch. ``holdout``: judge over this fraction of the rows only, those that a
+        training with the same ``holdout_seed`` leaves out. Raises as ``train``.
+        """
+        self._require_collocated(data)
+        recipe = Recipe(loss, None, inputs, targets, metrics or {})
+        pair = recipe.paired(data)
+        plan = recipe.examination(self._module, *pair)
+        self._arrive(pair[0])
+        lesson = Lesson(plan, {}, (), plan)
+        body = request(
+            lesson,
+            data,
+            pair,
+            Run(0, batch_size),
+            parameters=Sent(),
+            model_id=self._id,
+            holdout=holdout,
+            holdout_seed=holdout_seed,
+        )
+        return dict(perform(self.location, body).validation or {})
 
     def get(self) -> torch.nn.Module:
         """Fetch the model and take it off the node.
@@ -272,6 +331,13 @@ class RemoteModel:
     def _present(self) -> None:
         if self._left:
             raise ConflictError(f"the model has left {self.location.name!r}; send it again")
+
+    def _require_collocated(self, data: DatasetPointer) -> None:
+        self._present()
+        if data.location.id != self.location.id:
+            raise TensorsNotCollocatedError(
+                f"the model is on {self.location.name!r}, {data.name!r} on {data.location.name!r}"
+            )
 
     def _arrive(self, x: TensorInfo) -> None:
         if self._id is None:
@@ -302,6 +368,29 @@ def load(module: torch.nn.Module, tensors: Mapping[str, torch.Tensor]) -> None:
             if value.shape != own[name].shape:
                 raise TrainingError(f"{name!r} came back with shape {list(value.shape)}")
             own[name].copy_(value)
+
+
+def _scaled(item: Hyper, factor: float) -> Hyper:
+    return Hyper(input=item.input, value=item.value * factor) if item.input == LEARNING_RATE else item
+
+
+def _document(traced: trace.Traced) -> PlanDocument:
+    return PlanDocument.model_validate(codec.to_dict(traced.plan))
+
+
+@contextlib.contextmanager
+def _blaming(
+    module: torch.nn.Module, what: str, x: TensorInfo, y: TensorInfo
+) -> Iterator[tuple[torch.nn.Module, str]]:
+    """Lend a copy of the module and its name; say of which model and data a refusal is."""
+    name = type(module).__name__
+    try:
+        yield copy.deepcopy(module).to("cpu"), name
+    except (PlanRejectedError, RuntimeError, TypeError, ValueError, IndexError) as why:
+        raise PlanRejectedError(
+            f"{name} cannot be {what} on {x.name!r} {x.dtype}{x.shape} and "
+            f"{y.name!r} {y.dtype}{y.shape}: {why}"
+        ) from why
 
 
 def _example(info: TensorInfo) -> torch.Tensor:

@@ -181,6 +181,26 @@ class Transport:
                 f"{self.label} did not send all of {path} ({_reason(why)}); try again"
             ) from why
 
+    def lines(self, path: str, headers: Mapping[str, str], *, quiet_s: float) -> Iterator[str]:
+        """Read the lines of a GET as they come, without retries; raises what ``send`` raises.
+
+        ``quiet_s``: how long the server may say nothing.
+        """
+        wait = httpx2.Timeout(quiet_s, connect=5.0)
+        request = self._http.build_request("GET", self.url + path, headers=dict(headers), timeout=wait)
+        self._sign(request)
+        try:
+            answer = self._http.send(request, stream=True)
+            try:
+                if not answer.is_success:
+                    answer.read()
+                    raise self._error(answer)
+                yield from answer.iter_lines()
+            finally:
+                answer.close()
+        except httpx2.TransportError as why:
+            raise NodeUnreachableError(f"{self.label} stopped telling of {path} ({_reason(why)})") from why
+
     def with_credentials(self, credentials: Credentials, url: str | None = None) -> "Transport":
         """Give calls over the same connection pool, signed in; ``url`` names another server."""
         return Transport(

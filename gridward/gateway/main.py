@@ -12,10 +12,11 @@ from starlette.concurrency import run_in_threadpool
 
 from gridward.gateway.pages import home
 from gridward.gateway.pages import nodes as node_pages
+from gridward.gateway.pages import runs as run_pages
 from gridward.gateway.pages import search as search_pages
 from gridward.gateway.pages.menu import LINKS
 from gridward.gateway.routes import gateway as gateway_routes
-from gridward.gateway.routes import matchmaking, nodes, search, tokens
+from gridward.gateway.routes import matchmaking, nodes, runs, search, tokens
 from gridward.gateway.state import Gateway
 from gridward.gateway.tables import ACCOUNT_TABLES
 from gridward.server import (
@@ -84,6 +85,7 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
             search.router,
             tokens.router,
             matchmaking.router,
+            runs.router,
             entry.router,
             entry.strangers,
             oidc.router,
@@ -96,6 +98,7 @@ def create_app(settings: GatewaySettings | None = None, clock: Clock = utc_now) 
             home.router,
             node_pages.router,
             search_pages.router,
+            run_pages.router,
         ),
         lifespan=lifespan,
         body_max_bytes=min(chosen.body_max_bytes, chosen.catalogue_max_bytes),

@@ -10,7 +10,7 @@ from sqlmodel.sql.expression import Select, SelectOfScalar
 
 from gridward.core.schemas.access import SIGNED_IN
 from gridward.core.schemas.gateway import NodeState
-from gridward.gateway.tables import CatalogueEntry, CatalogueReader, CatalogueTerm, Node, Standing
+from gridward.gateway.tables import CatalogueEntry, CatalogueReader, CatalogueTerm, Node, Run, Standing
 from gridward.server.principals import Principal
 
 
@@ -94,3 +94,9 @@ def _is_member() -> ColumnElement[bool]:
 
 def _is_live(since: datetime) -> ColumnElement[bool]:
     return col(Node.last_seen_at) > since
+
+
+def visible_runs(caller: Principal) -> SelectOfScalar[Run]:
+    """Runs that somebody started; those who see everything here see everybody's."""
+    rows = select(Run)
+    return rows if caller.owner else rows.where(col(Run.user_id) == caller.user_id)

@@ -146,6 +146,40 @@ class WitnessedHead(GatewayTable, table=True):
     contradicted: bool = False
 
 
+class Run(GatewayTable, table=True):
+    """A federated training, as its driver and its starter tell of it. `revision` grows with every change."""
+
+    __tablename__ = "runs"
+    __table_args__ = (Index("ix_runs_created_at_id", "created_at", "id"),)
+
+    id: str = Field(primary_key=True, max_length=64)
+    user_id: str = Field(foreign_key="users.id", ondelete="CASCADE", max_length=64, index=True)
+    started_by: str = Field(max_length=80)
+    model: str = Field(max_length=100)
+    strategy: str = Field(max_length=100)
+    nodes: list[str] = Field(sa_type=JSON)
+    rounds: int
+    rounds_done: int = 0
+    state: str = Field(max_length=16)
+    detail: str = Field(default="", sa_type=Text)
+    best_round: int | None = None
+    loss: float | None = None
+    revision: int = 1
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    heard_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class RunRound(GatewayTable, table=True):
+    """A round of a run, and the run's revision when it was last told."""
+
+    __tablename__ = "run_rounds"
+
+    run_id: str = Field(primary_key=True, foreign_key="runs.id", ondelete="CASCADE", max_length=64)
+    number: int = Field(primary_key=True)
+    revision: int = Field(index=True)
+    record: dict[str, Any] = Field(sa_type=JSON)
+
+
 class CatalogueEntry(GatewayTable, table=True):
     """A dataset or model that a node's owner made discoverable for someone of this gateway."""
 

@@ -11,7 +11,7 @@ from gridward.api import queries, queries_results
 from gridward.api.node import Node
 from gridward.api.provenance import Behind, grants
 from gridward.api.secure_updates import sealed
-from gridward.api.services.trainings import coarse_unless, progress_of
+from gridward.api.services.trainings import coarse_unless, progress_of, validation_of
 from gridward.api.tables.trainings import Training
 from gridward.api.training_runs import Progress
 from gridward.core.errors import ObjectNotFoundError
@@ -64,7 +64,8 @@ def get(node: Node, caller: Principal, training_id: str) -> TrainingRecord:
 def _record(
     node: Node, caller: Principal, db: Session, row: Training, running: Mapping[str, Progress]
 ) -> TrainingRecord:
-    history, seconds = progress_of(node, row, running.get(row.id))
+    progress = running.get(row.id)
+    history, seconds = progress_of(node, row, progress)
     now = node.clock()
     sources = queries_results.training_sources(db, row.id)
     behind = [Behind(one.dataset_id, one.version, one.rows) for one in sources]
@@ -84,6 +85,8 @@ def _record(
         epochs=row.epochs,
         epochs_done=len(history),
         history=coarse_unless(export, history),
+        validation=validation_of(row, progress, export),
+        validation_rows=row.validation_rows,
         seconds=seconds,
         forgotten=row.forgotten,
         created_at=row.created_at,

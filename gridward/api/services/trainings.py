@@ -1,10 +1,8 @@
 """Train a model on a dataset of this node, in the background; its parameters leave if the policy says so."""
 
-import hashlib
-import hmac
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -16,7 +14,6 @@ from sqlmodel import Session
 
 from gridward.api import (
     feeding,
-    model_store,
     parameters,
     queries_results,
     rule_uses,
@@ -24,29 +21,25 @@ from gridward.api import (
     storage,
     training_store,
 )
-from gridward.api.managed import described_dataset
+from gridward.api import training_orders as orders
 from gridward.api.node import Node
 from gridward.api.provenance import Behind, grants
 from gridward.api.services import releases
-from gridward.api.tables.datasets import Dataset
-from gridward.api.tables.models import Model
 from gridward.api.tables.trainings import Training, TrainingSource
-from gridward.api.training_runs import Order, Progress
+from gridward.api.training_runs import Order, Progress, Task
 from gridward.core import tensors
 from gridward.core.errors import (
     AuthorizationError,
     ConflictError,
     GridError,
-    InvalidInputError,
     ObjectNotFoundError,
     PlanRejectedError,
 )
 from gridward.core.plans import codec
-from gridward.core.plans.dtypes import DTYPES
 from gridward.core.plans.executors.training import Schedule
 from gridward.core.plans.plan import Kind, Plan, Role
 from gridward.core.privacy.analysis import Feed, Level
-from gridward.core.privacy.decision import Answer, Decision, Reason
+from gridward.core.privacy.decision import Answer, Decision, Grant, Reason
 from gridward.core.privacy.policy import decide_export, decide_training, settle_training
 from gridward.core.schemas.tensor import Tensor
 from gridward.core.schemas.trainings import INLINE_BYTES, EpochMetrics, TrainingIn, TrainingOut, TrainingState
@@ -60,26 +53,15 @@ _METRICS: Final = 4
 _DIGITS: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """What a run begins with: rows of one dataset, parameters, and the datasets behind both."""
-
-    dataset: Dataset
-    model: Model | None
-    rows: Mapping[str, torch.Tensor]
-    held: Mapping[str, torch.Tensor]
-    private: frozenset[str]
-    behind: tuple[Behind, ...]
-
-
 def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
-    """Check everything, then train in the background.
+    """Check everything, then judge the parameters as received, and train, in the background.
 
-    Who learns what: the caller the loss and metrics of each epoch, and the parameters if it may export them.
-    If it may not, or asked for ``secure``, at most four metrics, and all of it to three digits: a metric may
-    be any function of the parameters, so that a patient caller still learns something of them.
-    The order of rows is drawn from ``seed`` and a secret of this node: the caller does not learn which rows
-    were together in a batch.
+    Who learns what: the caller the loss and metrics of each epoch and of the evaluation, and the parameters
+    if it may export them. If it may not, or asked for ``secure``, at most four metrics, and all of it to
+    three digits: a metric may be any function of the parameters, so that a patient caller still learns
+    something of them.
+    The order of rows is drawn from ``seed`` and a secret of this node, and so are the rows held out: the
+    caller does not learn which rows were together in a batch, or which ones were judged.
 
     Raises:
         ObjectNotFoundError: dataset, tensor or model are missing, or hidden from the caller.
@@ -89,44 +71,34 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
         BusyError: too many trainings wait; says when to come back.
     """
     caller.require(Capability.TRAIN)
-    plan = codec.from_dict(body.plan.model_dump(mode="json", by_alias=True, exclude_none=True))
-    if plan.kind is not Kind.TRAINING:
-        raise InvalidInputError(f"this plan is for {plan.kind.value}, not for training")
-    digest = codec.digest(plan)
+    plans = orders.plans_of(body)
     with node.database.read() as db:
-        begin = _begin(node, caller, db, plan, body)
-        granted = grants(caller, db, begin.behind, node.clock(), frozenset((digest,)))
-    fewest = min(body.batch_size, begin.dataset.rows)
-    granted = settle_training(granted, fewest_rows=fewest)
-    hyper = _hyper(plan, body)
-    min_rows = max(grant.fewest_batch for grant in granted)
-    sizes = _batch_sizes(begin.dataset.rows, body.batch_size, min_rows)
-    refusals = _refusals(plan, begin, hyper, sizes)
-    decision = decide_training(granted, fewest_rows=fewest, refusals=refusals)
+        begin = orders.begin(node, caller, db, plans, body)
+        held_out = orders.held_out(node, begin.dataset, body)
+        parts = _parts(node, caller, db, begin, plans, body, held_out)
+    hyper = orders.hyper(plans.training, body) if plans.training is not None else {}
+    judged = [part.judge(begin, hyper if part.plan is plans.training else {}) for part in parts]
     lesson = secure_updates.lesson_of(body, begin.held)
-    export = secure_updates.sealed(lesson, decide_export(granted, parameters.count(plan)))
-    if decision.answer is Answer.VALUE and export.answer is not Answer.VALUE:
-        _require_few_metrics(plan)
-    error: type[GridError] = (
-        PlanRejectedError if decision.reason is Reason.NOT_AN_AGGREGATE else AuthorizationError
+    export = decide_export(parts[0].granted, parameters.count(parts[0].plan))
+    export = secure_updates.sealed(lesson, export)
+    for part, decision in zip(parts, judged, strict=True):
+        if decision.answer is not Answer.VALUE:
+            _door(node, caller, begin, part.digest, decision)()
+    if export.answer is not Answer.VALUE:
+        _require_few_metrics(plans.all)
+    uses = tuple(sorted({use for decision in judged for use in decision.uses}))
+    door = _door(node, caller, begin, parts[0].digest, replace(judged[0], uses=uses))
+    seed = orders.secret_seed(node, begin.dataset, "order of rows", body.seed)
+    tasks = {part.plan.kind: part.task(max(1, body.epochs), seed) for part in parts}
+    order = Order(
+        new_id("trn"),
+        tasks.get(Kind.TRAINING),
+        tasks.get(Kind.EVALUATION),
+        begin.held,
+        begin.rows,
+        hyper,
     )
-    subjects = [item.table for item in begin.behind]
-    door = partial(
-        releases.settle,
-        node,
-        caller,
-        decision,
-        action="train",
-        subjects=subjects,
-        plan_digest=digest,
-        refused=error,
-    )
-    if decision.answer is not Answer.VALUE:
-        door()
-    seed = _secret_seed(node, begin.dataset, body.seed)
-    schedule = Schedule(min(body.batch_size, begin.dataset.rows), body.epochs, seed, min_rows)
-    order = Order(new_id("trn"), plan, begin.held, begin.rows, hyper, schedule)
-    return _launch(node, caller, body, begin, order, lesson, door)
+    return _launch(node, caller, body, begin, order, parts, lesson, door)
 
 
 def mark_interrupted(node: Node) -> None:
@@ -156,9 +128,10 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
     progress = node.trainings.progress(training_id)
     training = _own(node, caller, training_id)
     history, seconds = progress_of(node, training, progress)
-    if history and not training.told and not _note_told(node, training_id):
-        training, history = _own(node, caller, training_id), []
     export = _export(node, caller, training)
+    validation = validation_of(training, progress, export.decision)
+    if (history or validation) and not training.told and not _note_told(node, training_id):
+        training, history, validation = _own(node, caller, training_id), [], None
     history = coarse_unless(export.decision, history)
     exported = training.blob if export.decision.answer is Answer.VALUE else None
     size_bytes = node.blobs.path(exported).stat().st_size if exported is not None else 0
@@ -170,6 +143,8 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
         rows=training.rows,
         epochs_done=len(history),
         history=history,
+        validation=validation,
+        validation_rows=training.validation_rows,
         seconds=seconds,
         parameters=_parameters(node, caller, training, exported, export) if small else [],
         content_bytes=0 if small else size_bytes,
@@ -197,7 +172,9 @@ def _note_told(node: Node, training_id: str) -> bool:
     with node.database.write() as db:
         lock(db, f"training {training_id}")
         training = db.get_one(Training, training_id)
-        training.told = training.state != TrainingState.FAILED or bool(training.history)
+        training.told = training.state != TrainingState.FAILED or bool(
+            training.history or training.validation
+        )
         db.add(training)
         return training.told
 
@@ -219,117 +196,115 @@ def remove(node: Node, caller: Principal, training_id: str) -> None:
     storage.collect(node, unused)
 
 
-def _begin(node: Node, caller: Principal, db: Session, plan: Plan, body: TrainingIn) -> Start:
-    dataset = described_dataset(caller, db, body.dataset_id, node.clock())
-    rows = {
-        name: feeding.load(feeding.of_dataset(node, dataset, tensor))
-        for name, tensor in _paired(plan, body).items()
-    }
-    held = _given(node, caller, body)
-    model = _model(node, caller, db, body.model_id) if body.model_id is not None else None
-    stored = model_store.load(node, model) if model is not None else {}
-    twice = sorted(held.keys() & stored.keys())
-    if twice:
-        raise InvalidInputError(f"the model has these parameters already: {', '.join(twice[:5])}")
-    behind_model = model_store.behind_models(db, [model.id]) if model is not None else ()
-    held |= stored
-    parameters.require(plan, held)
-    private = frozenset(stored) if behind_model else frozenset[str]()
-    return Start(dataset, model, rows, held, private, tuple(sorted({_rows_of(dataset), *behind_model})))
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One plan of an order, which and how many rows it goes over in which batches, and by which rules."""
+
+    plan: Plan
+    digest: str
+    chosen: torch.Tensor | None
+    rows: int
+    batch_size: int
+    granted: list[Grant]
+
+    @property
+    def min_rows(self) -> int:
+        """The least that a batch must hold."""
+        return max(grant.fewest_batch for grant in self.granted)
+
+    def judge(self, begin: orders.Start, hyper: Mapping[str, torch.Tensor]) -> Decision:
+        """Decide whether it may run, as a training may: an evaluation tells no more than its metrics do."""
+        refusals = _refusals(self, begin, hyper) if self.rows else ()
+        return decide_training(self.granted, fewest_rows=self.batch_size, refusals=refusals)
+
+    def task(self, epochs: int, seed: int) -> Task:
+        """Say what to run; only for what may."""
+        return Task(self.plan, self.chosen, Schedule(self.batch_size, epochs, seed, self.min_rows))
 
 
-def _given(node: Node, caller: Principal, body: TrainingIn) -> dict[str, torch.Tensor]:
-    if body.parameters_upload is not None:
-        if body.parameters:
-            raise InvalidInputError("give the parameters in the message or as an upload, not both")
-        return parameters.read_all(parameters.uploaded(node, caller, body.parameters_upload))
-    held = {value.name: tensors.decode(value) for value in body.parameters}
-    if len(held) != len(body.parameters):
-        raise InvalidInputError("a parameter is given twice")
-    return held
-
-
-def _rows_of(dataset: Dataset) -> Behind:
-    return Behind(dataset.id, dataset.version, dataset.rows)
-
-
-def _paired(plan: Plan, body: TrainingIn) -> dict[str, str]:
-    fed = {feed.input: feed.tensor for feed in body.feeds}
-    wanted = {given.name for given in plan.inputs if given.role in (Role.DATA, Role.TARGET)}
-    if fed.keys() != wanted or len(fed) != len(body.feeds):
-        raise InvalidInputError(f"feed each of these plan inputs once: {', '.join(sorted(wanted))}")
-    return fed
-
-
-def _model(node: Node, caller: Principal, db: Session, model_id: str) -> Model:
-    model = queries_results.visible_model(caller, db, model_id, node.clock())
-    if model is None:
-        raise ObjectNotFoundError(f"no model '{model_id}' on this node")
-    if not queries_results.hosts(caller, model):
-        raise AuthorizationError(f"only whoever hosts model '{model_id}' and the node's owner train it")
-    return model
-
-
-def _hyper(plan: Plan, body: TrainingIn) -> dict[str, torch.Tensor]:
-    wanted = {given.name: given for given in plan.inputs if given.role is Role.HYPER}
-    values = {item.input: item.value for item in body.hyper}
-    if values.keys() != wanted.keys() or len(values) != len(body.hyper):
-        raise InvalidInputError(f"give each of these numbers once: {', '.join(sorted(wanted)) or 'none'}")
-    if any(given.shape for given in wanted.values()):
-        raise InvalidInputError("hyper inputs are single numbers")
-    return {name: torch.tensor(value, dtype=DTYPES[wanted[name].dtype]) for name, value in values.items()}
+def _parts(
+    node: Node,
+    caller: Principal,
+    db: Session,
+    begin: orders.Start,
+    plans: orders.Plans,
+    body: TrainingIn,
+    held_out: torch.Tensor | None,
+) -> list[Part]:
+    every, parts = begin.dataset.rows, []
+    for plan in plans.all:
+        chosen = held_out if plan is plans.evaluation else orders.others(every, held_out)
+        rows = every if chosen is None else len(chosen)
+        digest, fewest = codec.digest(plan), min(body.batch_size, rows)
+        granted = grants(caller, db, begin.behind, node.clock(), frozenset((digest,)))
+        settled = settle_training(granted, fewest_rows=fewest)
+        parts.append(Part(plan, digest, chosen, rows, fewest, settled))
+    return parts
 
 
 def _batch_sizes(rows: int, batch_size: int, min_rows: int) -> list[int]:
     """Sizes that batches may have: full ones, a last one, and a last one that took in a small remainder."""
-    full = min(rows, batch_size)
-    remainder = rows % full
+    full, remainder = batch_size, rows % batch_size
     last = {remainder} if remainder >= min_rows else set[int]()
     return sorted({full, full + remainder} | last)
 
 
-def _refusals(
-    plan: Plan, begin: Start, hyper: Mapping[str, torch.Tensor], sizes: Sequence[int]
-) -> tuple[str, ...]:
+def _refusals(part: Part, begin: orders.Start, hyper: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
     """What the analysis objects to at any size that a batch may have."""
-    table = _rows_of(begin.dataset).table
-    feeds = {name: Feed(Level.ROWS, table) for name in begin.rows}
-    feeds |= {name: Feed(Level.AGGREGATE) for name in begin.private}
+    table, plan = orders.rows_of(begin.dataset).table, part.plan
+    rows = {name: begin.rows[name] for name in orders.fed_inputs(plan)}
+    wanted = parameters.learnt_inputs(plan)
+    held = {name: value for name, value in begin.held.items() if name in wanted}
+    feeds = {name: Feed(Level.ROWS, table) for name in rows}
+    feeds |= {name: Feed(Level.AGGREGATE) for name in begin.private if name in wanted}
     found: dict[str, None] = {}
-    for size in sizes:
-        batch = {name: value[:size] for name, value in begin.rows.items()}
-        values = feeding.meta_values(plan, {**begin.held, **hyper, **batch})
+    for size in _batch_sizes(part.rows, part.batch_size, part.min_rows):
+        batch = {name: value[:size] for name, value in rows.items()}
+        values = feeding.meta_values(plan, {**held, **hyper, **batch})
         known = feeding.analyse_plan(plan, values, feeds, counted=False)
         found |= dict.fromkeys(known.refusals)
     return tuple(found)
 
 
-def _require_few_metrics(plan: Plan) -> None:
+def _door(
+    node: Node, caller: Principal, begin: orders.Start, digest: str, decision: Decision
+) -> Callable[[], None]:
+    """Write a decision down and raise what it refuses, when called."""
+    error: type[GridError] = (
+        PlanRejectedError if decision.reason is Reason.NOT_AN_AGGREGATE else AuthorizationError
+    )
+    return partial(
+        releases.settle,
+        node,
+        caller,
+        decision,
+        action="train",
+        subjects=[item.table for item in begin.behind],
+        plan_digest=digest,
+        refused=error,
+    )
+
+
+def _require_few_metrics(plans: Iterable[Plan]) -> None:
     """A metric may be any function of the parameters: who may not have these gets few and coarse ones."""
-    metrics = sum(output.role is Role.METRIC for output in plan.outputs)
+    metrics = sum(output.role is Role.METRIC for plan in plans for output in plan.outputs)
     if metrics > _METRICS:
         raise PlanRejectedError(
-            f"the plan tells {metrics} metrics; who may not export the model gets {_METRICS} at most"
+            f"the plans tell {metrics} metrics; who may not export the model gets {_METRICS} at most"
         )
 
 
-def _coarse(item: EpochMetrics) -> EpochMetrics:
-    coarse = {name: float(f"{value:.{_DIGITS}g}") for name, value in item.values.items()}
-    return item.model_copy(update={"values": coarse})
-
-
-def _secret_seed(node: Node, dataset: Dataset, seed: int) -> int:
-    """Draw the order of rows from the caller's seed and a secret: the same again, and unknown outside."""
-    text = f"gridward order of rows {_rows_of(dataset).table} {seed}".encode()
-    return int.from_bytes(hmac.new(node.keys.entity_secret, text, hashlib.sha256).digest()[:8], "big") >> 1
+def _coarse(values: Mapping[str, float]) -> dict[str, float]:
+    return {name: float(f"{value:.{_DIGITS}g}") for name, value in values.items()}
 
 
 def _launch(
     node: Node,
     caller: Principal,
     body: TrainingIn,
-    begin: Start,
+    begin: orders.Start,
     order: Order,
+    parts: Sequence[Part],
     lesson: str | None,
     door: Callable[..., None],
 ) -> TrainingOut:
@@ -340,14 +315,15 @@ def _launch(
         started_by=caller.name,
         dataset_id=begin.dataset.id,
         dataset_version=begin.dataset.version,
-        rows=begin.dataset.rows,
+        rows=sum(part.rows for part in parts if part.plan.kind is Kind.TRAINING),
         model_id=body.model_id,
-        plan_digest=codec.digest(order.plan),
+        plan_digest=parts[0].digest,
+        parameters=parameters.count(parts[0].plan),
         lesson=lesson,
-        parameters=parameters.count(order.plan),
         state=TrainingState.RUNNING.value,
         epochs=body.epochs,
         history=[],
+        validation_rows=sum(part.rows for part in parts if part.plan.kind is Kind.EVALUATION),
         created_at=node.clock(),
     )
 
@@ -377,7 +353,18 @@ def _launch(
 
 def coarse_unless(decision: Decision, history: list[EpochMetrics]) -> list[EpochMetrics]:
     """Return a history as whoever may not export the model is told it: to few digits."""
-    return history if decision.answer is Answer.VALUE else [_coarse(item) for item in history]
+    if decision.answer is Answer.VALUE:
+        return history
+    return [item.model_copy(update={"values": _coarse(item.values)}) for item in history]
+
+
+def validation_of(
+    training: Training, progress: Progress | None, decision: Decision
+) -> dict[str, float] | None:
+    """Return what was found of the parameters as received: to few digits for who may not export the model."""
+    running = progress is not None and training.state == TrainingState.RUNNING
+    told = progress.validation if progress is not None and running else training.validation
+    return _coarse(told) if told is not None and decision.answer is not Answer.VALUE else told
 
 
 def progress_of(

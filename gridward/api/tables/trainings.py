@@ -13,9 +13,9 @@ from gridward.server.db import UtcDateTime
 class Training(NodeTable, table=True):
     """A run over one dataset's rows. Progress within a run lives in memory; this row has its ends.
 
-    `parameters` counts the numbers that it learns. `told`: whoever started it had something of it, so that
-    the use of a counted rule that it took is used. With a `lesson` (a digest) its blob holds the update,
-    which leaves inside sums only.
+    `parameters` counts the numbers that it learns, `rows` those that it trains on. `told`: whoever started
+    it had something of it, so that the use of a counted rule that it took is used. With a `lesson` (a
+    digest) its blob holds the update, which leaves inside sums only.
     """
 
     __tablename__ = "trainings"
@@ -34,6 +34,8 @@ class Training(NodeTable, table=True):
     detail: str = Field(default="", max_length=2000)
     epochs: int
     history: list[dict[str, Any]] = Field(sa_type=JSON)
+    validation: dict[str, float] | None = Field(default=None, sa_type=JSON)
+    validation_rows: int = Field(default=0, sa_type=BigInteger)
     seconds: float = 0
     told: bool = False
     forgotten: bool = False

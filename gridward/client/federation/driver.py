@@ -2,89 +2,135 @@
 
 import copy
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from contextlib import nullcontext
+from dataclasses import dataclass
 from typing import Final
 
 import torch
 
-from gridward.client.dataset_pointers import DatasetPointer
+from gridward.client.federation.checkpoints import Checkpoints
+from gridward.client.federation.following import Follower, Nobody
 from gridward.client.federation.gathering import Gathering, Parameters, PlainGathering
 from gridward.client.federation.history import RoundReport, TrainingResult
 from gridward.client.federation.presence import Presence, unknown
-from gridward.client.federation.rounds import Means, MissedQuorumError, Round
-from gridward.client.federation.sites import sites_of
-from gridward.client.federation.terms import Deadline, Terms
+from gridward.client.federation.rounds import Means, MissedQuorumError, Round, look
+from gridward.client.federation.setup import Setup
+from gridward.client.federation.state import State, after_look, after_round, has_stalled
+from gridward.client.federation.terms import Deadline
 from gridward.client.progress import bar
-from gridward.client.training import Recipe, Run
-from gridward.core.errors import InvalidInputError, NotAvailableYetError
-from gridward.core.federation.scaffold import Scaffold
-from gridward.core.federation.strategies import Strategy
-from gridward.core.plans.optimizers import SGD
+from gridward.core.errors import GridError, InvalidInputError
 
 _AT_ONCE: Final = 32
 _FIRST_PAUSE_S: Final = 0.5
 _MOST_PAUSE_S: Final = 30.0
-_ALL_ANSWER: Final = Terms()
 
 
-def train(
-    model: torch.nn.Module,
-    data: Iterable[DatasetPointer],
-    *,
-    recipe: Recipe,
-    rounds: int,
-    run: Run,
-    strategy: Strategy,
-    terms: Terms = _ALL_ANSWER,
-    presence: Presence = unknown,
-    gathering: Gathering | None = None,
-    shown: bool | None = None,
-) -> TrainingResult:
-    """Train over several nodes; the given model stays as it is.
+_NOBODY: Final = Nobody()
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """Where a run is driven: what is known of nodes, how updates come back, who keeps and who follows it."""
+
+    presence: Presence = unknown
+    gathering: Gathering | None = None
+    checkpoints: Checkpoints | None = None
+    follower: Follower = _NOBODY
+    shown: bool | None = None
+
+
+def start(setup: Setup, around: Surroundings) -> State:
+    """Drive a run from its beginning to its end.
 
     Every round each node starts from the joint parameters and a fresh optimizer, and trains ``run.epochs``
     over its rows. A node that fails or is late is named in the history and asked again next round.
     ``TrainingError`` names all of them if fewer answer than ``strategy`` and ``terms`` want, for longer than
-    ``terms`` wait.
+    ``terms`` wait. With checkpoints, every round that counted is kept.
     """
-    _require_matching_rate(strategy, recipe)
-    sites = sites_of(data, recipe)
-    lesson = recipe.lesson(model, *next(iter(sites.values())).pair, strategy.local)
-    result = copy.deepcopy(model).to("cpu")
-    own = result.state_dict()
-    joint = {name: value for name, value in lesson.parameters.items() if name in own}
-    history: list[RoundReport] = []
-    way = gathering if gathering is not None else PlainGathering()
-    with bar("Federated training", rounds, shown=shown) as advance, ThreadPoolExecutor(_AT_ONCE) as pool:
-
-        def tell(text: str) -> None:
-            advance(len(history), text)
-
-        means = Means(sites, lesson, strategy, way, terms, presence, pool, tell)
-        for number in range(rounds):
-            joint, report = _counted(number, means, run, joint)
-            history.append(report)
-            tell(_note(report))
-    with torch.no_grad():
-        for name, value in joint.items():
-            own[name].copy_(value)
-    return TrainingResult(result, history)
+    with around.checkpoints.held() if around.checkpoints else nullcontext():
+        if around.checkpoints is not None:
+            around.checkpoints.begin(setup)
+        return _drive(setup, _begun(setup), around)
 
 
-def _counted(
-    number: int, means: Means, run: Run, joint: Parameters
-) -> tuple[dict[str, torch.Tensor], RoundReport]:
+def resume(setup: Setup, around: Surroundings) -> State:
+    """Drive a run on from its last checkpoint; one that has ended is only read."""
+    kept = around.checkpoints
+    if kept is None:
+        raise TypeError("a run is resumed from checkpoints")
+    with kept.held():
+        state, found = _begun(setup), kept.state()
+        if found is not None:
+            state = found[0]
+            setup.strategy.load_state_dict(found[1])
+        return _drive(setup, state, around)
+
+
+def result_of(model: torch.nn.Module, setup: Setup, state: State) -> TrainingResult:
+    """Put the run's model into a copy of a module of the same kind."""
+    best = state.best
+    joint, number = (state.joint, state.done) if best is None else (best.joint, best.round)
+    return TrainingResult(_filled(model, joint), list(state.history), number, setup.id)
+
+
+def _begun(setup: Setup) -> State:
+    return State({name: setup.lesson.parameters[name] for name in setup.model_names})
+
+
+def _drive(setup: Setup, state: State, around: Surroundings) -> State:
+    """Drive a run to its end, and say how it ended."""
+    follower = around.follower
+    try:
+        follower.begin(setup, state)
+        state = _through(setup, state, around)
+    except GridError as why:
+        follower.end(why.detail, None)
+        raise
+    except BaseException as why:
+        follower.end(f"its driver ended: {type(why).__name__}", None)
+        raise
+    follower.end("", state.done if state.best is None else state.best.round)
+    return state
+
+
+def _through(setup: Setup, state: State, around: Surroundings) -> State:
+    gathering = around.gathering if around.gathering is not None else PlainGathering()
+    with (
+        bar(f"Federated training {setup.id}", setup.rounds, shown=around.shown) as advance,
+        ThreadPoolExecutor(_AT_ONCE) as pool,
+    ):
+        while state.done < setup.rounds and not has_stalled(state, setup.choice.patience):
+            around.follower.go_on()
+            means = Means(setup, gathering, around.presence, pool, _teller(advance, around, state.done))
+            joint, report = _counted(state, means)
+            state = after_round(state, joint, report)
+            _keep(setup, state, around)
+            advance(state.done, _note(report))
+        if setup.choice.validation and state.history and not state.history[-1].validation:
+            means = Means(setup, gathering, around.presence, pool, _teller(advance, around, state.done))
+            state = after_look(state, look(means, state.joint))
+            _keep(setup, state, around)
+    return state
+
+
+def _keep(setup: Setup, state: State, around: Surroundings) -> None:
+    if around.checkpoints is not None:
+        around.checkpoints.save(state, setup.strategy.state_dict())
+    around.follower.rounds(*state.history[-2:])
+
+
+def _counted(state: State, means: Means) -> tuple[Mapping[str, torch.Tensor], RoundReport]:
     """Perform a round until it counts, or its terms wait no longer: then raises ``MissedQuorumError``."""
     wait: Deadline | None = None
     pause_s = _FIRST_PAUSE_S
     while True:
-        this = Round(number, means, replace(run, seed=run.seed + number))
+        this = Round(state.done, means)
         try:
-            return this.perform(joint), this.report()
+            return this.perform(state.joint), this.report()
         except MissedQuorumError as why:
-            wait = wait or Deadline(means.terms.wait_s)
+            wait = wait or Deadline(means.setup.terms.wait_s)
             if wait.passed:
                 raise
             means.tell(f"{why.detail}; they are asked again")
@@ -92,22 +138,24 @@ def _counted(
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)
 
 
-def refuse_unavailable(dp: object) -> None:
-    """Refuse what this version does not offer, rather than train without the protection asked for."""
-    if dp is not None:
-        raise NotAvailableYetError("dp (differentially private training) is not part of this version")
+def _filled(model: torch.nn.Module, joint: Parameters) -> torch.nn.Module:
+    result = copy.deepcopy(model).to("cpu")
+    own = result.state_dict()
+    odd = sorted(name for name, value in joint.items() if name not in own or own[name].shape != value.shape)
+    if odd:
+        raise InvalidInputError(f"this is not the model of the run: {', '.join(odd[:5])} do not fit")
+    with torch.no_grad():
+        for name, value in joint.items():
+            own[name].copy_(value)
+    return result
 
 
-def _require_matching_rate(strategy: Strategy, recipe: Recipe) -> None:
-    """SCAFFOLD learns each node's direction from how far it went, which needs to know how it steps."""
-    if not isinstance(strategy, Scaffold):
-        return
-    optimizer = recipe.chosen_optimizer()
-    if not isinstance(optimizer, SGD) or optimizer.momentum or optimizer.lr != strategy.local_rate:
-        raise InvalidInputError(
-            f"Scaffold(local_rate={strategy.local_rate:g}) needs optimizer=SGD(lr={strategy.local_rate:g}) "
-            f"without momentum; this is {optimizer}"
-        )
+def _teller(advance: Callable[[float, str], None], around: Surroundings, done: int) -> Callable[[str], None]:
+    def tell(text: str) -> None:
+        advance(done, text)
+        around.follower.tell(text)
+
+    return tell
 
 
 def _note(report: RoundReport) -> str:

@@ -2,42 +2,37 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Final
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass, replace
+from typing import NoReturn
 
 import numpy as np
 import torch
 
 from gridward.client import training
+from gridward.client.federation.arrivals import arrivals
 from gridward.client.federation.errands import Errand, Traffic
 from gridward.client.federation.gathering import Gathering, Opening, Parameters
 from gridward.client.federation.history import NodeReport, RoundReport
-from gridward.client.federation.presence import Presence, waiting
+from gridward.client.federation.presence import Presence
+from gridward.client.federation.setup import Setup
 from gridward.client.federation.sites import Site
-from gridward.client.federation.terms import Deadline, Terms
+from gridward.client.federation.terms import Deadline
 from gridward.client.parcels import Parcel
-from gridward.client.training import Lesson, Run
 from gridward.core.errors import GridError, TrainingError
 from gridward.core.federation.aggregate import Update
-from gridward.core.federation.strategies import RoundPlan, Strategy
+from gridward.core.federation.strategies import RoundPlan
 from gridward.core.plans.optimizers import ANCHOR, CONTROL
 from gridward.core.schemas.trainings import TrainingOut
-
-_LOOK_S: Final = 5.0
-_GRACE_S: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Means:
     """What all rounds of a run have in common."""
 
-    sites: Mapping[str, Site]
-    lesson: Lesson
-    strategy: Strategy
+    setup: Setup
     gathering: Gathering
-    terms: Terms
     presence: Presence
     pool: ThreadPoolExecutor
     tell: Callable[[str], None]
@@ -59,14 +54,14 @@ class MissedQuorumError(TrainingError):
 class Round:
     """One round in the making; ``number`` counts from 0."""
 
-    def __init__(self, number: int, means: Means, run: Run) -> None:
+    def __init__(self, number: int, means: Means) -> None:
         self._number = number
         self._means = means
-        self._run = run
+        self._setup = means.setup
         self._reports: list[NodeReport] = []
         self._failures: dict[str, str] = {}
         self._started = time.monotonic()
-        self._deadline = Deadline(means.terms.deadline_s)
+        self._deadline = Deadline(means.setup.terms.deadline_s)
         self._closed = False
 
     def perform(self, joint: Parameters) -> dict[str, torch.Tensor]:
@@ -75,13 +70,13 @@ class Round:
         Raises ``MissedQuorumError``, which leaves the strategy as it was; ``TrainingError`` if an update
         does not fit the model.
         """
-        means, strategy = self._means, self._means.strategy
+        strategy = self._setup.strategy
         held = strategy.state_dict()
-        plan = strategy.configure_round(self._number, list(means.sites))
-        quorum = means.terms.needed(len(plan.nodes), plan.quorum)
-        means.gathering.begin(Opening(self._number, plan.nodes, quorum, joint))
+        plan = strategy.configure_round(self._number, list(self._setup.sites))
+        quorum = self._setup.terms.needed(len(plan.nodes), plan.quorum)
         before = {name: value.numpy() for name, value in joint.items()}
         try:
+            self._means.gathering.begin(Opening(self._number, plan.nodes, quorum, joint))
             after = strategy.aggregate(self._number, before, self._updates(plan, quorum, joint))
         except MissedQuorumError:
             strategy.load_state_dict(held)
@@ -95,18 +90,19 @@ class Round:
         return RoundReport(self._number + 1, seconds, reports, dict(self._failures))
 
     def _updates(self, plan: RoundPlan, quorum: int, joint: Parameters) -> Iterator[Update]:
-        before = dict(self._means.lesson.parameters) | dict(joint)
+        before = dict(self._setup.lesson.parameters) | dict(joint)
         before |= {f"{ANCHOR}{name}": value for name, value in joint.items() if f"{ANCHOR}{name}" in before}
+        limit_s = self._setup.terms.deadline_s
         with Parcel(before) as shared:
             work = {
                 self._means.pool.submit(
-                    self._train_at, self._means.sites[name], shared, before, _controls(plan, name, before)
+                    self._train_at, self._setup.sites[name], shared, before, _controls(plan, name, before)
                 ): name
                 for name in plan.nodes
             }
-            for name, done in self._arrivals(work):
+            for name, done in arrivals(work, limit_s, self._means.presence, self._means.tell):
                 try:
-                    answer = done.result()
+                    answer = done.result() if done is not None else self._late(name)
                 except GridError as why:
                     self._failures[name] = why.detail
                     continue
@@ -120,30 +116,24 @@ class Round:
             )
         yield from self._means.gathering.close(tuple(sorted(report.node for report in self._reports)))
 
-    def _arrivals(self, work: dict[Future[_Done], str]) -> Iterator[tuple[str, Future[_Done]]]:
-        """Give answers as they come, and say who is waited for; those after the deadline are failures.
-
-        Each node's own thread ends it at the deadline; one that hangs longer is left to itself.
-        """
-        left, asked = set(work), len(work)
-        last = Deadline(None if (most := self._means.terms.deadline_s) is None else most + _GRACE_S)
-        while left and not last.passed:
-            done, left = wait(left, last.left_s(_LOOK_S), FIRST_COMPLETED)
-            for one in done:
-                yield work.pop(one), one
-            if left:
-                missing = [work[one] for one in left]
-                self._means.tell(waiting(asked - len(left), asked, missing, self._means.presence()))
+    def _late(self, name: str) -> NoReturn:
         self._closed = True
-        for one in left:
-            one.cancel()
-            self._failures[work[one]] = f"{work[one]!r} was late: it did not answer before the round ended"
+        raise TrainingError(f"{name!r} was late: it did not answer before the round ended")
 
     def _train_at(self, site: Site, shared: Parcel, before: Parameters, controls: Parameters) -> _Done:
-        node = site.data.location
+        setup, node = self._setup, site.data.location
         with Parcel({**before, **controls}) if controls else nullcontext(shared) as parcel:
             sent = parcel.send(node.transport)
-        body = training.request(self._means.lesson, site.data, site.pair, self._run, parameters=sent)
+        body = training.request(
+            setup.lesson,
+            site.data,
+            site.pair,
+            replace(setup.run, seed=setup.run.seed + self._number),
+            parameters=sent,
+            holdout=setup.choice.validation,
+            holdout_seed=setup.run.seed,
+            lr_factor=setup.schedule.factor(self._number, setup.rounds),
+        )
         errand = Errand(node, self._deadline, sent)
         out, found = errand.perform(self._means.gathering.asked(site.name, body, {**before, **controls}))
         try:
@@ -154,10 +144,46 @@ class Round:
             errand.forget(out)
 
 
+def look(means: Means, joint: Parameters) -> tuple[NodeReport, ...]:
+    """Have all nodes judge parameters over their held-out rows, without training; failures are left out."""
+    setup, deadline = means.setup, Deadline(means.setup.terms.deadline_s)
+
+    def judged_at(site: Site, parcel: Parcel) -> _Done:
+        sent = parcel.send(site.data.location.transport)
+        body = training.request(
+            setup.lesson,
+            site.data,
+            site.pair,
+            replace(setup.run, epochs=0),
+            parameters=sent,
+            holdout=setup.choice.validation,
+            holdout_seed=setup.run.seed,
+        )
+        errand = Errand(site.data.location, deadline, sent)
+        out, _ = errand.perform(body)
+        return _Done(out, None, errand.traffic)
+
+    reports: list[NodeReport] = []
+    with Parcel(joint) as parcel:
+        work = {means.pool.submit(judged_at, site, parcel): name for name, site in setup.sites.items()}
+        for name, one in arrivals(work, setup.terms.deadline_s, means.presence, means.tell):
+            with suppress(GridError):
+                reports += [] if one is None else [_report_of(name, one.result())]
+    return tuple(sorted(reports, key=lambda report: report.node))
+
+
 def _report_of(name: str, done: _Done) -> NodeReport:
     last = dict(done.out.history[-1].values) if done.out.history else {}
-    traffic = done.traffic
-    return NodeReport(name, done.out.rows, done.out.seconds, last, traffic.sent_bytes, traffic.received_bytes)
+    return NodeReport(
+        node=name,
+        rows=done.out.rows,
+        seconds=done.out.seconds,
+        metrics=last,
+        sent_bytes=done.traffic.sent_bytes,
+        received_bytes=done.traffic.received_bytes,
+        validation=done.out.validation or {},
+        validation_rows=done.out.validation_rows,
+    )
 
 
 def _controls(plan: RoundPlan, node: str, held: Parameters) -> dict[str, torch.Tensor]:

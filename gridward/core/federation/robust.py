@@ -25,7 +25,7 @@ class _Robust(FedAvg):
         return False
 
     def aggregate(self, number: int, parameters: Parameters, updates: Iterable[Update]) -> dict[str, Array]:
-        """Join the updates by the strategy's rule.
+        """Join the updates by the strategy's rule, in the order of nodes: ties are the same again.
 
         Raises:
             TrainingError: an update does not fit, or too few came for the rule.
@@ -36,7 +36,7 @@ class _Robust(FedAvg):
             held.append(update)
         if not held:
             raise TrainingError("no node returned an update")
-        return self.join(parameters, held)
+        return self.join(parameters, sorted(held, key=lambda update: update.node))
 
     @abstractmethod
     def join(self, parameters: Parameters, updates: Sequence[Update]) -> dict[str, Array]:

@@ -10,6 +10,7 @@ from torch import Tensor
 Tensors = Mapping[str, Tensor]
 ANCHOR: Final = "anchor."
 CONTROL: Final = "control."
+LEARNING_RATE: Final = "lr"
 
 
 class Optimizer(Protocol):
@@ -48,7 +49,7 @@ class SGD:
 
     def hyper(self) -> dict[str, Tensor]:
         """Give the learning rate."""
-        return {"lr": torch.tensor(self.lr, dtype=torch.float32)}
+        return {LEARNING_RATE: torch.tensor(self.lr, dtype=torch.float32)}
 
     def initial_state(self, parameters: Tensors) -> dict[str, Tensor]:
         """Give zero momentum: the first step then equals torch's, which starts from the first gradient."""
@@ -69,7 +70,7 @@ class SGD:
                 buffer = self.momentum * state[f"momentum.{name}"] + direction
                 buffers[f"momentum.{name}"] = buffer
                 direction = direction + self.momentum * buffer if self.nesterov else buffer
-            updated[name] = value - hyper["lr"] * direction
+            updated[name] = value - hyper[LEARNING_RATE] * direction
         return updated, buffers
 
 
@@ -92,11 +93,12 @@ class Adam:
 
     def hyper(self) -> dict[str, Tensor]:
         """Give the learning rate."""
-        return {"lr": torch.tensor(self.lr, dtype=torch.float32)}
+        return {LEARNING_RATE: torch.tensor(self.lr, dtype=torch.float32)}
 
     def initial_state(self, parameters: Tensors) -> dict[str, Tensor]:
         """Give zero moments and a step count of 0."""
-        state = {"adam.steps": torch.zeros((), dtype=torch.float32)}
+        # 1 - 0.999**steps keeps no four digits in float32
+        state = {"adam.steps": torch.zeros((), dtype=torch.float64)}
         for name, value in parameters.items():
             state[f"adam.mean.{name}"] = torch.zeros_like(value)
             state[f"adam.square.{name}"] = torch.zeros_like(value)
@@ -106,20 +108,42 @@ class Adam:
         self, parameters: Tensors, gradients: Tensors, state: Tensors, hyper: Tensors
     ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Move against the mean gradient, scaled by its root mean square."""
+        if self.weight_decay:
+            gradients = {
+                name: gradients[name] + self.weight_decay * value for name, value in parameters.items()
+            }
+        return self._moved(parameters, gradients, state, hyper)
+
+    def _moved(
+        self, parameters: Tensors, gradients: Tensors, state: Tensors, hyper: Tensors
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         steps = state["adam.steps"] + 1
         moments = {"adam.steps": steps}
-        rate = hyper["lr"] / (1 - self.beta1**steps)
+        rate = hyper[LEARNING_RATE] / (1 - self.beta1**steps)
         correction = (1 - self.beta2**steps).sqrt()
         updated = {}
         for name, value in parameters.items():
             gradient = gradients[name]
-            if self.weight_decay:
-                gradient = gradient + self.weight_decay * value
             mean = self.beta1 * state[f"adam.mean.{name}"] + (1 - self.beta1) * gradient
             square = self.beta2 * state[f"adam.square.{name}"] + (1 - self.beta2) * gradient * gradient
             moments |= {f"adam.mean.{name}": mean, f"adam.square.{name}": square}
             updated[name] = value - rate * mean / (square.sqrt() / correction + self.eps)
         return updated, moments
+
+
+@dataclass(frozen=True, slots=True)
+class AdamW(Adam):
+    """Adam whose weights decay apart from the gradient (Loshchilov and Hutter 2019), as torch's ``AdamW``."""
+
+    weight_decay: float = 0.01
+
+    def step(
+        self, parameters: Tensors, gradients: Tensors, state: Tensors, hyper: Tensors
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Shrink the parameters, then move them as Adam does."""
+        kept = 1 - hyper[LEARNING_RATE] * self.weight_decay
+        shrunk = {name: value * kept for name, value in parameters.items()}
+        return self._moved(shrunk, gradients, state, hyper)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ class Kind(StrEnum):
     INFERENCE = "inference"
     TRAINING = "training"
     STATISTICS = "statistics"
+    EVALUATION = "evaluation"
 
 
 class Role(StrEnum):

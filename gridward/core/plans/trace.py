@@ -176,6 +176,51 @@ def trace_training(
     return _trace(eager, _Signature(name, Kind.TRAINING, inputs, outputs))
 
 
+def trace_evaluation(
+    module: nn.Module,
+    loss: Callable[[Tensor, Tensor], Tensor],
+    example_batch: tuple[Tensor, Tensor],
+    *,
+    name: str,
+    metrics: Mapping[str, Callable[[Tensor, Tensor], Tensor]] | None = None,
+    data: str = "x",
+    target: str = "y",
+) -> Traced:
+    """Make the plan that judges a module, as it computes in eval mode: loss and metrics of one batch.
+
+    Outputs: ``loss`` (mean over the batch), ``accuracy`` (int64 count of right classes, only for class
+    targets), and ``metrics`` of output and target. Each of these gives one number, the mean over the batch as
+    a loss does; the plan tells it times the number of rows, so that sums over batches divide by all rows.
+
+    Raises:
+        PlanRejectedError: names all ops that plans do not have, or the batch size was silently fixed.
+    """
+    own, buffers = dict(module.named_parameters()), dict(module.named_buffers())
+    x, y = example_batch
+
+    def eager(values: Values) -> dict[str, Tensor]:
+        held = {key: values[key] for key in (*own, *buffers) if key in values}
+        with _mode(module, training=False):
+            output = functional_call(module, held, (values[data],))
+        given = {"loss": loss(output, values[target])}
+        if _classifies(output, values[target]):
+            given["accuracy"] = (output.argmax(1) == values[target]).sum()
+        rows = values[target].shape[0]
+        judged = {key: metric(output, values[target]) for key, metric in (metrics or {}).items()}
+        return given | {key: _one_number(key, value) * rows for key, value in judged.items()}
+
+    inputs = (
+        {key: (Role.PARAM, value.detach()) for key, value in own.items()}
+        | {key: (Role.STATE, value.detach()) for key, value in buffers.items()}
+        | _unclaimed([data], [*own, *buffers], Role.DATA, [x])
+        | _unclaimed([target], [*own, *buffers], Role.TARGET, [y])
+    )
+    with torch.no_grad(), _refusing():
+        results = eager({key: value for key, (_, value) in inputs.items()})
+    outputs = {key: Role.LOSS if key == "loss" else Role.METRIC for key in results}
+    return _trace(eager, _Signature(name, Kind.EVALUATION, inputs, outputs))
+
+
 def resize(examples: Values, plan: Plan, rows: int) -> dict[str, Tensor]:
     """Give the examples with another number of rows, by repeating rows in order."""
     moving = {value.name for value in plan.inputs if any(isinstance(size, Dim) for size in value.shape)}
@@ -290,6 +335,13 @@ def _unclaimed(
     if clash or len(set(names)) != len(values):
         raise PlanRejectedError(f"{len(values)} inputs need as many names that no parameter has; not {names}")
     return {key: (role, value.detach()) for key, value in zip(names, values, strict=True)}
+
+
+def _one_number(name: str, value: Tensor) -> Tensor:
+    if value.numel() != 1:
+        raise PlanRejectedError(f"metric {name!r} gives {list(value.shape)}, not the mean over its batch")
+    value = value.reshape(())
+    return value if value.is_floating_point() else value.to(torch.float32)
 
 
 def _classifies(output: Tensor, target: Tensor) -> bool:

@@ -49,6 +49,7 @@ ROLES: Final[Mapping[Kind, frozenset[Role]]] = MappingProxyType(
         Kind.INFERENCE: frozenset({Role.PARAM, Role.STATE, Role.DATA, Role.HYPER, Role.OUTPUT, Role.METRIC}),
         Kind.TRAINING: frozenset(Role),
         Kind.STATISTICS: frozenset({Role.DATA, Role.HYPER, Role.OUTPUT, Role.METRIC}),
+        Kind.EVALUATION: frozenset({Role.PARAM, Role.STATE, Role.DATA, Role.TARGET, Role.LOSS, Role.METRIC}),
     }
 )
 
@@ -383,7 +384,7 @@ def _outputs(plan: Plan) -> Iterator[str]:
             yield f"{who} of a plan for {plan.kind} cannot be {output.role}"
         if output.role in (Role.PARAM, Role.STATE) and roles.get(output.name) is not output.role:
             yield f"{who} replaces no {output.role} input of that name"
-    if plan.kind is Kind.TRAINING:
+    if plan.kind in (Kind.TRAINING, Kind.EVALUATION):
         losses = sum(output.role is Role.LOSS for output in plan.outputs)
         if losses != 1:
-            yield f"a plan for training has one loss, not {losses}"
+            yield f"a plan for {plan.kind} has one loss, not {losses}"

@@ -7,6 +7,7 @@ from gridward.core.schemas.examples_access import ACCESS_EXAMPLES
 from gridward.core.schemas.examples_accounts import ACCOUNT_EXAMPLES
 from gridward.core.schemas.examples_disclosure import DISCLOSURE
 from gridward.core.schemas.examples_node import NODE_EXAMPLES
+from gridward.core.schemas.examples_runs import RUN_EXAMPLES
 
 Example: TypeAlias = Mapping[str, Any]
 
@@ -223,6 +224,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     **ACCESS_EXAMPLES,
     **ACCOUNT_EXAMPLES,
     **NODE_EXAMPLES,
+    **RUN_EXAMPLES,
     "Access": {
         "discover": ["@signed-in"],
         "compute": ["@signed-in"],
@@ -395,8 +397,11 @@ EXAMPLES: Final[Mapping[str, Example]] = {
         "rows": 2000,
         "epochs_done": 1,
         "history": [{"epoch": 1, "steps": 63, "values": {"loss": 0.41}}],
+        "validation": {"loss": 0.52, "accuracy": 0.84},
+        "validation_rows": 200,
         "seconds": 3.2,
         "parameters": [_TENSOR],
+        "content_bytes": 0,
         "withheld": "",
         "created_at": _TIME,
     },

@@ -94,7 +94,7 @@ class PlanDocument(BaseModel):
     format: Literal["gridward.plan"] = "gridward.plan"
     version: Literal[1] = 1
     opset: str = Field(default="aten-core-1", max_length=64)
-    kind: Literal["inference", "training", "statistics"]
+    kind: Literal["inference", "training", "statistics", "evaluation"]
     name: str = Field(max_length=128)
     producer: str = Field(default="", max_length=128)
     dims: dict[str, PlanDimension] = {}

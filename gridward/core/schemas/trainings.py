@@ -2,9 +2,9 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.schemas.tensor import Tensor
@@ -30,12 +30,32 @@ class Hyper(BaseModel):
     value: float = Field(allow_inf_nan=False, json_schema_extra={"format": "double"})
 
 
+class Evaluation(BaseModel):
+    """Judge the parameters as they are received, over rows that no step trains on.
+
+    The node draws these rows by `holdout_seed` and a secret of its own: the same seed, the same rows.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    plan: PlanDocument = Field(description="Of kind `evaluation`: loss and metrics of a batch.")
+    holdout: float = Field(
+        default=0,
+        ge=0,
+        le=0.5,
+        allow_inf_nan=False,
+        json_schema_extra={"format": "double"},
+        description="Fraction of the rows that is held out; 0 judges over all rows, if `epochs` is 0.",
+    )
+    holdout_seed: int = Field(default=0, ge=0, lt=2**63, json_schema_extra={"format": "int64"})
+
+
 class TrainingIn(BaseModel):
     """Run a training plan over a dataset's rows. Parameters come inline or are those of a hosted model."""
 
     model_config = ConfigDict(extra="forbid")
 
-    plan: PlanDocument
+    plan: PlanDocument | None = Field(default=None, description="May be left out where `epochs` is 0.")
     dataset_id: str = Field(max_length=64)
     feeds: list[Feed] = Field(min_length=1, max_length=64)
     parameters: list[Tensor] = Field(
@@ -50,13 +70,30 @@ class TrainingIn(BaseModel):
         default=None, max_length=64, description="Train this model; it keeps the result."
     )
     hyper: list[Hyper] = Field(default=[], max_length=64)
-    epochs: int = Field(default=1, ge=1, le=10_000, json_schema_extra={"format": "int32"})
+    epochs: int = Field(
+        default=1,
+        ge=0,
+        le=10_000,
+        json_schema_extra={"format": "int32"},
+        description="Passes over the rows; 0 only evaluates.",
+    )
     batch_size: int = Field(default=64, ge=1, le=10**7, json_schema_extra={"format": "int32"})
     seed: int = Field(default=0, ge=0, lt=2**63, json_schema_extra={"format": "int64"})
+    evaluation: Evaluation | None = None
     secure: bool = Field(
         default=False,
         description="The update leaves inside sums of several nodes only; metrics are told coarsely.",
     )
+
+    @model_validator(mode="after")
+    def _has_something_to_do(self) -> Self:
+        if self.epochs and self.plan is None:
+            raise ValueError("a training needs a plan")
+        if not self.epochs and self.evaluation is None:
+            raise ValueError("0 epochs need an evaluation")
+        if self.epochs and self.evaluation is not None and not self.evaluation.holdout:
+            raise ValueError("an evaluation beside a training needs a holdout above 0")
+        return self
 
 
 class TrainingState(StrEnum):
@@ -81,9 +118,13 @@ class TrainingOut(BaseModel):
     id: str
     state: TrainingState
     detail: str = Field(description="Why it failed, if it did.")
-    rows: int = Field(json_schema_extra={"format": "int64"})
+    rows: int = Field(json_schema_extra={"format": "int64"}, description="Rows that it trains on.")
     epochs_done: int = Field(json_schema_extra={"format": "int32"})
     history: list[EpochMetrics]
+    validation: dict[str, float] | None = Field(
+        default=None, description="Loss and metrics of the parameters as received, once they are known."
+    )
+    validation_rows: int = Field(default=0, json_schema_extra={"format": "int64"})
     seconds: float = Field(json_schema_extra={"format": "double"})
     parameters: list[Tensor] = Field(
         description="The trained parameters once done, if the caller may export them and they are small."
@@ -112,6 +153,8 @@ class TrainingRecord(BaseModel):
     epochs: int = Field(json_schema_extra={"format": "int32"})
     epochs_done: int = Field(json_schema_extra={"format": "int32"})
     history: list[EpochMetrics]
+    validation: dict[str, float] | None = Field(description="Of the parameters as received.")
+    validation_rows: int = Field(json_schema_extra={"format": "int64"})
     seconds: float = Field(json_schema_extra={"format": "double"})
     forgotten: bool = Field(description="Who started it dropped it: its parameters are gone.")
     created_at: datetime

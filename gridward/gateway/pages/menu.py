@@ -9,6 +9,7 @@ LINKS: Final = (
     Link("Home", "/"),
     Link("Search", "/search"),
     Link("Nodes", "/nodes"),
+    Link("Runs", "/runs"),
     Link("Users", "/users", frozenset({Capability.MANAGE_USERS}), also=("/roles",)),
     Link("Audit", "/audit", frozenset({Capability.READ_AUDIT})),
 )

@@ -5,11 +5,14 @@ from torch import nn
 
 import gridward as gw
 from gridward.client import wire
-from gridward.client.federation import driver
+from gridward.client.federation import entry
+from gridward.client.federation.driver import Surroundings
 from gridward.client.training import Recipe, Run
 from gridward.core.schemas.tensor import Tensor
 from tests.support.places import RecordingPlace
 from tests.support.schools import DIGITS, School
+
+QUIET = Surroundings(shown=False)
 
 
 @pytest.fixture
@@ -27,8 +30,8 @@ def train(
     model: nn.Module, schools: list[School], strategy: gw.FedAvg | None = None, rounds: int = 1
 ) -> gw.TrainingResult:
     data = [school.dataset("digits", **DIGITS) for school in schools]
-    return driver.train(
-        model, data, recipe=Recipe(), rounds=rounds, run=Run(), strategy=strategy or gw.FedAvg(), shown=False
+    return entry.train(
+        model, data, recipe=Recipe(), rounds=rounds, run=Run(), strategy=strategy or gw.FedAvg(), around=QUIET
     )
 
 
@@ -103,7 +106,7 @@ def test_a_lost_connection_is_taken_up_again_while_the_node_trains_on(
 def test_the_optimizer_starts_afresh_every_round(model: nn.Module, schools: list[School]) -> None:
     data = [school.dataset("digits", **DIGITS) for school in schools]
     recipe = Recipe(optimizer=gw.SGD(lr=0.1, momentum=0.9))
-    driver.train(model, data, recipe=recipe, rounds=2, run=Run(), strategy=gw.FedAvg(), shown=False)
+    entry.train(model, data, recipe=recipe, rounds=2, run=Run(), strategy=gw.FedAvg(), around=QUIET)
     for asked in schools[0].asked:
         state = [
             Tensor.model_validate(one) for one in asked["parameters"] if one["name"].startswith("momentum")
@@ -127,7 +130,7 @@ def test_data_that_does_not_fit_is_refused_before_anything_is_sent(
     places = [School(f"school{at}") for at in range(len(datasets))]
     data = [place.dataset("digits", **shapes) for place, shapes in zip(places, datasets, strict=True)]
     with pytest.raises((gw.InvalidInputError, gw.PlanRejectedError), match=words):
-        driver.train(model, data, recipe=Recipe(), rounds=1, run=Run(), strategy=gw.FedAvg(), shown=False)
+        entry.train(model, data, recipe=Recipe(), rounds=1, run=Run(), strategy=gw.FedAvg(), around=QUIET)
     assert all(not place.requests for place in places)
 
 

@@ -373,6 +373,8 @@ def upgrade() -> None:
         sa.Column("detail", sa.String(length=2000), nullable=False),
         sa.Column("epochs", sa.Integer(), nullable=False),
         sa.Column("history", sa.JSON(), nullable=False),
+        sa.Column("validation", sa.JSON(), nullable=True),
+        sa.Column("validation_rows", sa.BigInteger(), nullable=False),
         sa.Column("seconds", sa.Float(), nullable=False),
         sa.Column("told", sa.Boolean(), nullable=False),
         sa.Column("forgotten", sa.Boolean(), nullable=False),

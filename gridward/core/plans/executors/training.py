@@ -1,20 +1,17 @@
 """The training loop around a training plan: shuffled batches, epochs, updated parameters."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
 import torch
 from torch import Tensor
 
 from gridward.core.errors import InvalidInputError, PlanLimitError
-from gridward.core.plans.executors.limits import Estimate, Limits, admit
+from gridward.core.plans.executors.batches import batches, chosen_rows, foresee, gather
+from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.plain import bind, execute
-from gridward.core.plans.executors.shapes import Propagation, propagate
 from gridward.core.plans.plan import Kind, Plan, Role
-
-BYTES_OF_A_ROW_NUMBER: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +57,7 @@ def run_epochs(
     schedule: Schedule,
     *,
     hyper: Mapping[str, Tensor] | None = None,
+    chosen: Tensor | None = None,
     limits: Limits | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
@@ -73,6 +71,7 @@ def run_epochs(
         schedule: batches of ``batch_size`` rows in an order drawn from ``seed``; a remainder below
             ``min_rows`` joins the batch before it.
         hyper: value of every ``hyper`` input.
+        chosen: numbers of the rows to train on; all rows without it.
         limits: memory of the largest step and all rows, operations and time of the whole training.
         on_epoch: told of each epoch as it ends.
         clock: seconds, for the time limit.
@@ -83,59 +82,28 @@ def run_epochs(
         PlanFailedError: a step failed on these values.
     """
     held, settings = dict(parameters), dict(hyper or {})
-    count = _count(plan, rows, schedule)
-    lengths = [len(batch) for batch in _batches(torch.arange(count), schedule)]
-    foreseen: dict[int, Propagation] = {}
-    if limits:
-        for length in sorted(set(lengths)):
-            batch = {name: value[:length] for name, value in rows.items()}
-            foreseen[length] = propagate(plan, bind(plan, held | settings | batch))
-        largest = foreseen[max(lengths)].estimate
-        admit(_whole(largest, len(lengths) * schedule.epochs, count, rows), limits)
+    if plan.kind is not Kind.TRAINING:
+        raise InvalidInputError(f"plan {plan.name!r} is for {plan.kind}, not for training")
+    among = chosen_rows(rows, chosen, schedule.min_rows)
+    count, sizes = len(among), (schedule.batch_size, schedule.min_rows)
+    lengths = [len(batch) for batch in batches(among, *sizes)]
+    foreseen = foresee(plan, held | settings, rows, lengths, schedule.epochs, limits)
     deadline = clock() + limits.time_s if limits else None
     generator = torch.Generator().manual_seed(schedule.seed)
     history: list[Epoch] = []
     for epoch in range(schedule.epochs):
-        order = torch.randperm(count, generator=generator)
+        order = among[torch.randperm(count, generator=generator)]
         loss, sums = 0.0, dict[str, float]()
-        for picked in _batches(order, schedule):
+        for picked in batches(order, *sizes):
             if deadline is not None and clock() > deadline:
                 raise PlanLimitError(f"the time limit passed in epoch {epoch + 1} of {schedule.epochs}")
-            fed = held | settings | {name: value[picked] for name, value in rows.items()}
-            dims = bind(plan, fed)
-            results = execute(plan, fed, dims, deadline, clock, foreseen.get(len(picked)))
+            fed = held | settings | gather(rows, picked)
+            results = execute(plan, fed, bind(plan, fed), deadline, clock, foreseen.get(len(picked)))
             loss += _take(plan, results, held, sums) * len(picked)
         history.append(Epoch(epoch, count, len(lengths), loss / count, sums))
         if on_epoch:
             on_epoch(history[-1])
     return Training(held, tuple(history))
-
-
-def _count(plan: Plan, rows: Mapping[str, Tensor], schedule: Schedule) -> int:
-    if plan.kind is not Kind.TRAINING:
-        raise InvalidInputError(f"plan {plan.name!r} is for {plan.kind}, not for training")
-    counts = {len(value) if value.ndim else 0 for value in rows.values()}
-    if len(counts) != 1:
-        raise InvalidInputError(f"data and targets differ in their number of rows: {sorted(counts)}")
-    count = counts.pop()
-    if count < schedule.min_rows:
-        raise InvalidInputError(f"training needs at least {schedule.min_rows} rows")
-    return count
-
-
-def _batches(order: Tensor, schedule: Schedule) -> Iterator[Tensor]:
-    full = len(order) // schedule.batch_size
-    remainder = len(order) % schedule.batch_size
-    if full and remainder < schedule.min_rows:
-        full -= 1  # the last full batch takes the remainder, or is itself the last
-    for at in range(full):
-        yield order[at * schedule.batch_size : (at + 1) * schedule.batch_size]
-    yield order[full * schedule.batch_size :]
-
-
-def _whole(step: Estimate, steps: int, count: int, rows: Mapping[str, Tensor]) -> Estimate:
-    everything = sum(value.numel() * value.element_size() for value in rows.values())
-    return Estimate(step.peak_bytes + everything + count * BYTES_OF_A_ROW_NUMBER, step.operations * steps)
 
 
 def _take(

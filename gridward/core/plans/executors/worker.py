@@ -16,6 +16,7 @@ from torch import Tensor
 from gridward.core.errors import ERRORS, BusyError, Code, PlanFailedError, PlanLimitError
 from gridward.core.plans.codec import encode
 from gridward.core.plans.executors import frames
+from gridward.core.plans.executors.evaluation import Evaluation
 from gridward.core.plans.executors.frames import Frame
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
@@ -98,6 +99,7 @@ class WorkerPool:
         schedule: Schedule,
         *,
         hyper: Mapping[str, Tensor] | None = None,
+        chosen: Tensor | None = None,
         limits: Limits,
         on_epoch: Callable[[Epoch], None] | None = None,
     ) -> Training:
@@ -110,12 +112,32 @@ class WorkerPool:
             BusyError: no process came free in time, or the pool is closed.
             InvalidInputError, PlanRejectedError, PlanFailedError: as ``training.run_epochs``.
         """
-        groups = {"parameters": parameters, "rows": rows, "hyper": hyper or {}}
-        tensors = {f"{group}/{name}": v for group, values in groups.items() for name, v in values.items()}
+        tensors = _grouped(chosen, parameters=parameters, rows=rows, hyper=hyper or {})
         with self._worker() as worker:
             request = _request("train", plan, tensors, limits, schedule=dataclasses.asdict(schedule))
             answer = worker.ask(request, limits.time_s, on_epoch)
         return Training(dict(answer.tensors), tuple(Epoch(**raw) for raw in answer.says["done"]))
+
+    def evaluate(
+        self,
+        plan: Plan,
+        parameters: Mapping[str, Tensor],
+        rows: Mapping[str, Tensor],
+        schedule: Schedule,
+        *,
+        chosen: Tensor | None = None,
+        limits: Limits,
+    ) -> Evaluation:
+        """Judge parameters as ``evaluation.evaluate`` does, in another process; raises as ``train``.
+
+        Of the schedule only the sizes of batches matter.
+        """
+        tensors = _grouped(chosen, parameters=parameters, rows=rows)
+        with self._worker() as worker:
+            request = _request(
+                "evaluate", plan, tensors, limits, batches=[schedule.batch_size, schedule.min_rows]
+            )
+            return Evaluation(**worker.ask(request, limits.time_s, None).says["done"])
 
     def warm(self) -> None:
         """Wait until every idle process is ready."""
@@ -282,6 +304,11 @@ class _Worker:
         if code in KILLED_FOR_MEMORY:
             return PlanLimitError("the plan was ended by the system, most likely for its memory")
         return PlanFailedError(f"the worker process ended with {code} while it ran the plan")
+
+
+def _grouped(chosen: Tensor | None, **groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    tensors = {f"{group}/{name}": v for group, values in groups.items() for name, v in values.items()}
+    return tensors if chosen is None else tensors | {"chosen": chosen}
 
 
 def _request(task: str, plan: Plan, tensors: Mapping[str, Tensor], limits: Limits, **more: object) -> Frame:

@@ -26,6 +26,7 @@ from torch import Tensor
 from gridward.core.errors import GridError, PlanLimitError
 from gridward.core.plans.codec import decode
 from gridward.core.plans.executors import frames
+from gridward.core.plans.executors.evaluation import evaluate
 from gridward.core.plans.executors.frames import Frame
 from gridward.core.plans.executors.gate import admit
 from gridward.core.plans.executors.limits import Limits
@@ -38,6 +39,7 @@ from gridward.core.plans.tallies import Tally
 #: Room for allocators, thread stacks and reading the plan, which no estimate of values holds.
 SLACK_BYTES: Final = 128 * 2**20
 PARAMETERS, ROWS, HYPER, GROUPS = "parameters", "rows", "hyper", "groups"
+CHOSEN: Final = "chosen"
 
 
 def main() -> None:
@@ -88,6 +90,8 @@ def _answer(request: Frame, answers: BufferedWriter) -> Frame:
                     return Frame({"done": dataclasses.asdict(admit(plan))})
                 case "train":
                     return _train(plan, request, limits, answers)
+                case "evaluate":
+                    return _evaluate(plan, request, limits)
                 case _:
                     return Frame({"done": None}, tensors=_whole(_run(plan, request, limits)))
     except GridError as why:
@@ -118,12 +122,25 @@ def _train(plan: Plan, request: Frame, limits: Limits, answers: BufferedWriter) 
         _group(request, ROWS),
         Schedule(**request.says["schedule"]),
         hyper=_group(request, HYPER),
+        chosen=request.tensors.get(CHOSEN),
         limits=limits,
         on_epoch=report,
     )
     return Frame(
         {"done": list(map(dataclasses.asdict, training.history))}, tensors=_whole(training.parameters)
     )
+
+
+def _evaluate(plan: Plan, request: Frame, limits: Limits) -> Frame:
+    judged = evaluate(
+        plan,
+        _group(request, PARAMETERS),
+        _group(request, ROWS),
+        *request.says["batches"],
+        chosen=request.tensors.get(CHOSEN),
+        limits=limits,
+    )
+    return Frame({"done": dataclasses.asdict(judged)})
 
 
 def _whole(values: dict[str, Tensor]) -> dict[str, Tensor]:

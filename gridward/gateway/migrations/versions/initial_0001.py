@@ -139,6 +139,28 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_ownership")),
     )
     op.create_table(
+        "runs",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("user_id", sa.String(length=64), nullable=False),
+        sa.Column("started_by", sa.String(length=80), nullable=False),
+        sa.Column("model", sa.String(length=100), nullable=False),
+        sa.Column("strategy", sa.String(length=100), nullable=False),
+        sa.Column("nodes", sa.JSON(), nullable=False),
+        sa.Column("rounds", sa.Integer(), nullable=False),
+        sa.Column("rounds_done", sa.Integer(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.Text(), nullable=False),
+        sa.Column("best_round", sa.Integer(), nullable=True),
+        sa.Column("loss", sa.Float(), nullable=True),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("heard_at", sa.DateTime(timezone=True), nullable=False),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_runs_user_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_runs")),
+    )
+    op.create_index("ix_runs_created_at_id", "runs", ["created_at", "id"], unique=False)
+    op.create_index(op.f("ix_runs_user_id"), "runs", ["user_id"], unique=False)
+    op.create_table(
         "service_tokens",
         sa.Column("id", sa.String(length=64), nullable=False),
         sa.Column("user_id", sa.String(length=64), nullable=False),
@@ -217,15 +239,29 @@ def upgrade() -> None:
     op.create_index(
         "ix_catalogue_terms_term_entry_key", "catalogue_terms", ["term", "entry_key"], unique=False
     )
+    op.create_table(
+        "run_rounds",
+        sa.Column("run_id", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("record", sa.JSON(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["runs.id"], name=op.f("fk_run_rounds_run_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("run_id", "number", name=op.f("pk_run_rounds")),
+    )
+    op.create_index(op.f("ix_run_rounds_revision"), "run_rounds", ["revision"], unique=False)
 
 
 def downgrade() -> None:
     """Drop the tables."""
+    op.drop_table("run_rounds")
     op.drop_table("catalogue_terms")
     op.drop_table("catalogue_readers")
     op.drop_table("witnessed_heads")
     op.drop_table("sessions")
     op.drop_table("service_tokens")
+    op.drop_table("runs")
     op.drop_table("ownership")
     op.drop_table("outbox")
     op.drop_table("invitations")

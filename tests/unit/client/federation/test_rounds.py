@@ -10,10 +10,12 @@ from torch import nn
 
 import gridward as gw
 from gridward.client.federation import driver
+from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.rounds import MissedQuorumError
 from gridward.client.federation.terms import Terms
-from gridward.client.training import Recipe, Run
-from tests.support.schools import DIGITS, School
+from tests.support.schools import School, setup_of
+
+QUIET = Surroundings(shown=False)
 
 
 @pytest.fixture
@@ -27,10 +29,15 @@ def schools() -> list[School]:
     return [School("north", rows=30, step=1.0), School("south", rows=10, step=5.0)]
 
 
-def train(model: nn.Module, schools: list[School], terms: Terms, **fields: Any) -> gw.TrainingResult:
-    data = [school.dataset("digits", **DIGITS) for school in schools]
-    chosen: dict[str, Any] = {"rounds": 1, "strategy": gw.FedAvg(), **fields}
-    return driver.train(model, data, recipe=Recipe(), run=Run(), terms=terms, shown=False, **chosen)
+def train(
+    model: nn.Module,
+    schools: list[School],
+    terms: Terms,
+    strategy: gw.Strategy | None = None,
+    rounds: int = 1,
+) -> gw.TrainingResult:
+    setup = setup_of(model, schools, strategy or gw.FedAvg(), terms=terms, rounds=rounds)
+    return driver.result_of(model, setup, driver.start(setup, QUIET))
 
 
 def dawdle(school: School, rounds: int) -> None:

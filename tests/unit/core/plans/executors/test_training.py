@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from gridward.core.errors import InvalidInputError, PlanLimitError
+from gridward.core.plans.executors.batches import batches
 from gridward.core.plans.executors.limits import Limits
-from gridward.core.plans.executors.training import Epoch, Schedule, _batches, run_epochs
+from gridward.core.plans.executors.training import Epoch, Schedule, run_epochs
 from gridward.core.plans.optimizers import SGD
 from gridward.core.plans.trace import Traced, trace_function, trace_training
 
@@ -31,10 +32,10 @@ def test_batches_hold_every_row_once_and_none_is_too_small(
 ) -> None:
     if batch_size < min_rows or count < min_rows:
         return
-    batches = list(_batches(torch.arange(count), Schedule(batch_size, 1, 0, min_rows)))
-    assert torch.equal(torch.cat(batches), torch.arange(count))
-    assert all(min_rows <= len(batch) < batch_size + min_rows for batch in batches)
-    assert all(len(batch) == batch_size for batch in batches[:-1])
+    cut = list(batches(torch.arange(count), batch_size, min_rows))
+    assert torch.equal(torch.cat(cut), torch.arange(count))
+    assert all(min_rows <= len(batch) < batch_size + min_rows for batch in cut)
+    assert all(len(batch) == batch_size for batch in cut[:-1])
 
 
 def test_training_learns_and_tells_of_each_epoch() -> None:
