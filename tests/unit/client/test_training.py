@@ -8,7 +8,7 @@ from torch import nn
 
 import gridward as gw
 from gridward.client import federated, wire
-from gridward.client.training import Recipe, Run
+from gridward.client.training import Recipe, Run, request
 from gridward.core.schemas.tensor import Tensor
 from tests.support.places import RecordingPlace
 
@@ -257,3 +257,21 @@ def test_scaffold_needs_the_rate_that_the_nodes_step_with(model: nn.Module, scho
     with pytest.raises(gw.InvalidInputError, match=r"optimizer=SGD\(lr=0.5\)"):
         train(model, schools, gw.Scaffold(local_rate=0.5))
     assert not schools[0].asked
+
+
+def test_a_request_holds_out_judges_and_scales_the_rate(model: nn.Module, schools: list[School]) -> None:
+    data = schools[0].dataset("digits", **DIGITS)
+    recipe = Recipe(optimizer=gw.AdamW(lr=0.2), metrics={"sureness": lambda output, _: output.amax(1).mean()})
+    pair = recipe.paired(data)
+    lesson = recipe.lesson(model, *pair)
+    body = request(
+        lesson, data, pair, Run(), parameters=lesson.parameters, holdout=0.2, holdout_seed=7, lr_factor=0.25
+    )
+    assert [(item.input, item.value) for item in body.hyper] == [("lr", pytest.approx(0.05))]
+    assert body.evaluation is not None
+    assert (body.evaluation.holdout, body.evaluation.holdout_seed) == (0.2, 7)
+    assert {one.name for one in body.evaluation.plan.outputs} == {"loss", "accuracy", "sureness"}
+    assert request(lesson, data, pair, Run(), parameters=lesson.parameters).evaluation is None
+    only = request(lesson, data, pair, Run(epochs=0), parameters=lesson.parameters)
+    assert (only.plan, only.hyper) == (None, [])
+    assert only.evaluation is not None
