@@ -48,6 +48,7 @@ _WAIT_S: Final = 20
 _LOST_POLLS: Final = 3
 _DEFAULT_LR: Final = 0.1
 _NOTHING_MORE: Final = LocalRule()
+_BATCHES_SEEN: Final = "num_batches_tracked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +233,8 @@ class RemoteModel:
         self.location = location
         self.history: list[EpochMetrics] = []
         self._id: str | None = None
+        self._hosted = frozenset[str]()
+        self._steps = 0
         self._left = False
 
     def __repr__(self) -> str:
@@ -261,8 +264,7 @@ class RemoteModel:
         pair = recipe.paired(data)
         lesson = recipe.lesson(self._module, *pair)
         self._arrive(pair[0])
-        hosted = self._module.state_dict()
-        fresh = {key: value for key, value in lesson.parameters.items() if key not in hosted}
+        fresh = {key: value for key, value in lesson.parameters.items() if key not in self._hosted}
         run = Run(epochs, batch_size, seed)
         with Parcel(fresh) as parcel:
             sent = parcel.send(self.location.transport)
@@ -270,6 +272,7 @@ class RemoteModel:
         with bar(f"Training on {self.location.name}", epochs) as advance:
             done = perform(self.location, body, lambda state: advance(state.epochs_done, ""))
         self.history += done.history
+        self._steps += sum(epoch.steps for epoch in done.history)
         return done.history
 
     def evaluate(
@@ -318,6 +321,9 @@ class RemoteModel:
         if self._id is not None:
             load(trained, fetch_tensors(self.location.transport, f"/v1/models/{self._id}/content"))
             models.withdraw(self.location, self._id)
+        for name, buffer in trained.named_buffers():
+            if name.endswith(_BATCHES_SEEN):  # no output depends on it, so that the node does not hold it
+                buffer += self._steps
         self._left = True
         return trained
 
@@ -342,7 +348,7 @@ class RemoteModel:
     def _arrive(self, x: TensorInfo) -> None:
         if self._id is None:
             model_id = f"{type(self._module).__name__}-{secrets.token_hex(6)}"
-            models.serve(
+            served = models.serve(
                 self.location,
                 self._module,
                 model_id,
@@ -351,7 +357,7 @@ class RemoteModel:
                 tags=(),
                 access=ModelAccess(),
             )
-            self._id = model_id
+            self._id, self._hosted = model_id, frozenset(info.name for info in served.parameters)
 
 
 def send(model: torch.nn.Module, node: Place) -> RemoteModel:

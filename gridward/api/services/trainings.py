@@ -36,6 +36,7 @@ from gridward.core.errors import (
     PlanRejectedError,
 )
 from gridward.core.plans import codec
+from gridward.core.plans.executors.batches import fewest_rows, undrawn
 from gridward.core.plans.executors.training import Schedule
 from gridward.core.plans.plan import Kind, Plan, Role
 from gridward.core.privacy.analysis import Feed, Level
@@ -210,7 +211,7 @@ class Part:
     @property
     def min_rows(self) -> int:
         """The least that a batch must hold."""
-        return max(grant.fewest_batch for grant in self.granted)
+        return fewest_rows(self.plan, max(grant.fewest_batch for grant in self.granted))
 
     def judge(self, begin: orders.Start, hyper: Mapping[str, torch.Tensor]) -> Decision:
         """Decide whether it may run, as a training may: an evaluation tells no more than its metrics do."""
@@ -256,11 +257,12 @@ def _refusals(part: Part, begin: orders.Start, hyper: Mapping[str, torch.Tensor]
     wanted = parameters.learnt_inputs(plan)
     held = {name: value for name, value in begin.held.items() if name in wanted}
     feeds = {name: Feed(Level.ROWS, table) for name in rows}
+    feeds |= {name: Feed(Level.ROWS, table) for name in undrawn(plan, 1)}  # nobody knows what was drawn
     feeds |= {name: Feed(Level.AGGREGATE) for name in begin.private if name in wanted}
     found: dict[str, None] = {}
     for size in _batch_sizes(part.rows, part.batch_size, part.min_rows):
         batch = {name: value[:size] for name, value in rows.items()}
-        values = feeding.meta_values(plan, {**held, **hyper, **batch})
+        values = feeding.meta_values(plan, {**held, **hyper, **batch, **undrawn(plan, size)})
         known = feeding.analyse_plan(plan, values, feeds, counted=False)
         found |= dict.fromkeys(known.refusals)
     return tuple(found)

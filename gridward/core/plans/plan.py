@@ -20,13 +20,17 @@ class Kind(StrEnum):
 
 
 class Role(StrEnum):
-    """What an input or output means to a runner."""
+    """What an input or output means to a runner.
+
+    ``RANDOM``: uniform numbers in [0, 1) that the runner draws anew for each row of each step.
+    """
 
     PARAM = "param"
     STATE = "state"
     DATA = "data"
     TARGET = "target"
     HYPER = "hyper"
+    RANDOM = "random"
     LOSS = "loss"
     METRIC = "metric"
     OUTPUT = "output"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
+import torch
 from torch import fx
 
 from gridward.core.plans.ops import Op
@@ -71,6 +72,24 @@ def _variance(named: Named, _node: fx.Node) -> Op:
     return Op.VAR_CORRECTION
 
 
+def _of_truths(op: Op) -> Callable[[Named, fx.Node], Op]:
+    """Rewrite what works on bits, where these are truths."""
+
+    def rewrite(named: Named, node: fx.Node) -> Op:
+        if node.meta["val"].dtype is not torch.bool:
+            raise ValueError("works on the bits of integers")
+        return op
+
+    return rewrite
+
+
+def _gradients(named: Named, _node: fx.Node) -> Op:
+    """A bias that is not there has no gradient."""
+    if not named["output_mask"][2]:
+        named["bias_sizes"] = None
+    return Op.CONVOLUTION_BACKWARD
+
+
 def _pool(op: Op) -> Callable[[Named, fx.Node], Op]:
     def rewrite(named: Named, _node: fx.Node) -> Op:
         named["kernel_size"] = _pair(named["kernel_size"])
@@ -116,6 +135,11 @@ ALIASES: Final[Mapping[str, Callable[[Named, fx.Node], Op]]] = MappingProxyType(
         "aten.ones.default": _filled(1),
         "aten.ones_like.default": _filled(1),
         "aten.new_ones.default": _filled(1),
+        "aten.empty_permuted.default": _filled(0),
+        "aten.bitwise_and.Tensor": _of_truths(Op.LOGICAL_AND),
+        "aten.bitwise_or.Tensor": _of_truths(Op.LOGICAL_OR),
+        "aten.bitwise_not.default": _of_truths(Op.LOGICAL_NOT),
+        Op.CONVOLUTION_BACKWARD: _gradients,
         "aten.arange.default": _range,
         "aten.arange.start": _range,
         "aten.arange.start_step": _range,
@@ -127,7 +151,7 @@ ALIASES: Final[Mapping[str, Callable[[Named, fx.Node], Op]]] = MappingProxyType(
 )
 
 
-RANDOM: Final = "{} (random: take dropout out, or put the module in eval mode)"
+RANDOM: Final = "{} (random: of all layers only dropout may be, and in a training step only)"
 HINTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         name: RANDOM.format(name)

@@ -1,5 +1,6 @@
 """The private corners of torch that tracing stands on, in one place: an upgrade of torch is tried here."""
 
+import math
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, Final
@@ -32,6 +33,8 @@ def fx_graph(
     kept = {op.value for op in Op}
     every: dict[Any, Callable[..., Any]] = dict(core_aten_decompositions())
     table = {key: value for key, value in every.items() if str(key) not in kept}
+    table[torch.ops.aten.slice_backward.default] = _slice_backward
+    table[torch.ops.aten.select_backward.default] = _select_backward
     shapes = ShapeEnv()
     fakes = FakeTensorMode(shape_env=shapes, allow_non_fake_inputs=True)
     inputs = [
@@ -60,7 +63,8 @@ class _Plainly(TorchFunctionMode):
 
     Linear layers get their rows laid out first: torch itself would fix the number of sequences. Attention is
     a product, a softmax and a product, its scale once: torch itself would scale both operands, and ask of
-    every row whether it is masked altogether. While the mode is on, torch's encoder layers take no fast path.
+    every row whether it is masked altogether. Batch norm in training is sums over the batch, which the
+    privacy analysis follows. While the mode is on, torch's encoder layers take no fast path.
     """
 
     def __torch_function__(
@@ -76,9 +80,11 @@ class _Plainly(TorchFunctionMode):
             return func(x.flatten(0, -2), *rest).reshape(*x.shape[:-1], -1)
         if func is nn.functional.multi_head_attention_forward:
             with self:
-                return _MULTI_HEAD(*args, **given)
+                return MULTI_HEAD(*args, **given)
+        if func is nn.functional.batch_norm and _by_batch(*args, **given):
+            return _batch_norm(*args, **given)
         if func is nn.functional.scaled_dot_product_attention:
-            return _attention(*args, **given)
+            return attention(*args, **given)
         return func(*args, **given)
 
 
@@ -90,10 +96,10 @@ def _unasked(function: Callable[..., Any]) -> Callable[..., Any]:
     return made
 
 
-_MULTI_HEAD: Final = _unasked(nn.functional.multi_head_attention_forward)
+MULTI_HEAD: Final = _unasked(nn.functional.multi_head_attention_forward)
 
 
-def _attention(
+def attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
@@ -119,6 +125,55 @@ def _attention(
     plain = attn_mask is None or is_causal
     weights = scores.softmax(-1) if plain else torch._safe_softmax(scores, -1)
     return nn.functional.dropout(weights, dropout_p) @ value
+
+
+def _slice_backward(
+    grad: Tensor, input_sizes: Sequence[int], dim: int, start: int, end: int, step: int
+) -> Tensor:
+    """Put a margin of zeros around the gradient of a slice."""
+    if step != 1:
+        raise RuntimeError("the gradient of a slice with steps")
+    size = input_sizes[dim]
+    start = max(0, start + size if start < 0 else start)
+    margins = [0, 0] * (grad.ndim - 1 - dim % grad.ndim) + [start, size - start - grad.shape[dim]]
+    padded: Tensor = torch.ops.aten.constant_pad_nd.default(grad, margins)
+    return padded
+
+
+def _select_backward(grad: Tensor, input_sizes: Sequence[int], dim: int, index: int) -> Tensor:
+    dim = dim % len(input_sizes)
+    start = index + input_sizes[dim] if index < 0 else index
+    return _slice_backward(grad.unsqueeze(dim), input_sizes, dim, start, start + 1, 1)
+
+
+def _by_batch(*args: Any, training: bool = False, **_: Any) -> bool:  # noqa: ANN401 - torch's arguments
+    return bool(args[5] if len(args) > 5 else training)
+
+
+def _batch_norm(
+    x: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = True,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Compute ``batch_norm`` by the batch's own statistics, and move the running ones in place."""
+    dims, per_channel = [at for at in range(x.ndim) if at != 1], [1, -1, *[1] * (x.ndim - 2)]
+    mean = x.mean(dims)
+    centred = x - mean.view(per_channel)
+    variance = (centred * centred).mean(dims)
+    if running_mean is not None and running_var is not None:
+        with torch.no_grad():
+            entries = x.new_ones([x.shape[0]]).sum() * math.prod(x.shape[2:])
+            unbiased = variance * (entries / (entries - 1))
+            running_mean.mul_(1 - momentum).add_(mean * momentum)
+            running_var.mul_(1 - momentum).add_(unbiased * momentum)
+    normal = centred * (variance + eps).rsqrt().view(per_channel)
+    scaled = normal if weight is None else normal * weight.view(per_channel)
+    return scaled if bias is None else scaled + bias.view(per_channel)
 
 
 def symbolic(size: Any) -> int | str | tuple[int, str] | None:  # noqa: ANN401 - fx arguments have no type

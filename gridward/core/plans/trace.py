@@ -1,7 +1,6 @@
 """From torch functions, modules and training steps to plans."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
@@ -10,20 +9,19 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value
 
 from gridward.core.errors import PlanRejectedError
+from gridward.core.plans.drawn import Draw, Drawing
 from gridward.core.plans.dtypes import NAMES
 from gridward.core.plans.folding import fold
 from gridward.core.plans.lower import lower
 from gridward.core.plans.optimizers import Optimizer
 from gridward.core.plans.plan import Dim, DimRange, Input, Kind, Output, Plan, Role, Size
 from gridward.core.plans.simplify import rename, simplify
+from gridward.core.plans.spelled import Spelled
 from gridward.core.plans.torch_private import HINT, fx_graph
+from gridward.core.plans.trace_guards import mode, refusing
 from gridward.core.plans.validate import check
 
-HINTS: Final = {
-    "in-place": " (batch norm: freeze it in eval mode, or use group or layer norm)",
-    "data-dependent expression": " (values decide what is computed; an encoder with a mask needs is_causal)",
-    "Cannot call numel()": " (dropout is random: take it out, or put the module in eval mode)",
-}
+RANDOM: Final = "random."
 
 Values: TypeAlias = Mapping[str, Tensor]
 Eager: TypeAlias = Callable[[Values], dict[str, Tensor]]
@@ -53,7 +51,8 @@ class _Signature:
     kind: Kind
     inputs: Mapping[str, tuple[Role, Tensor]]
     outputs: Mapping[str, Role]
-    dynamic: frozenset[Role] = frozenset({Role.DATA, Role.TARGET})
+    dynamic: frozenset[Role] = frozenset({Role.DATA, Role.TARGET, Role.RANDOM})
+    fewest: int = 1
 
 
 def trace_module(
@@ -76,7 +75,7 @@ def trace_module(
 
     def eager(values: Values) -> dict[str, Tensor]:
         held = {key: values[key] for key in (*own, *buffers) if key in values}
-        with _mode(module, training=False):
+        with mode(module, training=False):
             return _results(functional_call(module, held, tuple(values[key] for key in fed)))
 
     inputs = (
@@ -84,7 +83,7 @@ def trace_module(
         | {key: (Role.STATE, value.detach()) for key, value in buffers.items()}
         | _unclaimed(fed, [*own, *buffers], Role.DATA, example_inputs)
     )
-    with torch.no_grad(), _refusing():
+    with torch.no_grad(), refusing():
         results = eager({key: value for key, (_, value) in inputs.items()})
     outputs = dict.fromkeys(results, Role.OUTPUT)
     return _trace(eager, _Signature(name, Kind.INFERENCE, inputs, outputs))
@@ -113,7 +112,7 @@ def trace_function(
         return _results(function(*(values[key] for key in example_inputs)))
 
     inputs = {key: (said.get(key, Role.DATA), value.detach()) for key, value in example_inputs.items()}
-    with _refusing():
+    with refusing():
         results = eager(example_inputs)
     outputs = {key: given.get(key, Role.OUTPUT) for key in results}
     return _trace(eager, _Signature(name, kind, inputs, outputs))
@@ -131,10 +130,11 @@ def trace_training(
 ) -> Traced:
     """Make the plan of one training step: forward, loss, gradients and the optimizer's update.
 
-    Inputs: every parameter and buffer of the module, the optimizer's state, ``x`` and ``y``, and the
-    optimizer's hyperparameters (``lr``). Outputs: ``loss`` (mean over the batch, if the loss function's),
-    ``correct`` (int64 count of right classes, only for class targets), every trained parameter and the state
-    under its own name. Frozen parameters (``requires_grad`` false) stay inputs.
+    Inputs: every parameter and buffer of the module, the optimizer's state, ``x`` and ``y``, the optimizer's
+    hyperparameters (``lr``), and numbers for each dropout (``random.0``, ...). Outputs: ``loss`` (mean over
+    the batch, if the loss function's), ``correct`` (int64 count of right classes, only for class targets),
+    every trained parameter, and the state that a step changes, of the optimizer and of batch norm, each under
+    its own name. Frozen parameters (``requires_grad`` false) stay inputs.
 
     Raises:
         PlanRejectedError: names all ops that plans do not have, or the batch size was silently fixed.
@@ -144,36 +144,55 @@ def trace_training(
     buffers = dict(module.named_buffers())
     state, hyper = optimizer.initial_state(trained), optimizer.hyper()
     x, y = example_batch
+    draws: list[Draw] = []
+
+    def forward(held: Values, given: Tensor, drawing: Drawing) -> Tensor:
+        with mode(module, training=True), Spelled(), drawing:
+            result: Tensor = functional_call(module, dict(held), (given,))
+        return result
 
     def eager(values: Values) -> dict[str, Tensor]:
-        fixed = {key: values[key] for key in (*frozen, *buffers) if key in values}
+        fixed = {key: values[key] for key in frozen if key in values}
+        numbers = [(draw, values[f"{RANDOM}{at}"]) for at, draw in enumerate(draws)]
 
-        def objective(parameters: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-            with _mode(module, training=True):
-                output = functional_call(module, fixed | parameters, (values[data],))
-            return loss(output, values[target]), output
+        def objective(parameters: dict[str, Tensor]) -> tuple[Tensor, tuple[Tensor, dict[str, Tensor]]]:
+            moving = {key: values[key].clone() for key in buffers if key in values}
+            output = forward(fixed | moving | parameters, values[data], Drawing(numbers))
+            with Spelled():
+                return loss(output, values[target]), (output, moving)
 
         parameters = {key: values[key] for key in trained}
-        gradients, (value, output) = grad_and_value(objective, has_aux=True)(parameters)
+        gradients, (value, (output, counted)) = grad_and_value(objective, has_aux=True)(parameters)
         given = {"loss": value}
         if _classifies(output, values[target]):
             given["correct"] = (output.argmax(1) == values[target]).sum()
         held, settings = {key: values[key] for key in state}, {key: values[key] for key in hyper}
         updated, moved = optimizer.step(parameters, gradients, held, settings)
-        return given | updated | moved
+        after: dict[str, Tensor] = {**given, **updated, **moved, **counted}
+        return after
 
+    def tried(rows: int) -> Drawing:
+        noting = Drawing()
+        still = {key: value.detach().clone() for key, value in (trained | frozen | buffers).items()}
+        forward(still, _cycle(x, rows), noting)
+        return noting
+
+    with torch.no_grad(), refusing():
+        draws += tried(HINT).draws
+        fewest = _fewest_rows(tried)
     inputs = (
         {key: (Role.PARAM, value.detach()) for key, value in (trained | frozen).items()}
         | {key: (Role.STATE, value.detach()) for key, value in (buffers | state).items()}
         | _unclaimed([data], [*trained, *frozen, *buffers, *state, *hyper], Role.DATA, [x])
         | _unclaimed([target], [*trained, *frozen, *buffers, *state, *hyper], Role.TARGET, [y])
         | {key: (Role.HYPER, value) for key, value in hyper.items()}
+        | {f"{RANDOM}{at}": (Role.RANDOM, draw.example(len(x))) for at, draw in enumerate(draws)}
     )
-    with torch.no_grad(), _refusing():
+    with torch.no_grad(), refusing():
         results = eager({key: value for key, (_, value) in inputs.items()})
     known = {"loss": Role.LOSS, "correct": Role.METRIC}
     outputs = {key: known.get(key) or (Role.PARAM if key in trained else Role.STATE) for key in results}
-    return _trace(eager, _Signature(name, Kind.TRAINING, inputs, outputs))
+    return _trace(eager, _Signature(name, Kind.TRAINING, inputs, outputs, fewest=fewest))
 
 
 def trace_evaluation(
@@ -198,16 +217,25 @@ def trace_evaluation(
     own, buffers = dict(module.named_parameters()), dict(module.named_buffers())
     x, y = example_batch
 
-    def eager(values: Values) -> dict[str, Tensor]:
+    def judge(values: Values) -> dict[str, Tensor]:
         held = {key: values[key] for key in (*own, *buffers) if key in values}
-        with _mode(module, training=False):
+        with mode(module, training=False), Spelled():
             output = functional_call(module, held, (values[data],))
-        given = {"loss": loss(output, values[target])}
+            given = {"loss": loss(output, values[target])}
+            judged = {key: metric(output, values[target]) for key, metric in (metrics or {}).items()}
         if _classifies(output, values[target]):
             given["accuracy"] = (output.argmax(1) == values[target]).sum()
         rows = values[target].shape[0]
-        judged = {key: metric(output, values[target]) for key, metric in (metrics or {}).items()}
         return given | {key: _one_number(key, value) * rows for key, value in judged.items()}
+
+    def eager(values: Values) -> dict[str, Tensor]:
+        # without a gradient torch's losses change their values in place, which plans cannot
+        def objective(nothing: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+            given = judge(values)
+            return given["loss"] + nothing, given
+
+        results: dict[str, Tensor] = grad_and_value(objective, has_aux=True)(torch.zeros(()))[1][1]
+        return results
 
     inputs = (
         {key: (Role.PARAM, value.detach()) for key, value in own.items()}
@@ -215,7 +243,7 @@ def trace_evaluation(
         | _unclaimed([data], [*own, *buffers], Role.DATA, [x])
         | _unclaimed([target], [*own, *buffers], Role.TARGET, [y])
     )
-    with torch.no_grad(), _refusing():
+    with torch.no_grad(), refusing():
         results = eager({key: value for key, (_, value) in inputs.items()})
     outputs = {key: Role.LOSS if key == "loss" else Role.METRIC for key in results}
     return _trace(eager, _Signature(name, Kind.EVALUATION, inputs, outputs))
@@ -240,7 +268,7 @@ def _trace(eager: Eager, signature: _Signature) -> Traced:
         results = eager(dict(zip(names, values, strict=True)))
         return [results[key] for key in signature.outputs]
 
-    with _refusing():
+    with refusing():
         graph, symbol = fx_graph(flat, examples, moving)
         fold(graph)
     if any(moving) and symbol is None:
@@ -252,7 +280,7 @@ def _trace(eager: Eager, signature: _Signature) -> Traced:
         name=signature.name,
         kind=signature.kind,
         producer=f"torch {torch.__version__}",
-        dims=(("B", DimRange(1)),) if any(moving) else (),
+        dims=(("B", DimRange(signature.fewest)),) if any(moving) else (),
         inputs=tuple(
             _input(key, *signature.inputs[key], moves) for key, moves in zip(names, moving, strict=True)
         ),
@@ -261,6 +289,7 @@ def _trace(eager: Eager, signature: _Signature) -> Traced:
         outputs=tuple(
             Output(key, role, ref)
             for (key, role), ref in zip(signature.outputs.items(), lowered.outputs, strict=True)
+            if role is not Role.STATE or ref != key
         ),
     )
     plan = simplify(_name_constants(plan))
@@ -337,6 +366,15 @@ def _unclaimed(
     return {key: (role, value.detach()) for key, value in zip(names, values, strict=True)}
 
 
+def _fewest_rows(tried: Callable[[int], object]) -> int:
+    """Batch norm takes no batch with one value a channel, and says so by a ``ValueError``."""
+    try:
+        tried(1)
+    except ValueError:
+        return 2
+    return 1
+
+
 def _one_number(name: str, value: Tensor) -> Tensor:
     if value.numel() != 1:
         raise PlanRejectedError(f"metric {name!r} gives {list(value.shape)}, not the mean over its batch")
@@ -346,25 +384,3 @@ def _one_number(name: str, value: Tensor) -> Tensor:
 
 def _classifies(output: Tensor, target: Tensor) -> bool:
     return target.dtype is torch.int64 and target.ndim == 1 and output.ndim == 2
-
-
-@contextmanager
-def _refusing() -> Iterator[None]:
-    """Say of what torch cannot run or trace that it cannot be a plan."""
-    try:
-        yield
-    except RuntimeError as why:
-        text = (str(why).strip() or type(why).__name__).splitlines()[0][:400]
-        hint = next((words for part, words in HINTS.items() if part in text), "")
-        raise PlanRejectedError(f"the function cannot become a plan: {text}{hint}") from why
-
-
-@contextmanager
-def _mode(module: nn.Module, *, training: bool) -> Iterator[None]:
-    before = {part: part.training for part in module.modules()}
-    module.train(training)
-    try:
-        yield
-    finally:
-        for part, was in before.items():
-            part.training = was

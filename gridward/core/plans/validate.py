@@ -14,6 +14,7 @@ from gridward.core.plans.plan import (
     Constant,
     Dim,
     DType,
+    Input,
     Kind,
     Plan,
     Ref,
@@ -42,7 +43,7 @@ ITEM_BYTES: Final[Mapping[DType, int]] = MappingProxyType(
         DType.BOOL: 1,
     }
 )
-INPUT_ROLES: Final = frozenset({Role.PARAM, Role.STATE, Role.DATA, Role.TARGET, Role.HYPER})
+INPUT_ROLES: Final = frozenset({Role.PARAM, Role.STATE, Role.DATA, Role.TARGET, Role.HYPER, Role.RANDOM})
 OUTPUT_ROLES: Final = frozenset({Role.LOSS, Role.METRIC, Role.PARAM, Role.STATE, Role.OUTPUT})
 ROLES: Final[Mapping[Kind, frozenset[Role]]] = MappingProxyType(
     {
@@ -147,6 +148,8 @@ def _inputs(plan: Plan) -> Iterator[str]:
         seen.add(value.name)
         if value.role not in INPUT_ROLES or value.role not in ROLES[plan.kind]:
             yield f"input {value.name!r} of a plan for {plan.kind} cannot be {value.role}"
+        if value.role is Role.RANDOM and not _by_rows(value, plan):
+            yield f"input {value.name!r} is random and not float32 numbers for each row of the data"
         if len(value.shape) > MAX_RANK:
             yield f"input {value.name!r} has more than {MAX_RANK} dimensions"
         for size in value.shape:
@@ -154,6 +157,13 @@ def _inputs(plan: Plan) -> Iterator[str]:
                 yield f"input {value.name!r} uses dim {size.name!r}, which is not declared"
             if isinstance(size, int) and not 0 <= size <= MAX_SIZE:
                 yield f"input {value.name!r} has size {size}"
+
+
+def _by_rows(value: Input, plan: Plan) -> bool:
+    rows = {fed.shape[0] for fed in plan.inputs if fed.role is Role.DATA and fed.shape}
+    fixed = all(isinstance(size, int) for size in value.shape[1:])
+    dynamic = bool(value.shape) and isinstance(value.shape[0], Dim) and rows == {value.shape[0]}
+    return dynamic and fixed and value.dtype is DType.FLOAT32
 
 
 def _constants(plan: Plan) -> Iterator[str]:

@@ -41,6 +41,8 @@ class Free:
 class Rows:
     """A value whose ``axis`` runs over the rows of ``table``; its slice i depends on no other row than i.
 
+    The axis may have been merged with others, in training only: then entry i belongs to row ``(i // per)``
+    modulo the number of rows, which are gone through ``outer`` times.
     ``masks`` names the row masks that gate it. Two or more (a mask with several columns counts as two) allow
     linear steps only: otherwise a product of two well-filled masks would single out a row unseen.
     """
@@ -49,6 +51,8 @@ class Rows:
     axis: int
     table: str
     masks: frozenset[str] = frozenset()
+    outer: int = 1
+    per: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,11 @@ def masks_of(flows: Sequence[Known], mode: Mode) -> frozenset[str]:
     return together
 
 
+def alike(one: Rows, other: Rows) -> bool:
+    """Say whether the same entries of both axes belong to the same rows."""
+    return (one.outer, one.per) == (other.outer, other.per)
+
+
 def elementwise(flows: Sequence[Known], shape: Shape, mode: Mode) -> Known:
     """Broadcast operands, then work on each element."""
     rows = rows_of(flows)
@@ -100,13 +109,13 @@ def elementwise(flows: Sequence[Known], shape: Shape, mode: Mode) -> Known:
     table, axis = rows[0].table, rows[0].axis
     if any(other.table != table for other in rows):
         raise MixingError("it pairs the rows of different datasets")
-    if any(other.axis != axis for other in rows):
+    if any(other.axis != axis or not alike(other, rows[0]) for other in rows):
         raise MixingError("it pairs every row with every other row")
     if shape[axis] != rows[0].shape[axis]:
         raise MixingError("it repeats rows along their own axis")
     if any(isinstance(f, Free) and axis in f.varies for f in flows):
         raise MixingError("it gives each row its own weight, which would single rows out")
-    return Rows(shape, axis, table, masks_of(flows, mode))
+    return replace(rows[0], shape=shape, masks=masks_of(flows, mode))
 
 
 def rearranged(flow: Known, origins: Sequence[int | None], shape: Shape) -> Known:
@@ -126,7 +135,7 @@ def rearranged(flow: Known, origins: Sequence[int | None], shape: Shape) -> Know
     places = [at - rank for at, origin in enumerate(origins) if origin == flow.axis]
     if len(places) != 1 or shape[places[0]] != flow.shape[flow.axis]:
         raise MixingError("it selects, reorders or merges rows")
-    return Rows(shape, places[0], flow.table, flow.masks)
+    return replace(flow, shape=shape, axis=places[0])
 
 
 def reduced(flow: Known, over: frozenset[int], *, keepdim: bool, shape: Shape, mode: Mode) -> Known:
@@ -170,11 +179,11 @@ def contracted(left: Known, right: Known, letters: str, shape: Shape, mode: Mode
     if len(carriers) == 2:
         if carriers[1][0].table != table:
             raise MixingError("it pairs the rows of different datasets")
-        if carriers[1][1] != letter:
+        if carriers[1][1] != letter or not alike(carriers[0][0], carriers[1][0]):
             raise MixingError("it pairs every row with every other row, or rows with columns")
     for flow, name in zip(operands, names, strict=True):
         if isinstance(flow, Free) and letter in name and name.index(letter) - len(name) in flow.varies:
             raise MixingError("it gives each row its own weight, which would single rows out")
     if letter not in result:
         return Free(True, shape, uneven(shape))
-    return Rows(shape, result.index(letter) - len(result), table, mixed)
+    return replace(carriers[0][0], shape=shape, axis=result.index(letter) - len(result), masks=mixed)

@@ -1,5 +1,7 @@
 """Rules of layers (N, ...) and their gradients: N runs over rows, parameters touch every row."""
 
+from dataclasses import replace
+
 from gridward.core.privacy.call import Call, free_only
 from gridward.core.privacy.flow import (
     Free,
@@ -8,6 +10,7 @@ from gridward.core.privacy.flow import (
     Mode,
     Rows,
     Shape,
+    alike,
     free,
     masks_of,
     rows_of,
@@ -24,17 +27,19 @@ def batch_rows(call: Call, *names: str) -> Rows | None:
     if len(rows) != len(flows):
         raise MixingError("it pairs rows with values that are not rows")
     first = rows[0]
-    if any(flow.table != first.table or flow.axis != -len(flow.shape) for flow in rows):
+    if any(
+        flow.table != first.table or flow.axis != -len(flow.shape) or not alike(flow, first) for flow in rows
+    ):
         raise MixingError("its batch is not the rows of one dataset")
     masks = masks_of(flows, Mode.ANY)
-    return Rows(first.shape, first.axis, first.table, masks)
+    return replace(first, masks=masks)
 
 
 def at_front(rows: Rows, shape: Shape) -> Rows:
     """A result (N, ...) of a layer over these rows."""
     if not shape or shape[0] != rows.shape[rows.axis]:
         raise MixingError("its batch is not the rows of one dataset")
-    return Rows(shape, -len(shape), rows.table, rows.masks)
+    return replace(rows, shape=shape, axis=-len(shape))
 
 
 def parameters(call: Call, *names: str) -> None:

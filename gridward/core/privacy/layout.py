@@ -1,5 +1,7 @@
 """Rules of ops that move values: which axis of the result the rows run along."""
 
+from dataclasses import replace
+
 from gridward.core.privacy.call import Call, axis_of
 from gridward.core.privacy.flow import (
     NEW,
@@ -18,15 +20,41 @@ from gridward.core.privacy.flow import (
 
 
 def view(call: Call) -> Known:
-    """An axis survives where the sizes before it and its own stay the same."""
+    """An axis survives where the sizes before it and its own stay the same.
+
+    In training the row axis may also be merged with its neighbours, as a linear layer over sequences wants
+    it, and split from them again. Where masks are counted it may not: entries would be counted as rows.
+    """
     flow, shape = call.flow("self"), call.shape()
     origins = view_origins(flow.shape, shape)
+    if isinstance(flow, Rows) and not call.counted and flow.axis not in origins:
+        return regrouped(flow, shape)
     if isinstance(flow, Rows) and flow.shape[flow.axis] == 1:
         # a table of one row: any axis of one at the same place will do
         before = _leading(flow.shape, flow.axis + len(flow.shape))
         places = [at for at, size in enumerate(shape) if size == 1 and _leading(shape, at) == before]
         origins = [flow.axis if at in places[:1] else origin for at, origin in enumerate(origins)]
     return rearranged(flow, origins, shape)
+
+
+def regrouped(flow: Rows, shape: Shape) -> Known:
+    """Find the axis of the result that holds all rows, whole: others are merged into it, or split off."""
+    at = flow.axis + len(flow.shape)
+    before, after = _leading(flow.shape, at), _leading(flow.shape[::-1], len(flow.shape) - 1 - at)
+    for place in range(len(shape)):
+        outer = _factor(flow.outer, before, _leading(shape, place))
+        per = _factor(flow.per, after, _leading(shape[::-1], len(shape) - 1 - place))
+        if outer and per:
+            return replace(flow, shape=shape, axis=place - len(shape), outer=outer, per=per)
+    raise MixingError("it selects, reorders or merges rows")
+
+
+def _factor(have: int, old: int, new: int) -> int:
+    """How often rows repeat on a side beyond which ``new`` entries take the place of ``old``; 0: cut."""
+    if new and old % new == 0:
+        return have * (old // new)
+    parts = new // old if old and new % old == 0 else 0
+    return have // parts if parts and have % parts == 0 else 0
 
 
 def view_origins(old: Shape, new: Shape) -> list[int | None]:

@@ -5,6 +5,7 @@ without rows may meet in any op, since a function of public values and aggregate
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from types import MappingProxyType
 from typing import Final
@@ -19,6 +20,7 @@ from gridward.core.privacy.flow import (
     MixingError,
     Mode,
     Rows,
+    alike,
     contracted,
     elementwise,
     free,
@@ -129,7 +131,41 @@ def _embedding(call: Call) -> Known:
         raise MixingError("it selects rows by number")
     if isinstance(indices, Free):
         return free([weight, indices], call.shape())
-    return Rows(call.shape(), indices.axis - 1, indices.table, masks_of([indices], Mode.ANY))
+    masks = masks_of([indices], Mode.ANY)
+    return replace(indices, shape=call.shape(), axis=indices.axis - 1, masks=masks)
+
+
+def _embedding_gradient(call: Call) -> Known:
+    """Each row of the result adds up those rows that hold one category: an aggregate as a gated sum is one.
+
+    So it passes where masks are not counted (training), as the gradient of a one-hot product does.
+    """
+    gradient, indices = call.flow("grad_output"), call.flow("indices")
+    if not rows_of([gradient, indices]):
+        return free([gradient, indices], call.shape())
+    if call.counted:
+        raise MixingError("each row of its result adds up the few rows of one category")
+    if not isinstance(gradient, Rows) or not isinstance(indices, Rows):
+        raise MixingError("it pairs rows with values that are not rows")
+    if gradient.table != indices.table or gradient.axis != indices.axis - 1 or not alike(gradient, indices):
+        raise MixingError("it pairs every row with every other row")
+    return Free(True, call.shape(), uneven(call.shape()))
+
+
+def _gather(call: Call) -> Known:
+    """Every row picks among its own values, by public numbers or by its own."""
+    source, index, shape = call.flow("self"), call.flow("index"), call.shape()
+    rows = rows_of([source, index])
+    if not rows:
+        return free([source, index], shape)
+    axis = rows[0].axis
+    if isinstance(source, Free) and isinstance(index, Rows) and len(shape) == 1:
+        return replace(index, masks=masks_of([index], Mode.ANY))
+    if axis == axis_of(call.integer("dim"), len(shape)):
+        raise MixingError("it selects rows by number")
+    if any(len(flow.shape) != len(shape) or flow.shape[axis] != shape[axis] for flow in (source, index)):
+        raise MixingError("it takes some of the rows")
+    return elementwise([source, index], shape, Mode.ANY)
 
 
 def _full(call: Call) -> Known:
@@ -238,7 +274,7 @@ RULES: Final[Mapping[Op, Rule]] = MappingProxyType(
         Op.SLICE_TENSOR: layout.part,
         Op.INDEX_SELECT: layout.index_select,
         Op.INDEX_TENSOR: _indexed,
-        Op.GATHER: _BY_NUMBER,
+        Op.GATHER: _gather,
         Op.EMBEDDING: _embedding,
         Op.FULL: _full,
         Op.ARANGE_START_STEP: _NO_ROWS,
@@ -259,7 +295,6 @@ RULES: Final[Mapping[Op, Rule]] = MappingProxyType(
         Op.SOFTMAX_BACKWARD_DATA: _SCAN,
         Op.LOG_SOFTMAX_BACKWARD_DATA: _SCAN,
         Op.NLL_LOSS_BACKWARD: layers.nll_loss_backward,
-        # each row of its result adds up the few rows of one category: not an aggregate over all
-        Op.EMBEDDING_DENSE_BACKWARD: _NO_ROWS,
+        Op.EMBEDDING_DENSE_BACKWARD: _embedding_gradient,
     }
 )

@@ -22,7 +22,7 @@ class PlanInput(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: str = Field(max_length=128)
-    role: Literal["param", "state", "data", "target", "hyper"]
+    role: Literal["param", "state", "data", "target", "hyper", "random"]
     dtype: DTypeName
     shape: list[Extent] = Field(max_length=8)
     dims: dict[str, str] | None = None

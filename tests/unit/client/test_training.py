@@ -7,7 +7,8 @@ import gridward as gw
 from gridward.client import wire
 from gridward.client.federation import entry
 from gridward.client.federation.driver import Surroundings
-from gridward.client.training import Recipe, Run
+from gridward.client.parcels import Sent
+from gridward.client.training import Recipe, Run, request
 from gridward.core.schemas.tensor import Tensor
 from tests.support.places import RecordingPlace
 from tests.support.schools import DIGITS, School
@@ -152,7 +153,7 @@ def test_inputs_and_targets_are_found_by_their_kind_or_by_name(hospital: Recordi
 
 def test_a_model_with_what_plans_do_not_have_is_refused_by_name(schools: list[School]) -> None:
     with pytest.raises(gw.PlanRejectedError):
-        train(nn.Sequential(nn.Linear(4, 3), nn.Dropout(0.5)), schools)
+        train(nn.Sequential(nn.Linear(4, 3), nn.RReLU()), schools)
 
 
 def test_a_sent_model_trains_only_where_it_is(model: nn.Module, schools: list[School]) -> None:
@@ -214,3 +215,20 @@ def test_scaffold_needs_the_rate_that_the_nodes_step_with(model: nn.Module, scho
     with pytest.raises(gw.InvalidInputError, match=r"optimizer=SGD\(lr=0.5\)"):
         train(model, schools, gw.Scaffold(local_rate=0.5))
     assert not schools[0].asked
+
+
+def test_a_request_holds_out_judges_and_scales_the_rate(model: nn.Module, schools: list[School]) -> None:
+    data = schools[0].dataset("digits", **DIGITS)
+    recipe = Recipe(optimizer=gw.AdamW(lr=0.2), metrics={"sureness": lambda output, _: output.amax(1).mean()})
+    pair = recipe.paired(data)
+    lesson = recipe.lesson(model, *pair)
+    sent = Sent()
+    body = request(lesson, data, pair, Run(), parameters=sent, holdout=0.2, holdout_seed=7, lr_factor=0.25)
+    assert [(item.input, item.value) for item in body.hyper] == [("lr", pytest.approx(0.05))]
+    assert body.evaluation is not None
+    assert (body.evaluation.holdout, body.evaluation.holdout_seed) == (0.2, 7)
+    assert {one.name for one in body.evaluation.plan.outputs} == {"loss", "accuracy", "sureness"}
+    assert request(lesson, data, pair, Run(), parameters=sent).evaluation is None
+    only = request(lesson, data, pair, Run(epochs=0), parameters=sent)
+    assert (only.plan, only.hyper) == (None, [])
+    assert only.evaluation is not None

@@ -9,7 +9,7 @@ from gridward.core.errors import InvalidInputError
 from gridward.core.plans.executors.limits import Estimate, Limits, admit
 from gridward.core.plans.executors.plain import bind
 from gridward.core.plans.executors.shapes import Propagation, propagate
-from gridward.core.plans.plan import Plan
+from gridward.core.plans.plan import Plan, Role
 
 BYTES_OF_A_ROW_NUMBER = 8
 
@@ -25,9 +25,35 @@ def batches(order: Tensor, size: int, min_rows: int) -> Iterator[Tensor]:
     yield order[full * size :]
 
 
+def fewest_rows(plan: Plan, min_rows: int = 1) -> int:
+    """The least that a batch of this plan holds: batch norm wants two rows."""
+    return max([min_rows, *(bounds.low for _, bounds in plan.dims)])
+
+
 def gather(rows: Mapping[str, Tensor], picked: Tensor) -> dict[str, Tensor]:
     """Copy the picked rows of every tensor: of a mapped one, only their pages are read."""
     return {name: value[picked] for name, value in rows.items()}
+
+
+def draw(plan: Plan, count: int, generator: torch.Generator) -> dict[str, Tensor]:
+    """Draw the ``random`` inputs of a plan for so many rows, in the order of the plan."""
+    return {
+        name: torch.rand(shape, generator=generator) for name, shape in _random_shapes(plan, count).items()
+    }
+
+
+def undrawn(plan: Plan, count: int) -> dict[str, Tensor]:
+    """Give the ``random`` inputs for so many rows without their numbers, where shapes are looked at."""
+    return {name: torch.empty(shape, device="meta") for name, shape in _random_shapes(plan, count).items()}
+
+
+def _random_shapes(plan: Plan, count: int) -> dict[str, list[int]]:
+    """Read the shapes; ``validate`` saw to it that rows come first and the rest is fixed."""
+    return {
+        given.name: [count, *(size for size in given.shape[1:] if isinstance(size, int))]
+        for given in plan.inputs
+        if given.role is Role.RANDOM
+    }
 
 
 def chosen_rows(rows: Mapping[str, Tensor], chosen: Tensor | None, min_rows: int) -> Tensor:
@@ -61,7 +87,7 @@ def foresee(
     if limits is None:
         return {}
     found = {
-        length: propagate(plan, bind(plan, {**fixed, **{n: v[:length] for n, v in rows.items()}}))
+        length: propagate(plan, bind(plan, {**fixed, **_first(rows, length), **undrawn(plan, length)}))
         for length in sorted(set(lengths))
     }
     step = found[max(lengths)].estimate
@@ -69,3 +95,7 @@ def foresee(
     everything += sum(lengths) * BYTES_OF_A_ROW_NUMBER
     admit(Estimate(step.peak_bytes + everything, step.operations * len(lengths) * passes), limits)
     return found
+
+
+def _first(rows: Mapping[str, Tensor], length: int) -> dict[str, Tensor]:
+    return {name: value[:length] for name, value in rows.items()}

@@ -3,20 +3,27 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from gridward.core.errors import InvalidInputError, PlanLimitError
-from gridward.core.plans.executors.batches import batches, chosen_rows, foresee, gather
+from gridward.core.plans.executors.batches import batches, chosen_rows, draw, fewest_rows, foresee, gather
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.plain import bind, execute
 from gridward.core.plans.plan import Kind, Plan, Role
 
+#: Dropout draws apart from the order of rows: that is the same with and without it.
+_DRAWING: Final = 0x5EED
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How to go through the rows. ``seed`` orders them; no batch has fewer than ``min_rows`` rows."""
+    """How to go through the rows. No batch has fewer than ``min_rows`` rows.
+
+    ``seed`` orders the rows, and draws what dropout leaves out.
+    """
 
     batch_size: int
     epochs: int
@@ -84,12 +91,14 @@ def run_epochs(
     held, settings = dict(parameters), dict(hyper or {})
     if plan.kind is not Kind.TRAINING:
         raise InvalidInputError(f"plan {plan.name!r} is for {plan.kind}, not for training")
-    among = chosen_rows(rows, chosen, schedule.min_rows)
-    count, sizes = len(among), (schedule.batch_size, schedule.min_rows)
+    least = fewest_rows(plan, schedule.min_rows)
+    among = chosen_rows(rows, chosen, least)
+    count, sizes = len(among), (schedule.batch_size, least)
     lengths = [len(batch) for batch in batches(among, *sizes)]
     foreseen = foresee(plan, held | settings, rows, lengths, schedule.epochs, limits)
     deadline = clock() + limits.time_s if limits else None
     generator = torch.Generator().manual_seed(schedule.seed)
+    drawing = torch.Generator().manual_seed(schedule.seed ^ _DRAWING)
     history: list[Epoch] = []
     for epoch in range(schedule.epochs):
         order = among[torch.randperm(count, generator=generator)]
@@ -97,7 +106,7 @@ def run_epochs(
         for picked in batches(order, *sizes):
             if deadline is not None and clock() > deadline:
                 raise PlanLimitError(f"the time limit passed in epoch {epoch + 1} of {schedule.epochs}")
-            fed = held | settings | gather(rows, picked)
+            fed = held | settings | gather(rows, picked) | draw(plan, len(picked), drawing)
             results = execute(plan, fed, bind(plan, fed), deadline, clock, foreseen.get(len(picked)))
             loss += _take(plan, results, held, sums) * len(picked)
         history.append(Epoch(epoch, count, len(lengths), loss / count, sums))

@@ -547,3 +547,25 @@ def test_an_evaluation_that_is_not_finite_fails_with_the_reason(ward: NodeUnderT
     said = finish(ward, ward.as_("tess"), order)
     assert (said["state"], said["validation"]) == ("failed", None)
     assert "as received" in said["detail"]
+
+
+def test_batch_norm_and_dropout_are_trained_and_what_was_held_out_judges_in_eval_mode(
+    ward: NodeUnderTest, digits: Dataset
+) -> None:
+    torch.manual_seed(2)
+    deep = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3))
+    batch = (torch.randn(4, 4), torch.arange(4) % 3)
+    traced = trace_training(deep, functional.cross_entropy, SGD(0.2), batch, name="deep")
+    exam = trace_evaluation(deep, functional.cross_entropy, batch, name="exam")
+    judged = {"evaluation": {"plan": codec.to_dict(exam.plan), "holdout": 0.4}}
+    order = body_of(digits, traced, epochs=20) | judged
+    said = finish(ward, ward.as_("tess"), order)
+    assert said["state"] == "done", said["detail"]
+    found = parameters(said)
+    assert int(found["1.num_batches_tracked"]) == sum(item["steps"] for item in said["history"])
+    assert bool(found["1.running_mean"].any())
+    after = finish(ward, ward.as_("tess"), order | {"epochs": 0, "parameters": said["parameters"]})
+    assert after["validation"]["accuracy"] > 0.9
+    assert after["validation"]["loss"] < said["validation"]["loss"]
+    again = finish(ward, ward.as_("tess"), order)
+    assert all(torch.equal(value, parameters(again)[name]) for name, value in found.items())

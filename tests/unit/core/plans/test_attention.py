@@ -147,13 +147,6 @@ def test_a_scale_and_a_causal_product_are_those_of_torch(scale: float | None) ->
     torch.testing.assert_close(run(traced.plan, {"x": x()})["output"], attend(x()))
 
 
-def test_dropout_within_attention_is_refused_with_a_hint() -> None:
-    layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.5, batch_first=True)
-    batch = torch.randn(6, PLACES, 8), torch.randn(6, PLACES, 8)
-    with pytest.raises(PlanRejectedError, match="dropout"):
-        trace_training(layer, F.mse_loss, SGD(0.1), batch, name="encoder")
-
-
 def test_a_mask_that_torch_compares_by_value_is_refused_with_a_hint() -> None:
     encoder = nn.TransformerEncoder(encoder_layer(8, 2, 16), 1)
 

@@ -230,7 +230,7 @@ REFUSED: dict[str, tuple[Callable[[Tensor], Any], str]] = {
         r"aten\._fft_r2c.default; aten\.cumprod\.default",
     ),
     "randomness": (lambda a: a + torch.rand_like(a), r"aten\.rand_like\.default"),
-    "dropout": (lambda a: F.dropout(a, 0.5, training=True), "dropout is random: take it out"),
+    "dropout": (lambda a: F.dropout(a, 0.5, training=True), "dropout is random: only a training step"),
     "a fixed batch": (lambda a: a.reshape(13, 4), "silently fixed"),
     "a wrong batch": (lambda a: a.reshape(6, 4), "cannot become a plan"),
     "branches on values": (fail_by_value, "cannot become a plan"),
@@ -253,9 +253,9 @@ def test_examples_of_other_types_are_refused_by_name() -> None:
         trace_function(lambda a: a, {"a": torch.zeros(2, dtype=torch.float16)}, name="f")
 
 
-def test_batch_norm_in_training_is_refused_with_advice() -> None:
-    module = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6))
-    with pytest.raises(PlanRejectedError, match="batch norm: freeze it"):
+def test_batch_norm_without_a_momentum_is_refused_with_advice() -> None:
+    module = nn.Sequential(nn.Linear(5, 6), nn.BatchNorm1d(6, momentum=None))
+    with pytest.raises(PlanRejectedError, match="batch norm a momentum"):
         trace_training(module, F.cross_entropy, SGD(0.1), (torch.randn(6, 5), torch.arange(6)), name="bn")
 
 

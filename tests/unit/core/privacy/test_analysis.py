@@ -396,10 +396,48 @@ def test_a_single_number_can_be_squeezed(sketch: Sketch) -> None:
     assert sketch.find(sketch(Op.SQUEEZE_DIMS, x, (-1,))).level is Level.AGGREGATE
 
 
-def test_gradients_by_category_are_refused(sketch: Sketch) -> None:
+def test_gradients_by_category_pass_in_training_only_and_never_by_known_categories(sketch: Sketch) -> None:
     grad, word = sketch.rows("x", 3), sketch.rows("word", dtype=DType.INT64)
     grown = sketch(Op.EMBEDDING_DENSE_BACKWARD, grad, word, 5, -1, False)
-    assert sketch.find(grown, counted=False).level is Level.OPAQUE
+    assert sketch.find(grown, counted=False).level is Level.AGGREGATE
+    assert sketch.find(grown).level is Level.OPAQUE
+    known = sketch.public("known", B, dtype=DType.INT64)
+    sorted_out = sketch(Op.EMBEDDING_DENSE_BACKWARD, grad, known, 5, -1, False)
+    assert sketch.find(sorted_out, counted=False).level is Level.OPAQUE
+
+
+def test_rows_merge_with_their_neighbours_in_training_and_come_apart_as_they_were(sketch: Sketch) -> None:
+    x = sketch.rows("x", 2, 3)
+    merged = sketch(Op.VIEW, x, (B * 2, 3))
+    assert sketch.find(merged).level is Level.OPAQUE
+    assert sketch.find(merged, counted=False).level is Level.ROWS
+    apart = sketch(Op.VIEW, merged, (B, 2, 3))
+    assert (sketch.find(apart, counted=False).level, sketch.find(apart, counted=False).axis) == (
+        Level.ROWS,
+        0,
+    )
+    assert sketch.find(sketch(Op.SUM_DIM_INTLIST, merged, (0,), False, None), counted=False).level is (
+        Level.AGGREGATE
+    )
+    before = sketch(Op.VIEW, sketch(Op.PERMUTE, x, (1, 0, 2)), (2 * B, 3))
+    assert sketch.find(sketch(Op.VIEW, before, (2, B, 3)), counted=False).axis == 1
+    assert sketch.find(sketch(Op.ADD_TENSOR, merged, before, 1), counted=False).level is Level.OPAQUE
+    cut = sketch(Op.VIEW, before, (B, 2, 3))
+    assert sketch.find(cut, counted=False).level is Level.OPAQUE
+    halves = sketch(Op.VIEW, merged, (2, B, 3))
+    assert sketch.find(halves, counted=False).level is Level.OPAQUE
+    weighed = sketch(Op.MUL_TENSOR, merged, sketch.public("w", B * 2, 1))
+    assert sketch.find(weighed, counted=False).level is Level.OPAQUE
+
+
+def test_a_row_picks_among_its_own_values_and_never_among_rows(sketch: Sketch) -> None:
+    x, own = sketch.rows("x", 3), sketch.rows("own", 1, dtype=DType.INT64)
+    assert sketch.find(sketch(Op.GATHER, x, 1, own)).level is Level.ROWS
+    assert sketch.find(sketch(Op.GATHER, x, 0, own)).level is Level.OPAQUE
+    first = sketch(Op.GATHER, x, 1, sketch.public("first", 1, 1, dtype=DType.INT64))
+    assert sketch.find(first).level is Level.OPAQUE
+    chosen = sketch(Op.GATHER, x, 1, sketch.public("chosen", B, 1, dtype=DType.INT64))
+    assert sketch.find(chosen).level is Level.OPAQUE
 
 
 # --- masks
