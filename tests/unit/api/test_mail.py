@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
 from sqlmodel import select
 
-from gridward.api.main import create_app
 from gridward.api.services import requests
 from gridward.api.tables.accounts import AuditEntry, Outbox, User
 from gridward.server import mail, smtp
-from gridward.server.keys import make
 from gridward.server.outbox import put
 from gridward.server.settings import NodeSettings
 from tests.support.asking import approve, asked
 from tests.support.files import publish
 from tests.support.gateways import MovingClock
-from tests.support.nodes import PASSWORD, NodeUnderTest
+from tests.support.nodes import PASSWORD, NodeUnderTest, running_node
 from tests.support.post import PostOffice
 from tests.support.questions import column
 
@@ -59,11 +56,7 @@ def node(
         public_url="https://node.example",
         **post.settings(),
     )
-    token = make(settings.data_dir)
-    with TestClient(create_app(settings, clock)) as client:
-        found = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
-        body = {"token": token, "username": "bob", "password": PASSWORD}
-        assert client.post("/v1/setup", json=body).status_code == 201
+    with running_node(settings, clock) as found:
         set_mail(found, "bob", BOB)
         yield found
 

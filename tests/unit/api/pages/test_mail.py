@@ -3,12 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
-from fastapi.testclient import TestClient
 
-from gridward.api.main import create_app
-from gridward.server.keys import make
 from gridward.server.settings import NodeSettings
-from tests.support.nodes import PASSWORD, NodeUnderTest
+from tests.support.nodes import PASSWORD, NodeUnderTest, running_node
 from tests.support.post import PostOffice
 from tests.support.visitors import BROWSER, Visitor, forms_on, text_of
 
@@ -20,11 +17,7 @@ def mailing(settings: NodeSettings) -> Iterator[NodeUnderTest]:
     sending = office.settings(mail_security="none", mail_host="127.0.0.1", mail_user=None, mail_ca_file=None)
     given = settings.model_dump(exclude_unset=True) | sending | {"mail_password_file": None}
     wanted = NodeSettings(**given)
-    token = make(wanted.data_dir)
-    with TestClient(create_app(wanted)) as client:
-        found = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
-        body = {"token": token, "username": "bob", "password": PASSWORD}
-        assert client.post("/v1/setup", json=body).status_code == 201
+    with running_node(wanted) as found:
         yield found
 
 
