@@ -10,6 +10,7 @@ from gridward.api.tables.accounts import AuditEntry, User
 from gridward.api.tables.rules import Group, GroupMember
 from gridward.server import mail
 from tests.support.files import publish
+from tests.support.letters import confirmed
 from tests.support.nodes import PASSWORD, NodeUnderTest
 from tests.support.oidc import (
     ProviderUnderTest,
@@ -88,6 +89,7 @@ def test_whoever_comes_gets_an_account_where_the_settings_say_so(
     assert [answer.status_code for answer in answers.values()] == [201, 201, 409, 401]
     gus, sam = me(node, answers["1"]), me(node, answers["2"])
     assert (gus["username"], gus["role"], gus["email"]) == ("gus", "guest", "gus@example.org")
+    assert gus["email_confirmed"] is True  # the provider says so
     assert (sam["username"], sam["role"], sam["email"]) == ("sam", "data_officer", None)
     provider.person("2", preferred_username="samuel", groups=[])
     again = me(node, Program(node, provider).sign_in("2"))
@@ -156,6 +158,7 @@ def test_a_mailed_reset_links_nobody(
         node = node_with(oidc_second_factor=["mfa"], **post.settings())
         body = {"email": "ana@example.org", "password": PASSWORD}
         assert node.client.put("/v1/users/me/mail", json=body, headers=node.as_("ana")).status_code == 200
+        confirmed(node, "ana")
         assert node.client.post("/v1/password-resets", json={"username": "ana"}).status_code == 202
         mail.deliver(node.node.accounts)
     token = re.findall(r"^    (\S{32})\s*$", str(post.letters[-1].get_content()), re.MULTILINE)[0]
