@@ -157,6 +157,7 @@ _PUBLIC_NODE: Final = _DIRECTORY_NODE | {
     "url": "http://127.0.0.1:5002",
     "owner": "Office of Statistics",
 }
+_STOCK: Final = {"batch": 1, "left": 8, "left_bytes": 3328, "spent": 4, "spent_bytes": 1664}
 _ENTRY: Final = {
     "kind": "dataset",
     "id": "ds-0123456789abcdef01234567",
@@ -250,6 +251,14 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             }
         ],
         "held": [],
+    },
+    "PartyStock": {"stock": [_STOCK]},
+    "ModelStockOut": {
+        "deployment_id": "0123456789abcdef0123456789abcdef",
+        "parties": [
+            {"party": "hospital", "owner": "bob", "stock": [_STOCK]},
+            {"party": "public", "owner": "paula", "stock": None},
+        ],
     },
     "CatalogueIn": {"entries": [_ENTRY]},
     "ComputationIn": {
