@@ -234,7 +234,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "Acceptance": {"program_digest": _DIGEST},
     "ActivationIn": {"measured_error": 0.00002},
     "ActivationOut": {"lanes": {"1": "tls"}},
-    "ApprovalIn": {"approved": True, "owner": "St. Mary Hospital"},
+    "ApprovalIn": {"approved": True, "owner": "St. Mary Hospital", "takes_over": False},
     "BundlesHad": {"batch": 1, "serials": [0, 1, 2, 3]},
     "BundlesIn": {"batch": 1, "serial": 0, "count": 4},
     "BundlesOut": {

@@ -31,6 +31,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_audit_entries_request_id"), "audit_entries", ["request_id"], unique=False)
     op.create_index(op.f("ix_audit_entries_result_digest"), "audit_entries", ["result_digest"], unique=False)
     op.create_table(
+        "name_holders",
+        sa.Column("likeness", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("node_id", sa.String(length=26), nullable=False),
+        sa.PrimaryKeyConstraint("likeness", name=op.f("pk_name_holders")),
+    )
+    op.create_table(
         "nodes",
         sa.Column("id", sa.String(length=26), nullable=False),
         sa.Column("name", sa.String(length=32), nullable=False),
@@ -237,4 +244,5 @@ def downgrade() -> None:
     op.drop_table("users")
     op.drop_table("roles")
     op.drop_table("nodes")
+    op.drop_table("name_holders")
     op.drop_table("audit_entries")
