@@ -97,7 +97,7 @@ def decides_on(caller: Principal, db: Session, request_id: str, now: datetime) -
 
 def reached_by_mail(db: Session) -> Sequence[User]:
     """Accounts that want notices by e-mail; each must be asked about before it is told anything."""
-    wanted = select(User).where(col(User.email).is_not(None), col(User.disabled).is_(False))
+    wanted = select(User).where(col(User.email_confirmed).is_(True), col(User.disabled).is_(False))
     return db.exec(wanted.where(col(User.mails) == MailChoice.ALL.value).order_by(col(User.id))).all()
 
 

@@ -92,6 +92,26 @@ def set_mail(
     with calls(url, username, password) as home:
         changed = OwnAccount(home).set_mail(address or None, password, mails=notices)
     say(f"{changed.username} has {changed.email or 'no e-mail address'}; notices: {changed.mails.value}")
+    if changed.email and not changed.email_confirmed:
+        say("Confirm it with the code that is mailed there: gridward account confirm-mail")
+
+
+@app.command("confirm-mail")
+def confirm_mail(
+    url: Url,
+    username: Username,
+    password: Password,
+    code: Annotated[str, typer.Option(prompt="The code in the letter", help="Empty: send another.")] = "",
+) -> None:
+    """Confirm one's e-mail address with the code that was mailed there."""
+    with calls(url, username, password) as home:
+        account = OwnAccount(home)
+        if not code:
+            account.send_mail_code()
+            say("Another code is on its way")
+            return
+        confirmed = account.confirm_mail(code)
+    say(f"Letters go to {confirmed.email}")
 
 
 @app.command("second-factor")

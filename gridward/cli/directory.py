@@ -35,10 +35,13 @@ def approve(
     url: Url,
     username: Username,
     password: Password,
+    takes_over: Annotated[
+        bool, typer.Option("--takes-over", help="It takes the place of a node that left and had its name.")
+    ] = False,
 ) -> None:
     """Take a node in."""
     with calls(url, username, password) as gateway:
-        taken = directory.decide(gateway, node, approved=True, owner=owner)
+        taken = directory.decide(gateway, node, approved=True, owner=owner, takes_over=takes_over)
     say(f"{taken.name} is {taken.state.value}, owned by {taken.owner}")
 
 

@@ -38,6 +38,22 @@ def show(model: Model, url: Url, username: Username, password: Password) -> None
 
 
 @app.command()
+def stock(model: Model, url: Url, username: Username, password: Password) -> None:
+    """Say how many bundles are left at each party of an encrypted model that you host."""
+    with node(url, username, password) as home:
+        found = home.model_stock(model)
+    rows = [
+        (one.party, str(batch.batch), str(batch.left), str(batch.spent))
+        for one in found.parties
+        for batch in one.stock or ()
+    ]
+    table(("party", "batch", "left", "spent"), rows, empty="no bundles")
+    for one in found.parties:
+        if one.stock is None:
+            say(f"{one.party} does not answer")
+
+
+@app.command()
 def withdraw(model: Model, url: Url, username: Username, password: Password) -> None:
     """Delete a model from the node."""
     with node(url, username, password) as home:

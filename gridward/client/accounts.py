@@ -110,6 +110,7 @@ class OwnAccount:
     def set_mail(self, email: str | None, password: str | None = None, *, mails: str = "all") -> UserOut:
         """Set one's e-mail address and which notices come there, ``"all"`` or ``"none"``.
 
+        A code is mailed to another address: letters go there after `confirm_mail`.
         ``password``: the account's, needed where the address changes.
         """
         body = MailIn(email=email, mails=MailChoice(mails)).model_dump(mode="json")
@@ -121,6 +122,14 @@ class OwnAccount:
             content=sent.encode(),
             headers={"content-type": "application/json"},
         )
+
+    def confirm_mail(self, code: str) -> UserOut:
+        """Confirm one's e-mail address with the code that was mailed there."""
+        return self._server.fetch(UserOut, "POST", "/v1/users/me/mail/confirmation", body={"code": code})
+
+    def send_mail_code(self) -> None:
+        """Have another code mailed to one's address."""
+        self._server.send("POST", "/v1/users/me/mail/code")
 
     def link_sign_in(self, password: str, show: Callable[[str], object] = open_browser) -> None:
         """Link the account to a person at the server's sign-in provider, in a browser."""

@@ -28,8 +28,10 @@ def find(gateway: Transport, name: str) -> DirectoryNode:
     return gateway.fetch(DirectoryNode, "GET", f"/v1/nodes/{segment(name)}")
 
 
-def decide(gateway: Transport, name: str, *, approved: bool, owner: str) -> DirectoryNode:
+def decide(
+    gateway: Transport, name: str, *, approved: bool, owner: str, takes_over: bool = False
+) -> DirectoryNode:
     """Say as the gateway's owner whether a node is in, and who owns it."""
     with checked():
-        body = ApprovalIn(approved=approved, owner=owner)
+        body = ApprovalIn(approved=approved, owner=owner, takes_over=takes_over)
     return gateway.fetch(DirectoryNode, "POST", f"/v1/nodes/{find(gateway, name).id}/approval", body=body)

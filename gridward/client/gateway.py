@@ -121,9 +121,12 @@ class GatewayClient:
         entry = self.find_node(name)
         return self._connect(entry.id, entry.name, entry.url)
 
-    def approve(self, node: str, *, owner: str) -> DirectoryNode:
-        """Take a node in (gateway's owner only). ``owner``: who owns it; no owner fills two roles."""
-        return directory.decide(self._transport, node, approved=True, owner=owner)
+    def approve(self, node: str, *, owner: str, takes_over: bool = False) -> DirectoryNode:
+        """Take a node in (gateway's owner only). ``owner``: who owns it; no owner fills two roles.
+
+        ``takes_over``: it stands in the place of a node that left and had its name; else the name stays kept.
+        """
+        return directory.decide(self._transport, node, approved=True, owner=owner, takes_over=takes_over)
 
     def refuse(self, node: str, *, owner: str = "unknown") -> DirectoryNode:
         """Refuse a node, or turn one out (gateway's owner only)."""

@@ -32,6 +32,7 @@ from gridward.core.errors import (
 )
 from gridward.core.schemas.access import RuleOut
 from gridward.core.schemas.accounts import UserOut
+from gridward.core.schemas.bundles import ModelStockOut
 from gridward.core.schemas.datasets import (
     Bounds,
     ContentIn,
@@ -361,6 +362,10 @@ class NodeClient:
     def models(self) -> list[ModelOut]:
         """The models hosted here that the user may discover."""
         return models.hosted(self)
+
+    def model_stock(self, id: str) -> ModelStockOut:
+        """Say how many bundles are left at each party of an encrypted model that you host."""
+        return self.transport.fetch(ModelStockOut, "GET", f"/v1/models/{segment(id)}/stock")
 
     def withdraw_model(self, id: str) -> None:
         """Delete a model from the node, for good."""

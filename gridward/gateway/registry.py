@@ -13,7 +13,6 @@ from sqlalchemy import delete, func
 from sqlmodel import Session, col, select
 
 from gridward.core.errors import (
-    AlreadyExistsError,
     BusyError,
     ConflictError,
     InvalidInputError,
@@ -32,7 +31,7 @@ from gridward.core.schemas.gateway import (
     NodeState,
 )
 from gridward.core.schemas.node import NODE_ID_PATTERN
-from gridward.gateway import catalogues, queries, witness
+from gridward.gateway import catalogues, names, queries, witness
 from gridward.gateway.state import Gateway, SignedCall, require_self
 from gridward.gateway.tables import ACCOUNT_TABLES, CatalogueEntry, Node, Standing
 from gridward.server import audit, tokens, users
@@ -57,7 +56,7 @@ def join(gateway: Gateway, call: SignedCall, body: JoinIn, address: str) -> Node
     """Note that a node asks to join, or that it asks again; its id is what its key makes it.
 
     Security: asking reserves no name, so nobody can squat one; what strangers can make the gateway keep is
-    bounded per address and in total. Raises `AlreadyExistsError` if a member holds the name.
+    bounded per address and in total. Raises `AlreadyExistsError` if a member holds the name or one like it.
     """
     node_id = id_of(body.sign_key)
     call.verify(gateway, node_id, body.sign_key)
@@ -83,9 +82,8 @@ def decide(gateway: Gateway, db: Session, caller: Principal, node_id: str, body:
     if node is None:
         raise ObjectNotFoundError(f"no node '{node_id}'")
     if body.approved:
-        _refuse_held_name(db, node.name, node.id)
-        node.owner = _settled_label(db, body.owner)
-        node.standing, node.held_name = Standing.APPROVED.value, node.name
+        names.give(db, node, takes_over=body.takes_over)
+        node.owner, node.standing = _settled_label(db, body.owner), Standing.APPROVED.value
     else:
         node.standing, node.held_name, node.owner = Standing.REFUSED.value, None, ""
         node.catalogue_mark = None
@@ -203,7 +201,7 @@ def state_of(gateway: Gateway, node: Node) -> NodeState:
 def _note(db: Session, gateway: Gateway, node_id: str, body: JoinIn) -> Node:
     now = gateway.clock()
     node = db.get(Node, node_id, with_for_update=True)
-    _refuse_held_name(db, body.name, node_id)
+    names.require_free(db, body.name, node_id)
     if node is None:
         _make_room(db, gateway.settings.joins_waiting, now)
         standing = Standing.PENDING.value
@@ -219,12 +217,6 @@ def _note(db: Session, gateway: Gateway, node_id: str, body: JoinIn) -> Node:
     node.last_seen_at = now
     db.add(node)
     return node
-
-
-def _refuse_held_name(db: Session, name: str, node_id: str) -> None:
-    holder = db.exec(select(Node.id).where(col(Node.held_name) == name)).one_or_none()
-    if holder not in (None, node_id):
-        raise AlreadyExistsError(f"another node of this grid is called '{name}'; choose another name")
 
 
 def _make_room(db: Session, most: int, now: datetime) -> None:

@@ -132,6 +132,16 @@ class Node(GatewayTable, table=True):
     catalogue_mark: str | None = Field(default=None, max_length=64)
 
 
+class NameHolder(GatewayTable, table=True):
+    """The node that was last approved under a name or one that looks like it; kept when the node leaves."""
+
+    __tablename__ = "name_holders"
+
+    likeness: str = Field(primary_key=True, max_length=32)
+    name: str = Field(max_length=32)
+    node_id: str = Field(max_length=26)
+
+
 class WitnessedHead(GatewayTable, table=True):
     """What a node signed of its audit log: the last head of each hour, and all that it contradicted later."""
 

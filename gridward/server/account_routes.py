@@ -9,6 +9,7 @@ from gridward.core.schemas.accounts import (
     CodeIn,
     InvitationAcceptance,
     InvitationOut,
+    MailCodeIn,
     MailIn,
     PasswordIn,
     RecoveryOut,
@@ -139,6 +140,18 @@ def revoke_service_token(
 ) -> None:
     """End one of one's own tokens at once."""
     service_tokens.revoke(accounts, caller, token_id)
+
+
+@router.post("/users/me/mail/confirmation", tags=["users"])
+def confirm_own_mail(body: MailCodeIn, caller: Caller, accounts: AccountsOf, address: Address) -> UserOut:
+    """Confirm one's own e-mail address with the code that was mailed there."""
+    return own_mail.confirm_own(accounts, caller, body.code.get_secret_value(), address)
+
+
+@router.post("/users/me/mail/code", status_code=202, tags=["users"])
+def send_mail_code(caller: Caller, accounts: AccountsOf) -> None:
+    """Have another code mailed to one's own address."""
+    own_mail.send_code(accounts, caller)
 
 
 @router.post("/invitations", tags=["users"])

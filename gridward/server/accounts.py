@@ -48,6 +48,9 @@ class UserFields(SQLModel):
     totp_step: int = Field(default=0, sa_type=BigInteger)
     recovery_hashes: list[str] = Field(default_factory=list, sa_type=JSON)
     email: str | None = Field(default=None, max_length=254)
+    email_confirmed: bool = False
+    email_code_hash: str | None = Field(default=None, max_length=64)
+    email_code_expires_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     mails: str = Field(default=MailChoice.ALL.value, max_length=8)
     oidc_key: str | None = Field(default=None, unique=True, max_length=600)
 
@@ -64,10 +67,14 @@ class RoleFields(SQLModel):
 
 
 class InvitationFields(SQLModel):
-    """Columns of a one-time token by which an account's password is set; kept as its SHA-256 only."""
+    """Columns of a one-time token by which an account's password is set; kept as its SHA-256 only.
+
+    ``mailed_hash``: of the token that only a letter to the account's address holds. Either token ends both.
+    """
 
     user_id: str = Field(primary_key=True, foreign_key="users.id", ondelete="CASCADE", max_length=64)
     token_hash: str = Field(max_length=64)
+    mailed_hash: str | None = Field(default=None, max_length=64)
     expires_at: datetime = Field(sa_type=UtcDateTime)
     invited_by: str = Field(max_length=64)
 

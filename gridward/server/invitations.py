@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, or_, select
 
 from gridward.core.errors import (
     AuthorizationError,
@@ -18,6 +18,7 @@ from gridward.core.errors import (
 from gridward.core.schemas.accounts import InvitationOut, UserOut
 from gridward.server import audit, letters, outbox, roles
 from gridward.server.accounts import Accounts, InvitationFields, UserFields
+from gridward.server.addresses import ask_confirmation, set_confirmed
 from gridward.server.principals import Capability, Principal
 from gridward.server.sessions import forget, guess_limits, revoke_all, user_named
 from gridward.server.users import describe
@@ -26,7 +27,8 @@ from gridward.server.users import describe
 def invite(accounts: Accounts, caller: Principal, username: str) -> InvitationOut:
     """Make the token, in place of any earlier one. The account's sessions go on until it is used.
 
-    It goes to the account's e-mail address too, where there is one and this server sends mail.
+    Another token goes to the account's e-mail address, where there is one and this server sends mail: who
+    uses that one has shown that letters reach them there.
     """
     caller.require(Capability.MANAGE_USERS)
     now = accounts.clock()
@@ -39,9 +41,9 @@ def invite(accounts: Accounts, caller: Principal, username: str) -> InvitationOu
             raise AuthorizationError("change your own password with the old one")
         if not roles.held_by(db, accounts.tables.role, user.role) <= caller.capabilities:
             raise AuthorizationError(f"'{username}' can do more than '{caller.name}'")
-        secret = _draw(db, accounts, user, expires_at, by=caller.user_id or "")
-        letter = letters.invitation(accounts, username, secret, expires_at)
-        mailed = outbox.put(db, accounts, user, letter, expires_at=expires_at)
+        secret, in_letter = _draw(db, accounts, user, expires_at, by=caller.user_id or "")
+        letter = letters.invitation(accounts, username, in_letter, expires_at)
+        mailed = outbox.put(db, accounts, user, letter, expires_at=expires_at, address=user.email)
         audit.record(db, accounts.tables.audit, caller, now, "invite_user", username)
     return InvitationOut(token=secret, expires_at=expires_at, mailed=mailed)
 
@@ -61,10 +63,10 @@ def ask_reset(accounts: Accounts, username: str, address: str) -> None:
     expires_at = now + timedelta(seconds=accounts.settings.reset_s)
     with accounts.database.write() as db:
         user = user_named(db, accounts, username)
-        mailed = user is not None and user.password_hash is not None and user.email is not None
+        mailed = user is not None and user.password_hash is not None and user.email_confirmed
         if user is not None and mailed and not user.disabled and not _invited(db, accounts, user.id):
-            secret = _draw(db, accounts, user, expires_at, by=user.id)
-            letter = letters.reset(accounts, username, secret, expires_at)
+            _, in_letter = _draw(db, accounts, user, expires_at, by=user.id)
+            letter = letters.reset(accounts, username, in_letter, expires_at)
             outbox.put(db, accounts, user, letter, expires_at=expires_at)
         reason = f"from {address}"
         audit.record(db, accounts.tables.audit, None, now, "ask_reset", username, reason=reason)
@@ -77,7 +79,7 @@ def accept(accounts: Accounts, token: str, password: str, address: str) -> UserO
     """
     row = known(accounts, token, address)
     hashed = accounts.passwords.hash(password)
-    with redeemed(accounts, row) as (db, user):
+    with redeemed(accounts, row, token) as (db, user):
         user.password_hash = hashed
         return describe(db, accounts, user)
 
@@ -90,15 +92,19 @@ def known(accounts: Accounts, token: str, address: str, *, resets: bool = True) 
     table = accounts.tables.invitation
     with guess_limits(accounts, "/invitations", address):
         with accounts.database.read() as db:
-            row = db.exec(select(table).where(col(table.token_hash) == _hash(token))).first()
+            either = or_(col(table.token_hash) == _hash(token), col(table.mailed_hash) == _hash(token))
+            row = db.exec(select(table).where(either)).first()
         if row is None or row.expires_at <= accounts.clock() or not (resets or _by_another(row)):
             raise NotSignedInError("the token is unknown, was used, or has expired; ask for another")
     return row
 
 
 @contextmanager
-def redeemed(accounts: Accounts, row: InvitationFields) -> Iterator[tuple[Session, UserFields]]:
-    """Spend a token in the transaction of the block, which may change the account that it is for."""
+def redeemed(accounts: Accounts, row: InvitationFields, token: str) -> Iterator[tuple[Session, UserFields]]:
+    """Spend a token in the transaction of the block, which may change the account that it is for.
+
+    One that came by letter confirms the address; with the other, a letter asks for that.
+    """
     table = accounts.tables.invitation
     with accounts.database.write() as db:
         current = db.get(table, row.user_id, with_for_update=True)
@@ -110,20 +116,30 @@ def redeemed(accounts: Accounts, row: InvitationFields) -> Iterator[tuple[Sessio
         if _by_another(current):
             _require_inviter(db, accounts, current.invited_by, user.role)
         yield db, user
+        if current.mailed_hash is not None and hmac.compare_digest(current.mailed_hash, _hash(token)):
+            set_confirmed(user)
+        elif not user.email_confirmed:
+            ask_confirmation(db, accounts, user)
         db.add(user)
         revoke_all(db, accounts, user.id)
         forget(db, accounts, user.id)
         audit.record(db, accounts.tables.audit, None, accounts.clock(), "accept_invitation", user.username)
 
 
-def _draw(db: Session, accounts: Accounts, user: UserFields, expires_at: datetime, *, by: str) -> str:
-    """Draw the account's one token within the transaction `db`, and return what is shown once."""
-    secret = secrets.token_urlsafe(24)
+def _draw(
+    db: Session, accounts: Accounts, user: UserFields, expires_at: datetime, *, by: str
+) -> tuple[str, str]:
+    """Draw the account's tokens within the transaction `db`: what is shown once, and what a letter holds."""
+    shown, in_letter = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     row = accounts.tables.invitation(
-        user_id=user.id, token_hash=_hash(secret), expires_at=expires_at, invited_by=by
+        user_id=user.id,
+        token_hash=_hash(shown),
+        mailed_hash=_hash(in_letter),
+        expires_at=expires_at,
+        invited_by=by,
     )
     db.merge(row)
-    return secret
+    return shown, in_letter
 
 
 def _invited(db: Session, accounts: Accounts, user_id: str) -> bool:

@@ -30,6 +30,19 @@ def reset(accounts: Accounts, username: str, token: str, expires_at: datetime) -
     )
 
 
+def confirmation(accounts: Accounts, username: str, code: str, expires_at: datetime) -> Letter:
+    """The code by which an account's holder confirms that this is their address."""
+    url = accounts.settings.url()
+    return Letter(
+        f"Confirm your e-mail address at {url}",
+        f"The account '{username}' at {url} names this as its e-mail address. If that is your account, sign "
+        f"in and enter this code, until {expires_at:%Y-%m-%d %H:%M} UTC:\n\n    {code}\n\n"
+        f"Open {url}/account in a browser, or at a command line:\n\n"
+        f"    gridward account confirm-mail --url {url}\n\n"
+        "If it is not your account, do nothing: no other letter comes here.\n",
+    )
+
+
 def address_changed(accounts: Accounts, username: str) -> Letter:
     """To the address that an account had before."""
     url = accounts.settings.url()

@@ -55,9 +55,10 @@ def put(
 ) -> bool:
     """Put a letter to an account into the transaction `db`; False if the account cannot get mail.
 
-    ``address``: another than the account has now. ``expires_at``: it is of no use later.
+    Letters go to a confirmed address only. ``address`` names one for the letter that confirms it.
+    ``expires_at``: it is of no use later.
     """
-    to = address or user.email
+    to = address or (user.email if user.email_confirmed else None)
     if not sends(accounts) or to is None or user.disabled:
         return False
     now = accounts.clock()

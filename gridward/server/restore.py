@@ -13,7 +13,7 @@ from typing import IO, Final
 from pydantic import ValidationError
 from sqlalchemy import create_engine, inspect
 from sqlalchemy.engine import make_url
-from sqlmodel import Session, delete
+from sqlmodel import Session, delete, update
 
 from gridward.core.audit import check_head, moment
 from gridward.core.errors import AlreadyExistsError, InvalidInputError
@@ -81,8 +81,8 @@ def restore(settings: ServerSettings, kind: ServerKind, archive: Path) -> Manife
 def note(accounts: Accounts, undo: Callable[[Session], None] = lambda _: None) -> None:
     """At the first start after a restore: write it into the audit log, and let nothing be used again.
 
-    Sessions, tokens and invitations that were ended since the back-up came back with it: all of them end,
-    and letters that wait were sent, or hold such a token.
+    Sessions, tokens, invitations and codes that were ended since the back-up came back with it: all of
+    them end, and letters that wait were sent, or hold such a token.
     ``undo`` is what else of the kind a service has, in the same transaction.
     """
     marker = accounts.settings.data_dir / RESTORED
@@ -94,6 +94,7 @@ def note(accounts: Accounts, undo: Callable[[Session], None] = lambda _: None) -
         known = accounts.tables
         for table in (known.session, known.service_token, known.invitation, known.outbox):
             db.exec(delete(table))
+        db.exec(update(known.user).values(email_code_hash=None, email_code_expires_at=None))
         undo(db)
         audit.record(db, accounts.tables.audit, None, accounts.clock(), "restore", "", reason=said)
     marker.unlink()

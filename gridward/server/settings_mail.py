@@ -55,6 +55,10 @@ class MailSettings(BaseSettings):
         default=3600, gt=0, description="Lifetime of a one-time token that was asked for so, seconds."
     )
 
+    mail_confirm_s: float = Field(
+        default=3 * 86_400, gt=0, description="Lifetime of a code that confirms an e-mail address, seconds."
+    )
+
     @model_validator(mode="after")
     def _mail_is_whole(self) -> Self:
         if self.mail_host is None:

@@ -23,7 +23,7 @@ from gridward.core.schemas.accounts import (
 )
 from gridward.server import audit, roles
 from gridward.server.accounts import OWNERSHIP_ID, Accounts, UserFields
-from gridward.server.addresses import change_address
+from gridward.server.addresses import ask_confirmation, change_address
 from gridward.server.ids import new_id
 from gridward.server.keys import is_setup_token, spend_setup_token
 from gridward.server.principals import Capability, Principal
@@ -76,6 +76,8 @@ def create(accounts: Accounts, caller: Principal, body: UserIn) -> UserOut:
         if user_named(db, accounts, body.username) is not None:
             raise AlreadyExistsError(f"the user name '{body.username}' is taken")
         db.add(user)
+        db.flush()
+        ask_confirmation(db, accounts, user)
         audit.record(db, accounts.tables.audit, caller, now, "create_user", body.username, reason=body.role)
         return describe(db, accounts, user)
 
@@ -183,6 +185,7 @@ def describe(db: Session, accounts: Accounts, user: UserFields) -> UserOut:
         second_factor=user.totp_active,
         oidc=user.oidc_key is not None,
         email=user.email,
+        email_confirmed=user.email_confirmed,
         mails=MailChoice(user.mails),
         created_at=user.created_at,
     )

@@ -7,6 +7,7 @@ import pytest
 
 import gridward as gw
 from tests.support.grids import PASSWORD, ServerProcess, eventually
+from tests.support.letters import one_time
 from tests.support.post import PostOffice
 
 pytestmark = pytest.mark.e2e
@@ -23,7 +24,11 @@ def test_a_letter_outlives_a_killed_node_and_a_mail_server_that_was_down(tmp_pat
     try:
         gw.setup_owner(server.url, token, "bob", PASSWORD)
         with gw.connect(server.url, "bob", PASSWORD) as bob:
-            assert bob.account.set_mail("bob@example.org", PASSWORD).email == "bob@example.org"
+            with post.open():
+                assert bob.account.set_mail("bob@example.org", PASSWORD).email == "bob@example.org"
+                (letter,) = eventually(lambda: post.letters or None, "the letter with the code")
+            assert bob.account.confirm_mail(one_time(str(letter.get_content()))).email_confirmed
+            post.letters.clear()
             bob.users.add("ana", PASSWORD)
             frame = pd.DataFrame({"weight": [3.5, 3.75, 4.0]})
             access = gw.Access(discover=["ana"], compute=["ana"])

@@ -1,11 +1,9 @@
 """Story 3 of the SDK's contract: encrypted models over real processes, and what nobody may do with them."""
 
 import secrets
-import sqlite3
 from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import httpx2
 import pytest
@@ -21,34 +19,19 @@ from gridward.core.smpc.query import mask_input, reconstruct_output
 from gridward.core.smpc.ring import from_bytes, to_bytes
 from gridward.core.smpc.sealing import public_key, unseal
 from tests.support.grids import Grid, eventually
+from tests.support.served import (
+    PARTIES,
+    Unsupported,
+    found,
+    held,
+    integrity,
+    linear,
+    secret_files,
+    serve,
+    small_net,
+)
 
 pytestmark = pytest.mark.e2e
-
-PARTIES = ["hospital", "public"]
-
-
-def linear() -> nn.Linear:
-    model = nn.Linear(2, 1)
-    with torch.no_grad():
-        model.weight.copy_(torch.tensor([[2.0, 4.0]]))
-        model.bias.copy_(torch.tensor([1000.0]))
-    return model
-
-
-def small_net() -> nn.Sequential:
-    torch.manual_seed(3)
-    return nn.Sequential(nn.Conv2d(1, 3, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten(), nn.Linear(27, 5))
-
-
-class Unsupported(nn.Module):
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return x.sin().cumsum(1)
-
-
-def serve(grid: Grid, model: nn.Module, name: str, example: torch.Tensor, **wish: object) -> object:
-    settings = {"parties": PARTIES, "crypto_provider": "university", "allow_remote_inference": True} | wish
-    with grid.owner("company") as company:
-        return company.serve_model(model, name, example, mpc=True, **settings)
 
 
 @pytest.fixture(scope="module")
@@ -68,13 +51,6 @@ def net(grid: Grid, dana: gw.GatewayClient) -> Iterator[nn.Sequential]:
     yield model
     with grid.owner("company") as company:
         company.withdraw_model("net")
-
-
-def found(user: gw.GatewayClient, name: str) -> object:
-    try:
-        return user.describe_model(name)
-    except gw.ObjectNotFoundError:
-        return None
 
 
 def test_the_linear_example_gives_1022_encrypted_and_in_the_clear(grid: Grid, dana: gw.GatewayClient) -> None:
@@ -340,14 +316,6 @@ def test_every_role_may_be_killed_and_the_next_query_works_after_its_return(
     assert integrity(node.data_dir / "gridward.db") == "ok"
 
 
-def held(grid: Grid, party: str, model_id: str, batch: int) -> dict[str, int]:
-    """Say what a party's owner sees of its stock."""
-    with grid.owner(party) as owner:
-        bundles = owner.transport.send("GET", "/v1/bundles").json()
-    stocks = [one["stock"] for one in bundles["held"] if one["model_id"] == model_id]
-    return next((stock for stock in stocks[0] if stock["batch"] == batch), {"left": 0, "spent": 0})
-
-
 def test_parties_ask_on_while_the_provider_is_down_and_say_when_nothing_is_left(
     grid: Grid, dana: gw.GatewayClient, net: nn.Sequential
 ) -> None:
@@ -395,11 +363,6 @@ def test_the_accounts_of_provider_and_parties_agree(grid: Grid, dana: gw.Gateway
     eventually(agree, "the accounts to agree")
 
 
-def integrity(database: Path) -> str:
-    with sqlite3.connect(f"file:{database}?mode=ro", uri=True) as connection:
-        return str(connection.execute("PRAGMA integrity_check").fetchone()[0])
-
-
 def test_a_withdrawn_model_leaves_no_share_and_no_secret_behind(grid: Grid, dana: gw.GatewayClient) -> None:
     serve(grid, linear(), "brief", torch.zeros(1, 2))
     with grid.owner("company") as company:
@@ -413,11 +376,6 @@ def test_a_withdrawn_model_leaves_no_share_and_no_secret_behind(grid: Grid, dana
     )
     with pytest.raises(gw.ObjectNotFoundError):
         dana.query_model("brief", torch.zeros(1, 2), mpc=True)
-
-
-def secret_files(grid: Grid, node: str, deployment_id: str) -> set[str]:
-    folders = [grid.nodes[node].data_dir / kind / deployment_id for kind in ("parties", "provider")]
-    return {str(path) for folder in folders for path in folder.rglob("*") if path.is_file()}
 
 
 def test_a_deployment_that_is_ready_takes_no_other_parameters(grid: Grid) -> None:

@@ -2,11 +2,18 @@
 
 from typing import Any
 
+import numpy as np
 from httpx2 import Response
+from sqlmodel import select
 
+from gridward.api.tables.accounts import AuditEntry
 from gridward.core.plans.expression import Expression
 from tests.support.nodes import NodeUnderTest
 from tests.support.questions import Headers, question
+
+Said = dict[str, Any]
+WEIGHT = np.array([3.5, 3.7, 3.9, 4.1, 4.1])
+OPEN = {"discover": ["@signed-in"], "compute": ["@signed-in"]}
 
 
 def put(node: NodeUnderTest, headers: Headers, *answers: Expression, **more: Any) -> Response:
@@ -40,3 +47,10 @@ def shown(node: NodeUnderTest, headers: Headers, request: dict[str, Any]) -> dic
     assert answer.status_code == 200, answer.text
     said: dict[str, Any] = answer.json()
     return said
+
+
+def audits(node: NodeUnderTest, action: str, request: Said) -> list[AuditEntry]:
+    """What the log says of a request."""
+    with node.node.database.read() as db:
+        wanted = select(AuditEntry).where(AuditEntry.action == action)
+        return [row for row in db.exec(wanted).all() if row.request_id == request["id"]]

@@ -1,6 +1,7 @@
 """A pen for small plans: inputs are rows of one ward of 20 unless said otherwise."""
 
 from dataclasses import replace
+from typing import Final
 
 from gridward.core.plans.dtypes import NAMES
 from gridward.core.plans.executors.shapes import propagate
@@ -9,7 +10,8 @@ from gridward.core.plans.plan import Argument, Constant, DType, Input, Kind, Out
 from gridward.core.plans.validate import check
 from gridward.core.privacy.analysis import Analysis, Feed, Finding, Level, analyse
 
-ROWS = 20
+ROWS: Final = 20
+F64: Final = DType.FLOAT64
 
 
 class Sketch:
@@ -87,3 +89,12 @@ class Sketch:
     def _input(self, name: str, shape: tuple[int, ...], dtype: DType) -> Ref:
         self.inputs.append(Input(name, Role.DATA, dtype, shape))
         return Ref(name)
+
+
+def total(s: Sketch, x: Ref, *dims: int) -> Ref:
+    """Add up over axes, all if none are given."""
+    return s(Op.SUM_DIM_INTLIST, x, dims or None, False, None)
+
+
+def mean(s: Sketch, x: Ref, *dims: int) -> Ref:
+    return s(Op.MEAN_DIM, x, dims or None, False, None)

@@ -53,8 +53,8 @@ def show_upload(request: Request, caller: PageCaller, node: NodeOf) -> Response:
 
 @router.post("/uploads")
 def upload(request: Request, caller: FormCaller, node: NodeOf, file: Sent) -> Response:
-    """Store the file; what it becomes is said on the next page."""
-    made = uploads.take(node, caller, file.file, format_of(file))
+    """Store the file if it can be read; what it becomes is said on the next page."""
+    made = uploads.take_readable(node, caller, file.file, format_of(file))
     return done(request, f"/datasets/new/{made.id}?name={name_of(file)}")
 
 

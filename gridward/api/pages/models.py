@@ -73,6 +73,13 @@ def show_model(
     )
 
 
+@router.get("/{model_id}/stock")
+def show_stock(request: Request, caller: PageCaller, node: NodeOf, model_id: ModelPath) -> Response:
+    """Ask the parties of an encrypted model what is left with them, and show it."""
+    found = deployments.stock(node, caller, model_id)
+    return page(request, "model_stock.html", caller, model_id=model_id, found=found)
+
+
 @router.post("/{model_id}/delete")
 def delete(request: Request, caller: FormCaller, node: NodeOf, model_id: ModelPath) -> Response:
     """Delete a model and end its encrypted deployments."""

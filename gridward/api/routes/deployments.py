@@ -6,6 +6,7 @@ from fastapi import APIRouter, Path
 
 from gridward.api.node import NodeOf
 from gridward.api.services import deployments
+from gridward.core.schemas.bundles import ModelStockOut
 from gridward.core.schemas.deployments import ActivationIn, DeploymentIn, DeploymentOut, QueryIn, QueryOut
 from gridward.server.state import Caller
 
@@ -39,6 +40,12 @@ def withdraw_deployment(deployment_id: DeploymentPath, node: NodeOf, caller: Cal
 def describe_deployment(model_id: ModelPath, node: NodeOf, caller: Caller) -> DeploymentOut:
     """Say who holds what of an encrypted model, and what a query costs."""
     return deployments.describe(node, caller, model_id)
+
+
+@router.get("/models/{model_id}/stock")
+def show_stock(model_id: ModelPath, node: NodeOf, caller: Caller) -> ModelStockOut:
+    """Ask the parties how many bundles are left with each. For who hosts the model."""
+    return deployments.stock(node, caller, model_id)
 
 
 @router.post("/models/{model_id}/queries", status_code=201)

@@ -8,7 +8,8 @@ from gridward.api.lanes.accept import accept_lane
 from gridward.api.node import NodeOf
 from gridward.api.parties import probe as measuring
 from gridward.api.parties.channel import serve_channel
-from gridward.api.services import parties
+from gridward.api.services import bundles, parties
+from gridward.core.schemas.bundles import PartyStock
 from gridward.core.schemas.deployments import (
     Acceptance,
     ActivationOut,
@@ -92,6 +93,12 @@ def answer_query(
 def direct_port(deployment_id: DeploymentPath, node: NodeOf, token: BearerToken) -> LaneOut:
     """Say where this party takes direct TLS connections. Signed by another party."""
     return parties.direct_port(node, token, deployment_id)
+
+
+@router.get("/stock")
+def tell_stock(deployment_id: DeploymentPath, node: NodeOf, token: BearerToken) -> PartyStock:
+    """Say how many bundles are left here. Signed by the host."""
+    return bundles.tell_host(node, token, deployment_id)
 
 
 @router.websocket("/lane")

@@ -11,7 +11,15 @@ from gridward.api.parties.dealt import wipe_folder
 from gridward.api.parties.roles import Record, Role
 from gridward.api.services import provider
 from gridward.core.errors import GridError
-from gridward.core.schemas.bundles import BundlesOut, DealtOut, HeldOut, PartyAccount, ShelfOut, StockOut
+from gridward.core.schemas.bundles import (
+    BundlesOut,
+    DealtOut,
+    HeldOut,
+    PartyAccount,
+    PartyStock,
+    ShelfOut,
+    StockOut,
+)
 from gridward.core.schemas.deployments import DeploymentState
 from gridward.core.smpc.ledger import Total
 from gridward.server.principals import Capability, Principal
@@ -41,6 +49,17 @@ def list_all(node: Node, caller: Principal) -> BundlesOut:
         dealt=[_dealt(node, record) for record in records.of_role(node, Role.PROVIDER)],
         held=[_held(node, record) for record in records.of_role(node, Role.PARTY)],
     )
+
+
+def tell_host(node: Node, token: str, deployment_id: str) -> PartyStock:
+    """Tell a deployment's host what is left here; it lets queries in, so it knows what was spent.
+
+    Raises `ObjectNotFoundError` for any other signer.
+    """
+    record = records.find(node, deployment_id, Role.PARTY)
+    target = f"GET /v1/parties/deployments/{deployment_id}/stock"
+    records.verify_signer(node, token, b"", target, record.document.host)
+    return PartyStock(stock=_stock(node, record))
 
 
 def _wipe_leftovers(folder: Path, live: Iterable[str]) -> None:
@@ -80,21 +99,26 @@ def _dealt(node: Node, record: Record) -> DealtOut:
 
 
 def _held(node: Node, record: Record) -> HeldOut:
-    pool, document = stock.pool_of(node, record), record.document
-    held, spent = pool.held(), pool.spent()
+    document = record.document
     return HeldOut(
         deployment_id=record.id,
         model_id=document.model_id,
         host=document.host.name,
         crypto_provider=document.crypto_provider.name,
-        stock=[
-            StockOut(
-                batch=batch,
-                left=len(held.get(batch, {})),
-                left_bytes=sum(held.get(batch, {}).values()),
-                spent=spent.get(batch, Total()).count,
-                spent_bytes=spent.get(batch, Total()).amount,
-            )
-            for batch in sorted({*held, *spent})
-        ],
+        stock=_stock(node, record),
     )
+
+
+def _stock(node: Node, record: Record) -> list[StockOut]:
+    pool = stock.pool_of(node, record)
+    held, spent = pool.held(), pool.spent()
+    return [
+        StockOut(
+            batch=batch,
+            left=len(held.get(batch, {})),
+            left_bytes=sum(held.get(batch, {}).values()),
+            spent=spent.get(batch, Total()).count,
+            spent_bytes=spent.get(batch, Total()).amount,
+        )
+        for batch in sorted({*held, *spent})
+    ]

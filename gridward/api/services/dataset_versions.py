@@ -6,7 +6,6 @@ question, whatever the rows are. Two versions that differ by few rows can be tol
 thresholds do not stop that.
 """
 
-import contextlib
 from typing import BinaryIO
 
 from sqlmodel import Session
@@ -22,7 +21,7 @@ from gridward.api.services import uploads
 from gridward.api.services.datasets import get, specs_of, version_of
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.datasets import Dataset, Upload
-from gridward.core.errors import ConflictError, ObjectNotFoundError, UploadRefusedError
+from gridward.core.errors import ConflictError, UploadRefusedError
 from gridward.core.schemas.datasets import ContentIn, DatasetOut, DatasetVersion, DatasetVersionsOut
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.core.schemas.uploads import MediaType
@@ -69,12 +68,8 @@ def replace_by_file(
     with node.database.read() as db:
         managed_dataset(caller, db, dataset_id, node.clock())
     sent = uploads.take(node, caller, file, media_type)
-    try:
+    with uploads.dropped_if_refused(node, caller, sent.id):
         return replace(node, caller, dataset_id, ContentIn(upload_id=sent.id))
-    except Exception:
-        with contextlib.suppress(ObjectNotFoundError):  # used up, and the failure came later
-            uploads.delete(node, caller, sent.id)
-        raise
 
 
 def list_all(node: Node, caller: Principal, db: Session, dataset_id: str) -> DatasetVersionsOut:

@@ -5,7 +5,9 @@ The host holds the plan only. Parameter shares and queries pass it by.
 
 import secrets
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
+from pydantic import ValidationError
 from sqlmodel import Session
 
 from gridward.api import queries, queries_results, rule_uses
@@ -26,6 +28,7 @@ from gridward.core.errors import (
     ObjectNotFoundError,
 )
 from gridward.core.identity import read_sign_key
+from gridward.core.schemas.bundles import ModelStockOut, PartyLeft, PartyStock
 from gridward.core.schemas.deployments import (
     Acceptance,
     ActivationIn,
@@ -124,6 +127,29 @@ def describe(node: Node, caller: Principal, model_id: str) -> DeploymentOut:
     record = records.record_of(row)
     program = compile_document(record.document, 1)
     return _describe(node, record.document, record.state, program, row.measured_error, caller)
+
+
+def stock(node: Node, caller: Principal, model_id: str) -> ModelStockOut:
+    """Ask every party at once what is left with it; who does not answer in time is said to be silent.
+
+    For who hosts the model, and the node's owner.
+    """
+    with node.database.read() as db:
+        _own_model(node, caller, db, model_id)
+        document = records.record_of(_deployed(db, model_id)).document
+    with ThreadPoolExecutor(len(document.parties)) as pool:
+        parties = list(pool.map(partial(_left, node, document.id), document.parties))
+    return ModelStockOut(deployment_id=document.id, parties=parties)
+
+
+def _left(node: Node, deployment_id: str, party: RoleHolder) -> PartyLeft:
+    path = f"/v1/parties/deployments/{deployment_id}/stock"
+    try:
+        said = node.calls.send(peer_of(party), "GET", path, timeout_s=node.settings.peer_timeout_s)
+        known = PartyStock.model_validate_json(said).stock
+    except (GridError, ValidationError):
+        return PartyLeft(party=party.name, owner=party.owner, stock=None)
+    return PartyLeft(party=party.name, owner=party.owner, stock=known)
 
 
 def grant_query(node: Node, caller: Principal, model_id: str, body: QueryIn) -> QueryOut:

@@ -7,6 +7,8 @@ counted again.
 import hmac
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO, Final
@@ -93,7 +95,10 @@ def append(node: Node, caller: Principal, upload_id: str, offset: int, chunk: by
 
 
 def take(node: Node, caller: Principal, file: BinaryIO, media_type: MediaType) -> UploadOut:
-    """Store a whole file that has arrived, in chunks as `create` and `append` do. Cost: two reads of it."""
+    """Store a whole file that has arrived, in chunks as `create` and `append` do. Cost: two reads of it.
+
+    Nothing of it stays if it is refused.
+    """
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     if size_bytes == 0:
@@ -101,10 +106,30 @@ def take(node: Node, caller: Principal, file: BinaryIO, media_type: MediaType) -
     announced = UploadIn(size_bytes=size_bytes, sha256=digest_of(file), media_type=media_type)
     upload = create(node, caller, announced)
     file.seek(0)
-    while not upload.complete:
-        chunk = file.read(upload.chunk_bytes)
-        upload = append(node, caller, upload.id, upload.received_bytes, chunk)
+    with dropped_if_refused(node, caller, upload.id):
+        while not upload.complete:
+            chunk = file.read(upload.chunk_bytes)
+            upload = append(node, caller, upload.id, upload.received_bytes, chunk)
     return upload
+
+
+def take_readable(node: Node, caller: Principal, file: BinaryIO, media_type: MediaType) -> UploadOut:
+    """Store a whole file whose columns can be told, as `take` does. Cost: that of `take` and `describe`."""
+    upload = take(node, caller, file, media_type)
+    with dropped_if_refused(node, caller, upload.id):
+        describe(node, caller, upload.id)
+    return upload
+
+
+@contextmanager
+def dropped_if_refused(node: Node, caller: Principal, upload_id: str) -> Iterator[None]:
+    """Give an upload of the caller's up where the block raises."""
+    try:
+        yield
+    except Exception:
+        with suppress(ObjectNotFoundError):  # gone already, or used up before the failure
+            delete(node, caller, upload_id)
+        raise
 
 
 def describe(node: Node, caller: Principal, upload_id: str) -> UploadContent:

@@ -215,6 +215,14 @@ class MailIn(BaseModel):
     )
 
 
+class MailCodeIn(BaseModel):
+    """The code that was mailed to one's own address."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    code: SecretStr = Field(min_length=1, max_length=200)
+
+
 class ServiceTokenIn(BaseModel):
     """A new token for a program of one's own."""
 
@@ -298,6 +306,7 @@ class UserOut(BaseModel):
     second_factor: bool
     oidc: bool = Field(description="It signs in through the provider.")
     email: str | None
+    email_confirmed: bool = Field(description="Letters go there: the account's holder got the code.")
     mails: MailChoice
     created_at: datetime
 

@@ -88,6 +88,33 @@ class HeldOut(BaseModel):
     stock: list[StockOut]
 
 
+class PartyStock(BaseModel):
+    """What a party says of its stock for one deployment."""
+
+    stock: list[StockOut]
+
+
+class PartyLeft(BaseModel):
+    """A party of an encrypted model, and what is left with it; null if it does not answer."""
+
+    party: str
+    owner: str
+    stock: list[StockOut] | None
+
+
+class ModelStockOut(BaseModel):
+    """Bundles left at each party of an encrypted model; a query takes one of every party."""
+
+    deployment_id: str
+    parties: list[PartyLeft]
+
+    def ready(self) -> dict[int, int]:
+        """Queries that every party has a bundle for, by batch size; a silent party has none."""
+        known = [{one.batch: one.left for one in party.stock or ()} for party in self.parties]
+        batches = sorted({batch for one in known for batch in one})
+        return {batch: min(one.get(batch, 0) for one in known) for batch in batches}
+
+
 class BundlesOut(BaseModel):
     """Every bundle that this node deals or holds, for its owner."""
 

@@ -159,6 +159,7 @@ _PUBLIC_NODE: Final = _DIRECTORY_NODE | {
     "url": "http://127.0.0.1:5002",
     "owner": "Office of Statistics",
 }
+_STOCK: Final = {"batch": 1, "left": 8, "left_bytes": 3328, "spent": 4, "spent_bytes": 1664}
 _ENTRY: Final = {
     "kind": "dataset",
     "id": "ds-0123456789abcdef01234567",
@@ -236,7 +237,7 @@ EXAMPLES: Final[Mapping[str, Example]] = {
     "Acceptance": {"program_digest": _DIGEST},
     "ActivationIn": {"measured_error": 0.00002},
     "ActivationOut": {"lanes": {"1": "tls"}},
-    "ApprovalIn": {"approved": True, "owner": "St. Mary Hospital"},
+    "ApprovalIn": {"approved": True, "owner": "St. Mary Hospital", "takes_over": False},
     "BundlesHad": {"batch": 1, "serials": [0, 1, 2, 3]},
     "BundlesIn": {"batch": 1, "serial": 0, "count": 4},
     "BundlesOut": {
@@ -253,6 +254,14 @@ EXAMPLES: Final[Mapping[str, Example]] = {
             }
         ],
         "held": [],
+    },
+    "PartyStock": {"stock": [_STOCK]},
+    "ModelStockOut": {
+        "deployment_id": "0123456789abcdef0123456789abcdef",
+        "parties": [
+            {"party": "hospital", "owner": "bob", "stock": [_STOCK]},
+            {"party": "public", "owner": "paula", "stock": None},
+        ],
     },
     "CatalogueIn": {"entries": [_ENTRY]},
     "ComputationIn": {

@@ -38,6 +38,7 @@ _USER: Final = {
     "second_factor": False,
     "oidc": False,
     "email": None,
+    "email_confirmed": False,
     "mails": "all",
     "created_at": _TIME,
 }
@@ -63,6 +64,7 @@ ACCOUNT_EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "CodeIn": {"code": "287082"},
     "InvitationAcceptance": {"token": "printed-once", "password": "correct horse battery"},
     "InvitationOut": {"token": "printed-once", "expires_at": _TIME, "mailed": False},
+    "MailCodeIn": {"code": "mailed-once"},
     "MailIn": {"email": "bob@example.org", "mails": "all", "password": "correct horse battery"},
     "OidcLinkIn": {"ticket": "0f" * 40, "verifier": "v" * 43, "password": "correct horse battery"},
     "OidcSessionIn": {"ticket": "0f" * 40, "verifier": "v" * 43, "code": None, "invitation": None},

@@ -76,6 +76,9 @@ class ApprovalIn(BaseModel):
     owner: str = Field(
         min_length=1, max_length=100, description="Who owns the node; one owner never fills two roles."
     )
+    takes_over: bool = Field(
+        default=False, description="The name was another node's that left: this one takes its place."
+    )
 
 
 class HeartbeatIn(BaseModel):

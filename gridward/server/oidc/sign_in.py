@@ -203,7 +203,7 @@ def _accept(
     _require_open(found)
     if found.totp_active:
         _require_code(accounts, found, code, address)
-    with invitations.redeemed(accounts, row) as (db, user):
+    with invitations.redeemed(accounts, row, invitation) as (db, user):
         if user.totp_active and not found.totp_active:
             raise WrongCredentialsError("the account was changed meanwhile; sign in again")
         _link(db, accounts, None, user, ticket.identity.key)
@@ -226,6 +226,7 @@ def _make(accounts: Accounts, ticket: Ticket) -> UserFields:
         role=RoleName(role).value,
         oidc_key=found.key,
         email=found.email,
+        email_confirmed=found.email is not None,
         created_at=now,
     )
     with accounts.database.write() as db:

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from gridward.core.schemas.accounts import MailIn, PasswordIn, ServiceTokenIn
+from gridward.core.schemas.accounts import MailCodeIn, MailIn, PasswordIn, ServiceTokenIn
 from gridward.server import outbox, own_mail, service_tokens, sessions, users
 from gridward.server.pages.forms import posted
 from gridward.server.pages.guard import FormCaller, PageCaller
@@ -56,6 +56,26 @@ def change_mail(
     """Set one's own e-mail address and what comes there."""
     own_mail.change_own(accounts, caller, body, address)
     return done(request, _PATH, "saved")
+
+
+@router.post("/mail/confirmation")
+def confirm_mail(
+    request: Request,
+    caller: FormCaller,
+    accounts: AccountsOf,
+    address: Address,
+    body: Annotated[MailCodeIn, posted(MailCodeIn)],
+) -> Response:
+    """Confirm one's own e-mail address with the code that was mailed there."""
+    own_mail.confirm_own(accounts, caller, body.code.get_secret_value(), address)
+    return done(request, _PATH, "saved")
+
+
+@router.post("/mail/code")
+def send_mail_code(request: Request, caller: FormCaller, accounts: AccountsOf) -> Response:
+    """Have another code mailed to one's own address."""
+    own_mail.send_code(accounts, caller)
+    return done(request, _PATH, "mailed")
 
 
 @router.post("/sessions/{session_id}/end")

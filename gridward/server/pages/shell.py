@@ -29,6 +29,7 @@ _SAID: Final = {
     "ended": "Ended.",
     "deleted": "Deleted.",
     "sent": "Sent.",
+    "mailed": "A letter is on its way.",
     "asked": "If there is such an account, a letter is on its way.",
 }
 _IN_ADDRESS: Final = ":/%#?=@[]!$&'()*+,;~"

@@ -172,6 +172,10 @@ def test_a_host_withdraws_a_deployment(browser: Browser, busy: Grid) -> None:
     with opened(browser, busy.nodes["company"].url) as window:
         window.sign_in(OWNERS["company"], PASSWORD)
         window.go("/models/diagnosis")
+        window.page.get_by_role("link", name="How many queries are left").click()
+        for party in ("hospital", "public"):
+            expect(window.page.get_by_role("row", name=party)).not_to_contain_text("does not answer")
+        window.go("/models/diagnosis")
         window.page.get_by_text("Withdraw the encrypted deployment").click()
         window.page.get_by_role("button", name="Withdraw").click()
         expect(window.page.get_by_text("Ended.")).to_be_visible()

@@ -4,12 +4,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fastapi.testclient import TestClient
 
-from gridward.api.main import create_app
-from gridward.server.keys import make
 from gridward.server.settings import NodeSettings
-from tests.support.nodes import PASSWORD, NodeUnderTest
+from tests.support import databases
+from tests.support.nodes import PASSWORD, NodeUnderTest, running_new_node, running_node
+
+
+@pytest.fixture
+def migrations() -> str:
+    return databases.NODE
 
 
 @pytest.fixture
@@ -25,10 +28,8 @@ def settings(tmp_path: Path, database_url: str | None) -> NodeSettings:
 @pytest.fixture
 def fresh(settings: NodeSettings) -> Iterator[NodeUnderTest]:
     """A node that nobody owns yet."""
-    token = make(settings.data_dir)
-    with TestClient(create_app(settings)) as client:
-        server = client.app.state.server  # type: ignore[attr-defined]
-        yield NodeUnderTest(client, server, token)
+    with running_new_node(settings) as node:
+        yield node
 
 
 @pytest.fixture
@@ -46,9 +47,5 @@ def ward(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeUnderTest]:
     settings = NodeSettings(
         data_dir=folder / "node", password_memory_kib=1024, password_passes=1, plan_workers=1, plan_time_s=20
     )
-    token = make(settings.data_dir)
-    with TestClient(create_app(settings)) as client:
-        found = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
-        body = {"token": token, "username": "bob", "password": PASSWORD}
-        assert client.post("/v1/setup", json=body).status_code == 201
+    with running_node(settings) as found:
         yield found

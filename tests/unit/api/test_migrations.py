@@ -15,6 +15,11 @@ from gridward.server.db import Database
 
 
 @pytest.fixture
+def migrations() -> None:
+    """Databases without tables."""
+
+
+@pytest.fixture
 def database(database_url: str | None, tmp_path: Path) -> Iterator[Database]:
     database = Database(database_url or f"sqlite:///{tmp_path / 'a.db'}")
     yield database

@@ -9,7 +9,13 @@ from fastapi.testclient import TestClient
 from gridward.gateway.main import create_app
 from gridward.server.keys import make
 from gridward.server.settings import GatewaySettings
+from tests.support import databases
 from tests.support.gateways import GRID, PASSWORD, GatewayUnderTest, MovingClock
+
+
+@pytest.fixture
+def migrations() -> str:
+    return databases.GATEWAY
 
 
 @pytest.fixture
@@ -32,6 +38,7 @@ def settings(tmp_path: Path, database_url: str | None) -> GatewaySettings:
 def fresh(settings: GatewaySettings) -> Iterator[GatewayUnderTest]:
     """A gateway that nobody owns yet."""
     token = make(settings.data_dir)
+    databases.put_sqlite(settings.url_of_database(), databases.GATEWAY)
     clock = MovingClock()
     with TestClient(create_app(settings, clock)) as client:
         yield GatewayUnderTest(client, client.app.state.server, token, clock)  # type: ignore[attr-defined]

@@ -21,11 +21,17 @@ from gridward.server.ids import utc_now
 from gridward.server.keys import make
 from gridward.server.restore import restore
 from gridward.server.settings import NodeSettings
+from tests.support import databases
 from tests.support.files import publish
-from tests.support.nodes import PASSWORD, NodeUnderTest
+from tests.support.nodes import NodeUnderTest, running_node
 
 QUICK = {"password_memory_kib": 1024, "password_passes": 1}
 Members = list[tuple[str, bytes]]
+
+
+@pytest.fixture
+def migrations() -> str:
+    return databases.NODE
 
 
 @pytest.fixture
@@ -40,11 +46,7 @@ def elsewhere(tmp_path: Path, other_database_url: str | None) -> NodeSettings:
 
 @pytest.fixture
 def node(settings: NodeSettings) -> Iterator[NodeUnderTest]:
-    token = make(settings.data_dir)
-    with TestClient(create_app(settings)) as client:
-        under_test = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
-        body = {"token": token, "username": "bob", "password": PASSWORD}
-        assert client.post("/v1/setup", json=body).status_code == 201
+    with running_node(settings) as under_test:
         yield under_test
 
 
@@ -261,11 +263,11 @@ def test_a_link_in_an_archive_is_refused(archive: Path, elsewhere: NodeSettings)
         restore(elsewhere, ServerKind.NODE, path)
 
 
-def test_a_server_that_never_ran_has_nothing_to_back_up(settings: NodeSettings, tmp_path: Path) -> None:
-    make(settings.data_dir)
+def test_a_server_that_never_ran_has_nothing_to_back_up(elsewhere: NodeSettings, tmp_path: Path) -> None:
+    make(elsewhere.data_dir)
     with pytest.raises(InvalidInputError, match="start it once"):
-        back_up(settings, ServerKind.NODE, AuditEntry, tmp_path / "node.backup")
-    assert [path.name for path in tmp_path.iterdir()] == ["node"]
+        back_up(elsewhere, ServerKind.NODE, AuditEntry, tmp_path / "node.backup")
+    assert [path.name for path in tmp_path.iterdir()] == ["again"]
 
 
 def test_data_deleted_during_a_back_up_ends_it(

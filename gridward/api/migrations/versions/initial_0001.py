@@ -99,6 +99,9 @@ def upgrade() -> None:
         sa.Column("totp_step", sa.BigInteger(), nullable=False),
         sa.Column("recovery_hashes", sa.JSON(), nullable=False),
         sa.Column("email", sa.String(length=254), nullable=True),
+        sa.Column("email_confirmed", sa.Boolean(), nullable=False),
+        sa.Column("email_code_hash", sa.String(length=64), nullable=True),
+        sa.Column("email_code_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("mails", sa.String(length=8), nullable=False),
         sa.Column("oidc_key", sa.String(length=600), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
@@ -158,6 +161,7 @@ def upgrade() -> None:
         "invitations",
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("mailed_hash", sa.String(length=64), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("invited_by", sa.String(length=64), nullable=False),
         sa.ForeignKeyConstraint(

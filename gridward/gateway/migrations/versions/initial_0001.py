@@ -31,6 +31,13 @@ def upgrade() -> None:
     op.create_index(op.f("ix_audit_entries_request_id"), "audit_entries", ["request_id"], unique=False)
     op.create_index(op.f("ix_audit_entries_result_digest"), "audit_entries", ["result_digest"], unique=False)
     op.create_table(
+        "name_holders",
+        sa.Column("likeness", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.String(length=32), nullable=False),
+        sa.Column("node_id", sa.String(length=26), nullable=False),
+        sa.PrimaryKeyConstraint("likeness", name=op.f("pk_name_holders")),
+    )
+    op.create_table(
         "nodes",
         sa.Column("id", sa.String(length=26), nullable=False),
         sa.Column("name", sa.String(length=32), nullable=False),
@@ -72,6 +79,9 @@ def upgrade() -> None:
         sa.Column("totp_step", sa.BigInteger(), nullable=False),
         sa.Column("recovery_hashes", sa.JSON(), nullable=False),
         sa.Column("email", sa.String(length=254), nullable=True),
+        sa.Column("email_confirmed", sa.Boolean(), nullable=False),
+        sa.Column("email_code_hash", sa.String(length=64), nullable=True),
+        sa.Column("email_code_expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("mails", sa.String(length=8), nullable=False),
         sa.Column("oidc_key", sa.String(length=600), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_users")),
@@ -103,6 +113,7 @@ def upgrade() -> None:
         "invitations",
         sa.Column("user_id", sa.String(length=64), nullable=False),
         sa.Column("token_hash", sa.String(length=64), nullable=False),
+        sa.Column("mailed_hash", sa.String(length=64), nullable=True),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("invited_by", sa.String(length=64), nullable=False),
         sa.ForeignKeyConstraint(
@@ -269,4 +280,5 @@ def downgrade() -> None:
     op.drop_table("users")
     op.drop_table("roles")
     op.drop_table("nodes")
+    op.drop_table("name_holders")
     op.drop_table("audit_entries")

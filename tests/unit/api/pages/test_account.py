@@ -8,16 +8,13 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
-from fastapi.testclient import TestClient
 from markupsafe import escape
 from sqlmodel import select
 
-from gridward.api.main import create_app
 from gridward.api.tables.accounts import User
-from gridward.server.keys import make
 from gridward.server.pages.second_factor import drawn, secret_of
 from gridward.server.settings import NodeSettings
-from tests.support.nodes import PASSWORD, NodeUnderTest
+from tests.support.nodes import PASSWORD, NodeUnderTest, running_node
 from tests.support.visitors import BROWSER, Visitor, forms_on, text_of
 
 NEW = "a new and better password"
@@ -168,11 +165,7 @@ def test_forged_forms_do_nothing(bob: Visitor, node: NodeUnderTest) -> None:
 def strict(settings: NodeSettings) -> Iterator[NodeUnderTest]:
     """A node whose owners need a second factor."""
     wanted = settings.model_copy(update={"second_factor_roles": frozenset({"owner"})})
-    token = make(wanted.data_dir)
-    with TestClient(create_app(wanted)) as client:
-        found = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
-        body = {"token": token, "username": "bob", "password": PASSWORD}
-        assert client.post("/v1/setup", json=body).status_code == 201
+    with running_node(wanted) as found:
         yield found
 
 

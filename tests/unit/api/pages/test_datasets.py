@@ -5,6 +5,7 @@ from httpx2 import Response
 from sqlmodel import select
 
 from gridward.api.pages.dataset_forms import bounds_of
+from gridward.api.services import uploads
 from gridward.api.tables.datasets import Upload
 from gridward.core.errors import InvalidInputError
 from tests.support.files import parquet, publish
@@ -25,6 +26,11 @@ def uploaded(visitor: Visitor, content: bytes, filename: str = "births 2026.csv"
         files={"file": (filename, content)},
         headers=BROWSER,
     )
+
+
+def open_uploads(node: NodeUnderTest) -> list[Upload]:
+    with node.node.database.read() as db:
+        return list(db.exec(select(Upload)).all())
 
 
 def published(
@@ -88,6 +94,45 @@ def test_a_file_that_is_not_what_it_says_is_refused(node: NodeUnderTest, content
     answer = uploaded(Visitor(node.client, "bob"), content)
     assert answer.status_code == 422
     assert answer.text.startswith("<!doctype html>")
+    assert answer.url.path == "/datasets/uploads"  # not led on: the form is there to choose another
+    assert open_uploads(node) == []
+
+
+def test_a_file_that_cannot_be_stored_whole_leaves_no_upload_behind(
+    node: NodeUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = Visitor(node.client, "bob")
+    bob.token()
+    for setting, limit, status in (("upload_max_bytes", 10, 413), ("upload_quota_bytes", 10, 413)):
+        with monkeypatch.context() as patched:
+            patched.setattr(node.node.settings, setting, limit)
+            assert uploaded(bob, CSV).status_code == status, setting
+        assert open_uploads(node) == []
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(uploads, "_write", full)
+        with pytest.raises(OSError, match="No space"):
+            uploaded(bob, CSV)
+    assert open_uploads(node) == []
+
+
+def test_a_refused_type_keeps_the_upload_for_another_try(node: NodeUnderTest) -> None:
+    bob = Visitor(node.client, "bob")
+    form = {
+        "upload_id": uploaded(bob, CSV).url.path.rsplit("/", 1)[1],
+        "name": "births",
+        "column": ["mother", "weight", "height", "twins", "note"],
+        "rows_are_entities": "true",
+    }
+    refused = bob.send("/datasets", **form, stored_as=["skip", "bool", "found", "found", "skip"])
+    assert (refused.status_code, "weight" in refused.text) == (422, True)
+    assert len(open_uploads(node)) == 1
+    taken = bob.send("/datasets", **form, stored_as=["skip", "found", "found", "found", "skip"])
+    assert taken.status_code == 200
+    assert open_uploads(node) == []
 
 
 def test_a_body_beyond_the_limit_is_refused_before_it_is_read(node: NodeUnderTest) -> None:
@@ -304,5 +349,4 @@ def test_a_refused_file_leaves_no_upload_behind(node: NodeUnderTest) -> None:
             headers=BROWSER,
         )
         assert answer.status_code == status, answer.text
-        with node.node.database.read() as db:
-            assert db.exec(select(Upload)).all() == []
+        assert open_uploads(node) == []

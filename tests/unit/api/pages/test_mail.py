@@ -1,14 +1,16 @@
 """Pages about mail: one's own address, others' addresses, a lost password."""
 
 from collections.abc import Iterator
+from hashlib import sha256
 
 import pytest
-from fastapi.testclient import TestClient
+from sqlmodel import select
 
-from gridward.api.main import create_app
-from gridward.server.keys import make
+from gridward.api.tables.accounts import User
+from gridward.server.outbox import read
 from gridward.server.settings import NodeSettings
-from tests.support.nodes import PASSWORD, NodeUnderTest
+from tests.support.letters import one_time, outbox
+from tests.support.nodes import PASSWORD, NodeUnderTest, running_node
 from tests.support.post import PostOffice
 from tests.support.visitors import BROWSER, Visitor, forms_on, text_of
 
@@ -20,11 +22,7 @@ def mailing(settings: NodeSettings) -> Iterator[NodeUnderTest]:
     sending = office.settings(mail_security="none", mail_host="127.0.0.1", mail_user=None, mail_ca_file=None)
     given = settings.model_dump(exclude_unset=True) | sending | {"mail_password_file": None}
     wanted = NodeSettings(**given)
-    token = make(wanted.data_dir)
-    with TestClient(create_app(wanted)) as client:
-        found = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
-        body = {"token": token, "username": "bob", "password": PASSWORD}
-        assert client.post("/v1/setup", json=body).status_code == 201
+    with running_node(wanted) as found:
         yield found
 
 
@@ -37,6 +35,23 @@ def test_another_address_takes_the_password_and_the_choice_does_not(mailing: Nod
     assert 'value="bob@clinic.test"' in page
     assert '<option value="none" selected>' in page
     assert 'value="bob@clinic.test"' not in bob.sends("/account/mail", mails="all", password=PASSWORD).text
+
+
+def test_the_account_page_takes_the_code_that_was_mailed(mailing: NodeUnderTest) -> None:
+    bob = Visitor(mailing.client, "bob")
+    assert "/account/mail/confirmation" not in forms_on(bob.shows("/account"))
+    asked = bob.sends("/account/mail", email="bob@clinic.test", mails="all", password=PASSWORD).text
+    assert {"/account/mail/confirmation", "/account/mail/code"} <= set(forms_on(asked))
+    assert "A letter is on its way." in text_of(bob.sends("/account/mail/code").text)
+    assert bob.send("/account/mail/confirmation", code="not this one").status_code == 401
+    with mailing.node.database.read() as db:
+        letters = [read(mailing.node.accounts, row) for row in outbox(mailing)]
+        codes = [one_time(letter.text) for letter in letters if letter is not None]
+        user = db.exec(select(User).where(User.username == "bob")).one()
+        newest = [code for code in codes if sha256(code.encode()).hexdigest() == user.email_code_hash]
+    page = bob.sends("/account/mail/confirmation", code=newest[0]).text
+    assert "/account/mail/confirmation" not in forms_on(page)
+    assert 'value="bob@clinic.test"' in page
 
 
 def test_addresses_of_others_are_set_and_get_invitations(mailing: NodeUnderTest) -> None:

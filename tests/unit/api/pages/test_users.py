@@ -5,12 +5,9 @@ from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from fastapi.testclient import TestClient
 
-from gridward.api.main import create_app
-from gridward.server.keys import make
 from gridward.server.settings import NodeSettings
-from tests.support.nodes import PASSWORD, NodeUnderTest
+from tests.support.nodes import PASSWORD, NodeUnderTest, running_node
 from tests.support.visitors import BROWSER, Visitor, forms_on, text_of
 
 NEW = "a new and better password"
@@ -168,13 +165,9 @@ def test_an_account_is_linked_to_a_person_at_the_provider_and_back(settings: Nod
         oidc_label="the clinic",
         public_url="http://testserver",
     )
-    token = make(wanted.data_dir)
-    with TestClient(create_app(wanted)) as client:
-        node = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
-        body = {"token": token, "username": "bob", "password": PASSWORD}
-        assert client.post("/v1/setup", json=body).status_code == 201
+    with running_node(wanted) as node:
         node.as_("ana")
-        bob = Visitor(client, "bob")
+        bob = Visitor(node.client, "bob")
         assert bob.send("/users/ana/sign-in", subject="two words").status_code == 422
         assert "through the clinic" in text_of(bob.sends("/users/ana/sign-in", subject="sub-1").text)
         undone = bob.sends("/users/ana/sign-in").text

@@ -1,12 +1,15 @@
 """Data on the node that lasts for a module."""
 
+import secrets
 from typing import Any
 
 import numpy as np
 import pytest
 
+from tests.support.asking import OPEN, WEIGHT, Said
 from tests.support.files import publish
 from tests.support.nodes import NodeUnderTest
+from tests.support.questions import Headers
 
 ROWS = 40
 
@@ -19,3 +22,20 @@ def births(ward: NodeUnderTest) -> dict[str, Any]:
     arrays["smoker"] = np.arange(ROWS) < 3
     access = {"discover": ["@signed-in"], "compute": ["@signed-in"], "raw": ["ana"]}
     return publish(ward, ward.as_("bob"), arrays, name="births", access=access)
+
+
+@pytest.fixture
+def few(ward: NodeUnderTest) -> Said:
+    """Five births of bob's, too few for any aggregate by the rules; a dataset of its own for each test."""
+    name = f"few-{secrets.token_hex(4)}"
+    return publish(ward, ward.as_("bob"), {"weight": WEIGHT}, name=name, access=OPEN)
+
+
+@pytest.fixture
+def ana(ward: NodeUnderTest) -> Headers:
+    return ward.as_("ana")
+
+
+@pytest.fixture
+def bob(ward: NodeUnderTest) -> Headers:
+    return ward.as_("bob")

@@ -8,21 +8,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fastapi.testclient import TestClient
 from httpx2 import Response
 from sqlmodel import select
 
-from gridward.api.main import create_app
 from gridward.api.services.decisions import end_approvals, forget_answers
 from gridward.api.tables.accounts import AuditEntry
 from gridward.api.tables.rules import RuleUse
 from gridward.core.plans.expression import Expression
-from gridward.server.keys import make
 from gridward.server.settings import NodeSettings
 from tests.support.asking import asked
 from tests.support.files import publish
 from tests.support.gateways import MovingClock
-from tests.support.nodes import PASSWORD, NodeUnderTest
+from tests.support.nodes import NodeUnderTest, running_node
 from tests.support.questions import ask, code, column, question, values
 from tests.unit.api.services.test_models import QUERY, serve
 
@@ -44,11 +41,7 @@ def node(tmp_path_factory: pytest.TempPathFactory, clock: MovingClock) -> Iterat
         plan_workers=1,
         access_token_s=86_400,
     )
-    token = make(settings.data_dir)
-    with TestClient(create_app(settings, clock)) as client:
-        under_test = NodeUnderTest(client, client.app.state.server, token)  # type: ignore[attr-defined]
-        body = {"token": token, "username": "bob", "password": PASSWORD}
-        assert client.post("/v1/setup", json=body).status_code == 201
+    with running_node(settings, clock) as under_test:
         under_test.as_("ana")
         yield under_test
 

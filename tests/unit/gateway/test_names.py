@@ -1,0 +1,76 @@
+"""No node passes for another by its name: not in writing, and not after that one left."""
+
+import re
+
+import pytest
+
+from gridward.core.errors import Code
+from gridward.core.schemas.node import NODE_NAME_PATTERN
+from gridward.gateway.names import likeness
+from tests.support.gateways import GatewayUnderTest, SigningNode
+from tests.unit.gateway.test_registry import refusal
+
+ALIKE = ("clinic-l", "clinic.1", "clinic1", "c1inic_1")
+BAD = (
+    "Clinic-1",
+    "CLINIC-1",
+    "clinic\u2010" + "1",
+    "cl\u0456nic-1",
+    "clinic-\uff11",
+    "clinic-1\u200b",
+    "clinic-1\n",
+    " clinic-1",
+    "clinic-1\x00",
+    "-clinic-1",
+    "c" * 33,
+    "",
+)
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_name_has_small_plain_letters_and_no_more_than_32(grid: GatewayUnderTest, name: str) -> None:
+    assert refusal(SigningNode(grid, "clinic-1").join(name=name)) == (422, Code.INVALID_INPUT)
+
+
+def test_a_name_that_looks_like_a_members_is_refused_when_it_is_asked_for_and_when_it_is_approved(
+    grid: GatewayUnderTest,
+) -> None:
+    early = grid.node(ALIKE[0], member=False)
+    genuine = grid.node("clinic-1")
+    assert refusal(grid.approve(early, "Mallory")) == (409, Code.ALREADY_EXISTS)
+    for name in ALIKE:
+        assert re.fullmatch(NODE_NAME_PATTERN, name)
+        assert refusal(SigningNode(grid, name).join()) == (409, Code.ALREADY_EXISTS)
+    assert grid.get("/v1/nodes/clinic-1").json()["id"] == genuine.keys.id
+    assert genuine.join().status_code == 202
+
+
+def test_the_name_of_a_node_that_left_stays_its_own_until_the_owner_says_who_takes_its_place(
+    grid: GatewayUnderTest,
+) -> None:
+    former = grid.node("hospital")
+    assert grid.approve(former, "Charity", approved=False).status_code == 200
+    newcomers = [grid.node(name, member=False) for name in ("hospital", "h0spital")]
+    for newcomer in newcomers:
+        assert refusal(grid.approve(newcomer, "Charity")) == (409, Code.CONFLICT)
+    assert grid.approve(former, "Charity").status_code == 200
+    assert grid.approve(former, "Charity", approved=False).status_code == 200
+    path = f"/v1/nodes/{newcomers[0].keys.id}/approval"
+    said = {"owner": "Charity", "takes_over": True}
+    assert grid.post(path, said, "olga").status_code == 200
+    assert refusal(grid.approve(former, "Charity")) == (409, Code.ALREADY_EXISTS)
+    assert grid.get("/v1/nodes/hospital").json()["id"] == newcomers[0].keys.id
+
+
+def test_a_name_is_kept_for_a_node_whose_row_made_room_for_others(grid: GatewayUnderTest) -> None:
+    former = grid.node("hospital")
+    assert grid.approve(former, "Charity", approved=False).status_code == 200
+    waiting = [grid.node(f"other{letter}", member=False) for letter in "abcde"]
+    assert grid.get(f"/v1/nodes/{former.keys.id}", "olga").status_code == 404
+    assert grid.approve(waiting[0], "Somebody").status_code == 200
+    assert refusal(grid.approve(grid.node("hospital", member=False), "Mallory")) == (409, Code.CONFLICT)
+
+
+def test_names_that_are_read_apart_are_held_apart() -> None:
+    names = ("hospital", "hospice", "clinic-2", "clinic-3", "node-0", "node-1", "node-10", "mary", "marx")
+    assert len({likeness(name) for name in names}) == len(names)
