@@ -50,7 +50,7 @@ def of_object(node: Node, caller: Principal, db: Session, object_id: str) -> Fed
         Behind(row.dataset_id, row.version, row.rows)
         for row in queries_results.object_sources(db, [object_id])
     )
-    feed = Feed(Level(stored.level), stored.row_table, stored.row_axis, stored.masked)
+    feed = Feed(Level(stored.level), stored.row_table, stored.row_axis, stored.masked, stored.coded)
     return Fed(node.blobs.path(stored.blob), object_store.TENSOR, feed, behind, of_dataset=False)
 
 

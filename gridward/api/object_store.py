@@ -52,6 +52,7 @@ def keep(node: Node, caller: Principal, content: Content, behind: Sequence[Behin
         row_table=content.finding.table,
         row_axis=content.finding.axis,
         masked=content.finding.masked,
+        coded=content.finding.coded,
         plan_digest=content.plan_digest,
         created_at=node.clock(),
     )

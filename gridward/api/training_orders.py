@@ -115,12 +115,13 @@ def hyper(plan: Plan, body: TrainingIn) -> dict[str, torch.Tensor]:
 def held_out(node: Node, dataset: Dataset, body: TrainingIn) -> torch.Tensor | None:
     """Draw the numbers of the rows that are judged and never trained on; None if all rows are judged.
 
-    The same seed and version of the data give the same rows, and nobody outside knows which.
+    The same seed, number and version of the data give the same rows, and nobody outside knows which. Another
+    number gives others: nested ones would differ by single rows.
     """
     if body.evaluation is None or not body.evaluation.holdout:
         return None
     count = round(body.evaluation.holdout * dataset.rows)
-    seed = secret_seed(node, dataset, "rows held out", body.evaluation.holdout_seed)
+    seed = secret_seed(node, dataset, f"{count} rows held out", body.evaluation.holdout_seed)
     order = torch.randperm(dataset.rows, generator=torch.Generator().manual_seed(seed))
     return order[:count].sort().values
 

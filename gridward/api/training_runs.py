@@ -23,6 +23,10 @@ CANCELLED: Final = "whoever started it cancelled it"
 _log: Final = logging.getLogger("gridward.trainings")
 
 
+class DivergedError(TrainingError):
+    """Numbers stopped being finite: that depends on the rows, so that the failure itself is an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """A plan, the numbers of the rows that it goes over (None: all), and how."""
@@ -58,13 +62,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How a run ended: with parameters if it trained, or with a reason."""
+    """How a run ended: with parameters if it trained, or with a reason; ``told``: one that speaks of rows."""
 
     training: Training | None
     detail: str
     history: list[EpochMetrics]
     seconds: float
     validation: dict[str, float] | None = None
+    told: bool = False
 
 
 class TrainingRuns:
@@ -123,7 +128,7 @@ class TrainingRuns:
 
     def _run(self, order: Order, end: Callable[[Ending], None]) -> None:
         progress = self._progress[order.id]
-        training, detail = None, ""
+        training, detail, told = None, "", False
         try:
             _go_on(progress)
             if order.evaluation is not None:
@@ -131,17 +136,17 @@ class TrainingRuns:
             if order.training is not None:
                 training = self._trained(order, order.training, progress)
         except GridError as why:
-            training, detail = None, why.detail
+            training, detail, told = None, why.detail, isinstance(why, DivergedError)
         except Exception:  # noqa: BLE001 (a thread of its own: nobody else would tell of a bug)
             _log.exception("training %s failed", order.id)
             training, detail = None, "the node failed on this training; its log knows more"
         with self._lock:
             progress.ending = True
         if progress.cancelled:
-            training, detail = None, CANCELLED
+            training, detail, told = None, CANCELLED, False
         try:
             seconds = self.elapsed_s(progress)
-            end(Ending(training, detail, progress.history, seconds, progress.validation))
+            end(Ending(training, detail, progress.history, seconds, progress.validation, told))
         except Exception:  # noqa: BLE001 (a thread of its own: nobody else would tell of a bug)
             _log.exception("training %s could not be stored", order.id)
         finally:
@@ -155,7 +160,7 @@ class TrainingRuns:
         judged = self._workers.evaluate(task.plan, held, rows, task.schedule, task.chosen)
         values = _averaged(judged.loss, judged.metrics, judged.rows)
         if not all(map(math.isfinite, values.values())):
-            raise TrainingError("the parameters as received have a loss or a metric that is not finite")
+            raise DivergedError("the parameters as received have a loss or a metric that is not finite")
         return values
 
     def _trained(self, order: Order, task: Task, progress: Progress) -> Training:
@@ -198,7 +203,7 @@ def metrics_of(epoch: Epoch) -> EpochMetrics:
     """Average an epoch over its rows; raises ``TrainingError`` if it diverged, which ends the run."""
     values = _averaged(epoch.loss, epoch.metrics, epoch.rows)
     if not all(map(math.isfinite, values.values())):
-        raise TrainingError(
+        raise DivergedError(
             f"the training diverged in epoch {epoch.epoch + 1}: its loss or a metric is not finite; "
             "use a smaller learning rate"
         )
@@ -209,4 +214,4 @@ def require_finite(training: Training) -> None:
     """Raise ``TrainingError`` if a trained parameter is not finite."""
     for name, value in training.parameters.items():
         if not bool(value.isfinite().all()):
-            raise TrainingError(f"the training diverged: {name} is not finite; use a smaller learning rate")
+            raise DivergedError(f"the training diverged: {name} is not finite; use a smaller learning rate")

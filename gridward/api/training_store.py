@@ -1,6 +1,8 @@
 """How a training ends in rows and on disk: its parameters kept, or its model brought to a new version."""
 
+import logging
 from dataclasses import replace
+from typing import Final
 
 from sqlmodel import Session
 
@@ -18,6 +20,9 @@ from gridward.server import audit
 from gridward.server.db import lock
 from gridward.server.principals import Principal
 
+NOT_STORED: Final = "the node could not store how this training ended; its log knows more"
+_log: Final = logging.getLogger("gridward.trainings")
+
 
 def end(
     node: Node, caller: Principal, training_id: str, base: int, behind: tuple[Behind, ...], ending: Ending
@@ -28,6 +33,23 @@ def end(
     except GridError as why:
         failed = replace(ending, training=None, detail=why.detail)
         _store(node, caller, training_id, base, behind, failed)
+    except Exception:  # noqa: BLE001 (a full disk, say: the run must not stay running for ever)
+        _log.exception("the parameters of training %s could not be stored", training_id)
+        failed = replace(ending, training=None, detail=NOT_STORED)
+        _store(node, caller, training_id, base, behind, failed)
+
+
+def lose(node: Node, training_id: str) -> None:
+    """Fail a run of which this process knows no more: its end could not be written down when it came."""
+    with node.database.write() as db:
+        lock(db, f"training {training_id}")
+        training = db.get(Training, training_id)
+        if training is None or training.state != TrainingState.RUNNING:
+            return
+        training.state, training.detail = TrainingState.FAILED.value, NOT_STORED
+        if not training.told:
+            rule_uses.give_back(db, training_id, node.clock())
+        db.add(training)
 
 
 def _store(
@@ -49,6 +71,7 @@ def _store(
             training.state = (TrainingState.FAILED if ending.detail else TrainingState.DONE).value
             training.detail = ending.detail[:2000]
             # A use is counted with its answer: of a run that failed before anything was told, none came.
+            training.told = training.told or ending.told
             untold = bool(ending.detail) and not training.told
             training.history = [] if untold else [item.model_dump() for item in ending.history]
             training.validation = None if untold else ending.validation

@@ -101,7 +101,7 @@ class Recipe:
             traced = trace.trace_training(student, loss, optimizer, batch, name=name)
         return Lesson(
             plan=_document(traced),
-            parameters={key: value.clone() for key, value in traced.parameters.items()},
+            parameters=traced.parameters,  # of a copy of the module, which nobody else has
             hyper=tuple(Hyper(input=key, value=float(value)) for key, value in traced.hyper.items()),
             evaluation=self.examination(module, x, y),
         )

@@ -66,10 +66,13 @@ def _record(
 ) -> TrainingRecord:
     progress = running.get(row.id)
     history, seconds = progress_of(node, row, progress)
+    # Who started it is told by `trainings.describe`, which notes it: an untold run gives a counted use back.
+    untold = row.user_id == caller.user_id and not row.told
     now = node.clock()
     sources = queries_results.training_sources(db, row.id)
     behind = [Behind(one.dataset_id, one.version, one.rows) for one in sources]
     dataset = queries.visible_dataset(caller, db, row.dataset_id, now)
+    history = [] if untold else history
     export = sealed(row.lesson, decide_export(grants(caller, db, behind, now), row.parameters))
     return TrainingRecord(
         id=row.id,
@@ -85,7 +88,7 @@ def _record(
         epochs=row.epochs,
         epochs_done=len(history),
         history=coarse_unless(export, history),
-        validation=validation_of(row, progress, export),
+        validation=None if untold else validation_of(row, progress, export),
         validation_rows=row.validation_rows,
         seconds=seconds,
         forgotten=row.forgotten,

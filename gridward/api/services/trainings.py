@@ -50,7 +50,8 @@ from gridward.server.principals import Capability, Principal
 
 INTERRUPTED: Final = "the node stopped while this training ran; start it again"
 _POLL_S: Final = 0.1
-_METRICS: Final = 4
+_METRICS: Final = 64
+_METRICS_SEALED: Final = 4
 _DIGITS: Final = 3
 
 
@@ -85,8 +86,7 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     for part, decision in zip(parts, judged, strict=True):
         if decision.answer is not Answer.VALUE:
             _door(node, caller, begin, part.digest, decision)()
-    if export.answer is not Answer.VALUE:
-        _require_few_metrics(plans.all)
+    _require_few_metrics(plans.all, _METRICS if export.answer is Answer.VALUE else _METRICS_SEALED)
     uses = tuple(sorted({use for decision in judged for use in decision.uses}))
     door = _door(node, caller, begin, parts[0].digest, replace(judged[0], uses=uses))
     seed = orders.secret_seed(node, begin.dataset, "order of rows", body.seed)
@@ -128,6 +128,9 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
     """Say where a run of the caller's stands."""
     progress = node.trainings.progress(training_id)
     training = _own(node, caller, training_id)
+    if training.state == TrainingState.RUNNING and progress is None:
+        training_store.lose(node, training_id)
+        training = _own(node, caller, training_id)
     history, seconds = progress_of(node, training, progress)
     export = _export(node, caller, training)
     validation = validation_of(training, progress, export.decision)
@@ -135,7 +138,7 @@ def describe(node: Node, caller: Principal, training_id: str) -> TrainingOut:
         training, history, validation = _own(node, caller, training_id), [], None
     history = coarse_unless(export.decision, history)
     exported = training.blob if export.decision.answer is Answer.VALUE else None
-    size_bytes = node.blobs.path(exported).stat().st_size if exported is not None else 0
+    size_bytes = _size(node, training_id, exported) if exported is not None else 0
     small = size_bytes <= INLINE_BYTES
     return TrainingOut(
         id=training.id,
@@ -164,6 +167,7 @@ def content(node: Node, caller: Principal, training_id: str) -> Path:
     training = _own(node, caller, training_id)
     if training.blob is None:
         raise ObjectNotFoundError(f"training '{training_id}' has no parameters")
+    _size(node, training_id, training.blob)
     _release(node, caller, training, training.blob, _export(node, caller, training))
     return node.blobs.path(training.blob)
 
@@ -185,6 +189,9 @@ def remove(node: Node, caller: Principal, training_id: str) -> None:
 
     One that still runs is cancelled: it ends after its epoch. Raises `ConflictError` while one just ends.
     """
+    progress = node.trainings.progress(training_id)
+    if _own(node, caller, training_id).state == TrainingState.RUNNING and progress is None:
+        training_store.lose(node, training_id)
     with node.database.write() as db:
         training = queries_results.own_training(caller, db, training_id)
         if training is None:
@@ -287,13 +294,21 @@ def _door(
     )
 
 
-def _require_few_metrics(plans: Iterable[Plan]) -> None:
-    """A metric may be any function of the parameters: who may not have these gets few and coarse ones."""
+def _require_few_metrics(plans: Iterable[Plan], most: int) -> None:
+    """A metric may be any function of rows and parameters: who may not have these gets few, coarse ones."""
     metrics = sum(output.role is Role.METRIC for plan in plans for output in plan.outputs)
-    if metrics > _METRICS:
+    if metrics > most:
         raise PlanRejectedError(
-            f"the plans tell {metrics} metrics; who may not export the model gets {_METRICS} at most"
+            f"the plans tell {metrics} metrics; {_METRICS} are the most, {_METRICS_SEALED} for who may not "
+            "export the model"
         )
+
+
+def _size(node: Node, training_id: str, blob: str) -> int:
+    try:
+        return node.blobs.path(blob).stat().st_size
+    except FileNotFoundError as why:
+        raise ObjectNotFoundError(f"training '{training_id}' was forgotten at this moment") from why
 
 
 def _coarse(values: Mapping[str, float]) -> dict[str, float]:

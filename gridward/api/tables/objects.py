@@ -13,7 +13,8 @@ class StoredObject(NodeTable, table=True):
     """A tensor that a user sent, or that a computation left here.
 
     `level` is what it tells of rows (`core.privacy.analysis.Level`); `row_table` and `row_axis` name whose
-    rows run along which of its axes; `masked` says that row masks gate it.
+    rows run along which of its axes; `masked` says that row masks gate it,
+    `coded` that it is a function of nothing but masks.
     """
 
     __tablename__ = "objects"
@@ -31,6 +32,7 @@ class StoredObject(NodeTable, table=True):
     row_table: str = Field(default="", max_length=96)
     row_axis: int = 0
     masked: bool = False
+    coded: bool = False
     plan_digest: str | None = Field(default=None, max_length=64)
     created_at: datetime = Field(sa_type=UtcDateTime)
 

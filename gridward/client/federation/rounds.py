@@ -108,13 +108,15 @@ class Round:
                     continue
                 self._reports.append(_report_of(name, answer))
                 if answer.update is not None:
-                    yield answer.update
+                    yield replace(answer.update, statistics=self._means.setup.statistics)
         if len(self._reports) < quorum:
             raise MissedQuorumError(
                 f"round {self._number + 1}: {len(self._reports)} of {len(plan.nodes)} nodes answered, "
                 f"{quorum} are needed; {_listed(self._failures)}"
             )
-        yield from self._means.gathering.close(tuple(sorted(report.node for report in self._reports)))
+        names = tuple(sorted(report.node for report in self._reports))
+        for together in self._means.gathering.close(names):
+            yield replace(together, statistics=self._means.setup.statistics)
 
     def _late(self, name: str) -> NoReturn:
         self._closed = True

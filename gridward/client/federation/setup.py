@@ -64,6 +64,12 @@ class Setup:
     secure: bool = False
     id: str = field(default_factory=new_run_id)
 
+    @property
+    def statistics(self) -> frozenset[str]:
+        """Tensors of the model that follow no gradient: batch norm's."""
+        state = {given.name for given in self.lesson.plan.inputs if given.role == "state"}
+        return frozenset(self.model_names) & state
+
 
 def document(setup: Setup) -> RunSetup:
     """Write a setup without its tensors."""

@@ -16,12 +16,16 @@ _BLOCK: Final = 1 << 18
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Update:
-    """Parameters after a node's local training of ``steps``, and the rows that it trained on (its weight)."""
+    """Parameters after a node's local training of ``steps``, and the rows that it trained on (its weight).
+
+    ``statistics`` names tensors that follow no gradient, such as batch norm's: their mean is the joint value.
+    """
 
     node: str
     rows: int
     parameters: Parameters
     steps: int = 1
+    statistics: frozenset[str] = frozenset()
 
 
 class WeightedMean:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gridward.core.federation.aggregate import Array, Parameters, Update, is_real
-from gridward.core.federation.server_optimizers import deltas, moved
+from gridward.core.federation.server_optimizers import deltas, moved, noting_statistics
 from gridward.core.federation.strategies import FedAvg, LocalRule, RoundPlan
 
 Control = dict[str, Array]
@@ -61,7 +61,9 @@ class Scaffold(FedAvg):
             TrainingError: an update does not fit, or none came.
         """
         learned: dict[str, Control] = {}
-        mean = FedAvg.aggregate(self, number, parameters, self._watched(parameters, updates, learned))
+        kept: set[str] = set()
+        noted = noting_statistics(self._watched(parameters, updates, learned), kept)
+        mean = FedAvg.aggregate(self, number, parameters, noted)
         changes: list[Control] = []
         for node, control in learned.items():
             before = self.own.get(node, {})
@@ -70,7 +72,7 @@ class Scaffold(FedAvg):
         for name in {name for change in changes for name in change}:
             total = np.sum([change[name] for change in changes], axis=0)
             self.common[name] = np.asarray(self.common.get(name, 0.0) + total / len(self.own))
-        steps = {name: self.learning_rate * delta for name, delta in deltas(parameters, mean).items()}
+        steps = {name: self.learning_rate * delta for name, delta in deltas(parameters, mean, kept).items()}
         return moved(parameters, mean, steps)
 
     def _watched(

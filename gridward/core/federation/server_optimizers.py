@@ -1,11 +1,12 @@
 """Strategies that take the mean update as a gradient: a server-side optimizer makes the step.
 
 With x the round's parameters and Delta = mean of the nodes' parameters - x, the next are x + a step of Delta.
-All computing is in float64. Tensors that count something (integers) are those of the mean.
+All computing is in float64. Tensors that count something (integers) and statistics are those of the mean: a
+step beyond it could make a variance negative.
 """
 
 from abc import abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,8 +38,9 @@ class FedAvgM(FedAvg):
         Raises:
             TrainingError: an update does not fit, or none came.
         """
-        mean = FedAvg.aggregate(self, number, parameters, updates)
-        for name, delta in deltas(parameters, mean).items():
+        kept: set[str] = set()
+        mean = FedAvg.aggregate(self, number, parameters, noting_statistics(updates, kept))
+        for name, delta in deltas(parameters, mean, kept).items():
             self.velocity[name] = self.momentum * self.velocity.get(name, 0.0) + delta
         return moved(parameters, mean, {name: self.learning_rate * v for name, v in self.velocity.items()})
 
@@ -78,9 +80,10 @@ class _Adaptive(FedAvg):
         Raises:
             TrainingError: an update does not fit, or none came.
         """
-        mean = FedAvg.aggregate(self, number, parameters, updates)
+        kept: set[str] = set()
+        mean = FedAvg.aggregate(self, number, parameters, noting_statistics(updates, kept))
         rate, steps = self.rate(number), {}
-        for name, delta in deltas(parameters, mean).items():
+        for name, delta in deltas(parameters, mean, kept).items():
             before = self.squares.get(name, np.zeros_like(delta))
             self.means[name] = self.beta1 * self.means.get(name, 0.0) + (1 - self.beta1) * delta
             self.squares[name] = self.square(before, np.square(delta))
@@ -146,12 +149,19 @@ class FedAdagrad(_Adaptive):
         return before + square
 
 
-def deltas(parameters: Parameters, mean: Parameters) -> dict[str, Array]:
-    """Give mean - parameters of every tensor of real numbers, in float64."""
+def noting_statistics(updates: Iterable[Update], into: set[str]) -> Iterator[Update]:
+    """Pass updates on, and note which tensors are statistics."""
+    for update in updates:
+        into |= update.statistics
+        yield update
+
+
+def deltas(parameters: Parameters, mean: Parameters, kept: Collection[str] = ()) -> dict[str, Array]:
+    """Give mean - parameters of every tensor of real numbers that is not ``kept``, in float64."""
     return {
         name: mean[name].astype(np.float64) - np.asarray(value, np.float64)
         for name, value in parameters.items()
-        if is_real(value)
+        if is_real(value) and name not in kept
     }
 
 

@@ -102,7 +102,7 @@ def _cross_entropy(
     label_smoothing: float = 0.0,
 ) -> Tensor:
     """Classes of pixels are classes of rows, several a row; smoothing changes nothing in place."""
-    logits = input
+    logits, shape = input, target.shape
     if target.is_floating_point():
         smoothed = {"reduction": reduction, "label_smoothing": label_smoothing}
         return functional.cross_entropy(logits, target, weight, **smoothed)  # type: ignore[arg-type]
@@ -111,14 +111,15 @@ def _cross_entropy(
     chances = logits.log_softmax(-1)
     right = functional.nll_loss(chances, target, weight, ignore_index=ignore_index, reduction=reduction)
     if not label_smoothing:
-        return right
+        return right.reshape(shape) if reduction == "none" else right
     counts = (target != ignore_index).to(chances.dtype)
     every = -(chances if weight is None else chances * weight).sum(-1) * counts
     if reduction == "mean":
         parts = counts if weight is None else counts * weight.gather(0, target.clamp(min=0))
         every = every.sum() / parts.sum()
     share = label_smoothing / chances.shape[-1]
-    return (1 - label_smoothing) * right + share * (every.sum() if reduction == "sum" else every)
+    found = (1 - label_smoothing) * right + share * (every.sum() if reduction == "sum" else every)
+    return found.reshape(shape) if reduction == "none" else found
 
 
 def _reduced(each: Tensor, reduction: str) -> Tensor:

@@ -62,24 +62,30 @@ class Level(StrEnum):
 class Feed:
     """What feeds a plan input. ``table`` names the dataset whose rows run along ``axis`` (from the left).
 
-    ``masked``: it was made under row masks whose product with others would escape the guards.
+    ``masked``: it was made under row masks whose product with others would escape the guards; ``coded``: of
+    nothing but these.
     """
 
     level: Level
     table: str = ""
     axis: int = 0
     masked: bool = False
+    coded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a result is. ``axis`` (from the left) and ``table`` for rows; ``reason`` where it is opaque."""
+    """What a result is. ``axis`` (from the left) and ``table`` for rows; ``reason`` where it is opaque.
+
+    ``coded``: numbers that are a function of nothing but masks, so that their sum is a count in disguise.
+    """
 
     level: Level
     table: str = ""
     axis: int = 0
     masked: bool = False
     reason: str = ""
+    coded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +186,7 @@ class _Tracking:
         if not rows or not ends:
             return
         name, histogram = call.step.out[0], call.step.op is Op.HISTC
-        if histogram or self._counts(call):
+        if histogram or (self._counts(call) and self._one_a_row(call)):
             parts = self._averaged(call) if call.step.op is Op.MEAN_DIM else 1
             self.counts.append(Count(rows[0].table, name, self.dtypes[name], parts))
         elif all(self._is_coded(one) for one in references(call.step) if isinstance(self.flows[one], Rows)):
@@ -201,6 +207,12 @@ class _Tracking:
             operand.name in self.truths or self.dtypes.get(operand.name) is DType.BOOL
         )
 
+    def _one_a_row(self, call: Call) -> bool:
+        """Say whether a row has one part in each number: copies of a mask would count it several times."""
+        flow = call.flow("self")
+        own = flow.axis if isinstance(flow, Rows) else None
+        return all(flow.shape[axis] == 1 for axis in axes_of(call, "dim", flow) if axis != own)
+
     def _averaged(self, call: Call) -> int:
         flow = call.flow("self")
         return prod(flow.shape[axis] for axis in axes_of(call, "dim", flow))
@@ -211,8 +223,8 @@ class _Tracking:
         if not rows or not all(map(self._is_coded, rows)):
             return
         self.coded.update(step.out)
-        whole = self.dtypes.get(names[0]) is DType.BOOL or names[0] in self.truths
-        if whole and (step.op is Op.TO_COPY or step.op in _MOVES):
+        whole = all(self.dtypes.get(name) is DType.BOOL or name in self.truths for name in rows)
+        if whole and (step.op is Op.TO_COPY or step.op in _MOVES - {Op.CONSTANT_PAD_ND}):
             self.truths.update(step.out)
 
     def _is_coded(self, name: str) -> bool:
@@ -263,10 +275,14 @@ def analyse(
         for given in plan.inputs
     }
     flows |= {c.name: Free(False, c.shape, uneven(c.shape)) for c in plan.constants}
-    tracking = _Tracking(shapes, dtypes, counted, flows)
+    coded = {name for name, feed in feeds.items() if feed.coded}
+    tracking = _Tracking(shapes, dtypes, counted, flows, coded=coded)
     for number, step in enumerate(plan.steps):
         tracking.step(number, step)
-    findings = {output.name: _finding(tracking.flows[output.ref]) for output in plan.outputs}
+    findings = {
+        output.name: _finding(tracking.flows[output.ref], coded=output.ref in tracking.coded)
+        for output in plan.outputs
+    }
     guarded, guards = _with_guards(plan, tracking)
     return Analysis(
         findings,
@@ -306,12 +322,12 @@ def _entry(
     return rows
 
 
-def _finding(flow: Flow) -> Finding:
+def _finding(flow: Flow, *, coded: bool) -> Finding:
     if isinstance(flow, Refused):
         return Finding(Level.OPAQUE, reason=flow.reason)
     if isinstance(flow, Free):
         return Finding(Level.AGGREGATE if flow.private else Level.PUBLIC)
-    return Finding(Level.ROWS, flow.table, flow.axis + len(flow.shape), bool(flow.masks))
+    return Finding(Level.ROWS, flow.table, flow.axis + len(flow.shape), bool(flow.masks), coded=coded)
 
 
 def _with_guards(plan: Plan, tracking: _Tracking) -> tuple[Plan, tuple[Guard, ...]]:

@@ -209,6 +209,7 @@ def upgrade() -> None:
         sa.Column("row_table", sa.String(length=96), nullable=False),
         sa.Column("row_axis", sa.Integer(), nullable=False),
         sa.Column("masked", sa.Boolean(), nullable=False),
+        sa.Column("coded", sa.Boolean(), nullable=False),
         sa.Column("plan_digest", sa.String(length=64), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(

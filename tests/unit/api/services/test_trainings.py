@@ -12,7 +12,10 @@ from torch import nn
 from torch.nn import functional
 
 from gridward.api.services.trainings import INTERRUPTED, mark_interrupted
+from gridward.api.tables.datasets import Dataset as DatasetRow
 from gridward.api.tables.trainings import Training
+from gridward.api.training_orders import held_out
+from gridward.api.training_store import NOT_STORED
 from gridward.core import tensors
 from gridward.core.errors import ConflictError
 from gridward.core.plans import codec
@@ -21,6 +24,7 @@ from gridward.core.plans.optimizers import SGD
 from gridward.core.plans.plan import Output, Ref, Role, Step
 from gridward.core.plans.trace import Traced, trace_evaluation, trace_module, trace_training
 from gridward.core.schemas.tensor import Tensor
+from gridward.core.schemas.trainings import TrainingIn
 from gridward.core.schemas.uploads import MediaType
 from gridward.server.ids import utc_now
 from tests.support.files import publish, safetensors, upload
@@ -322,15 +326,82 @@ def once(ward: NodeUnderTest) -> Dataset:
 
 
 def test_a_training_that_fails_before_anything_is_told_gives_its_use_back(
-    ward: NodeUnderTest, once: Dataset
+    ward: NodeUnderTest, once: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tess = ward.as_("tess")
-    wild = body_of(once, epochs=1, hyper=[{"input": "lr", "value": 1e38}])
-    failed = finish(ward, tess, wild)
+    with monkeypatch.context() as patched:
+        patched.setattr(ward.node.settings, "training_operations", 1)
+        failed = finish(ward, tess, body_of(once, epochs=1))
     assert (failed["state"], failed["history"], counted(ward, once)) == ("failed", [], 0)
     assert finish(ward, tess, body_of(once, epochs=1))["state"] == "done"
     assert counted(ward, once) == 1
     assert code(begin(ward, tess, body_of(once))) == "not_authorized"
+
+
+def test_a_training_that_diverges_has_told_something_and_keeps_its_use(
+    ward: NodeUnderTest, once: Dataset
+) -> None:
+    tess = ward.as_("tess")
+    failed = finish(ward, tess, body_of(once, epochs=1, hyper=[{"input": "lr", "value": 1e38}]))
+    assert (failed["state"], counted(ward, once)) == ("failed", 1)
+
+
+def test_the_record_of_a_run_tells_its_starter_nothing_that_gives_a_use_back(
+    ward: NodeUnderTest, once: Dataset
+) -> None:
+    tess = ward.as_("tess")
+    said = begin(ward, tess, body_of(once, epochs=10_000)).json()
+    path = f"/v1/trainings/{said['id']}"
+    deadline = time.monotonic() + 60
+    while not ward.client.get(f"{path}/record", headers=ward.as_("bob")).json()["history"]:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    record = ward.client.get(f"{path}/record", headers=tess).json()
+    assert (record["history"], record["validation"], record["epochs_done"]) == ([], None, 0)
+    assert ward.client.delete(path, headers=tess).status_code == 204
+
+
+def test_a_run_whose_end_cannot_be_stored_fails_and_can_be_forgotten(
+    ward: NodeUnderTest, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("gridward.api.parameters.write", full)
+    tess = ward.as_("tess")
+    said = finish(ward, tess, body_of(digits, epochs=1))
+    assert (said["state"], said["detail"]) == ("failed", NOT_STORED)
+    with ward.node.database.write() as db:
+        training = db.get_one(Training, said["id"])
+        training.state = "running"
+        db.add(training)
+    path = f"/v1/trainings/{said['id']}"
+    assert ward.client.get(path, headers=tess).json()["state"] == "failed"
+    assert ward.client.delete(path, headers=tess).status_code == 204
+
+
+def test_two_fractions_held_out_by_one_seed_do_not_differ_by_single_rows(ward: NodeUnderTest) -> None:
+    dataset = DatasetRow(
+        id="ds-1", name="n", version=1, rows=1000, user_id="u", published_by="bob", blob="", tensors=[]
+    )
+    drawn = [held(ward, dataset, holdout) for holdout in (0.1, 0.101, 0.1)]
+    assert drawn[0] == drawn[2]
+    assert len(drawn[1] - drawn[0]) > 1
+
+
+def held(node: NodeUnderTest, dataset: DatasetRow, holdout: float) -> set[int]:
+    plan = codec.to_dict(examined().plan)
+    body = TrainingIn.model_validate(
+        {
+            "dataset_id": dataset.id,
+            "feeds": [{"input": "x", "tensor": "points"}],
+            "epochs": 0,
+            "evaluation": {"plan": plan, "holdout": holdout},
+        }
+    )
+    rows = held_out(node.node, dataset, body)
+    assert rows is not None
+    return set(rows.tolist())
 
 
 @pytest.mark.parametrize("told", [False, True])

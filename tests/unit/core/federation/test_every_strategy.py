@@ -206,3 +206,22 @@ def test_the_mean_as_one_update_gives_what_all_updates_give(name: str) -> None:
             # adaptive rules divide by tau = 1e-3 at least what float32 rounds of the mean
             np.testing.assert_allclose(value, after[key], rtol=1e-4, atol=1e-5)
         now = after
+
+
+STEPPING: list[Callable[[], Strategy]] = [
+    FedAvgM,
+    FedAdam,
+    FedYogi,
+    FedAdagrad,
+    lambda: Scaffold(local_rate=0.1, learning_rate=2.0),
+]
+
+
+@pytest.mark.parametrize("make", STEPPING)
+def test_statistics_follow_the_mean_and_no_server_side_step(make: Callable[[], Strategy]) -> None:
+    strategy, now = make(), {"w": np.array([1.0]), "var": np.array([0.3])}
+    for number in range(12):
+        sent = {"w": now["w"] - 0.1, "var": np.array([0.01])}
+        updates = [Update(f"n{k}", 5, sent, statistics=frozenset({"var"})) for k in range(3)]
+        now = strategy.aggregate(number, now, updates)
+        assert now["var"] == pytest.approx([0.01])

@@ -86,7 +86,26 @@ def _multiplied(sketch: Sketch, numbers: Ref) -> Ref:
     return sketch(Op.MM, ones, sketch(Op.UNSQUEEZE, numbers, 1))
 
 
-@pytest.mark.parametrize("told", [_doubled, _raised, _varied, _multiplied])
+def _joined_with_a_multiple(sketch: Sketch, numbers: Ref) -> Ref:
+    column = sketch(Op.UNSQUEEZE, numbers, 1)
+    both = sketch(Op.CAT, (column, sketch(Op.MUL_SCALAR, column, 1000.0)), 1)
+    return sketch(Op.SUM_DIM_INTLIST, both, (0,), False, None)
+
+
+def _copied_five_times(sketch: Sketch, numbers: Ref) -> Ref:
+    copies = sketch(Op.EXPAND, sketch(Op.UNSQUEEZE, numbers, 1), (ROWS, 5))
+    return sketch(Op.SUM_DIM_INTLIST, copies, (0, 1), False, None)
+
+
+def _padded(sketch: Sketch, numbers: Ref) -> Ref:
+    column = sketch(Op.UNSQUEEZE, numbers, 1)
+    return sketch(Op.SUM_DIM_INTLIST, sketch(Op.CONSTANT_PAD_ND, column, (0, 1), 0.2), (0,), False, None)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [_doubled, _raised, _varied, _multiplied, _joined_with_a_multiple, _copied_five_times, _padded],
+)
 def test_a_sum_of_nothing_but_masks_is_a_count_in_disguise(
     sketch: Sketch, told: Callable[[Sketch, Ref], Ref]
 ) -> None:
@@ -120,3 +139,15 @@ def test_other_sums_are_left_alone(sketch: Sketch) -> None:
     found = sketch.analyse(sketch(Op.SUM_DIM_INTLIST, x, None, False, None))
     assert found.counts == ()
     assert ran(found, 5)["y0"].item() == X.sum().item()
+
+
+def test_a_mask_kept_as_numbers_stays_a_count_in_disguise(sketch: Sketch) -> None:
+    mask = sketch(Op.GT_SCALAR, sketch.rows("x"), 6.5)
+    kept = sketch.find(sketch(Op.TO_COPY, mask, DType.FLOAT64))
+    assert kept.coded
+    assert not sketch.find(sketch.rows("z")).coded
+    plan = Sketch()
+    numbers = plan.rows("kept")
+    plan.feeds["kept"] = replace(plan.feeds["kept"], masked=True, coded=True)
+    found = plan.analyse(plan(Op.SUM_DIM_INTLIST, numbers, (0,), False, None))
+    assert [one.table for one in found.disguised] == ["ward@1"]
