@@ -93,7 +93,7 @@ def set_mail(
         changed = OwnAccount(home).set_mail(address or None, password, mails=notices)
     say(f"{changed.username} has {changed.email or 'no e-mail address'}; notices: {changed.mails.value}")
     if changed.email and not changed.email_confirmed:
-        say("Confirm it with the code that is mailed there: gridward account confirm-mail")
+        say("Where that server sends mail, a code is on its way; then: gridward account confirm-mail")
 
 
 @app.command("confirm-mail")

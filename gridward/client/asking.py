@@ -90,7 +90,8 @@ class Asker:
     def ask(self, node: Place, model_id: str, x: torch.Tensor) -> EncryptedAnswer:
         """Run one encrypted query on all parties; nobody but the caller sees ``x`` or the answer.
 
-        A single sample without a batch dimension gets one, and loses it again.
+        A single sample without a batch dimension gets one, and loses it again. ``x`` is checked before it is
+        sent and read again as it is: leave it unchanged until the answer is here.
         Raises ``DeploymentRefusedError`` if the gateway does not vouch for the parties, ``OutOfRangeError``
         for inputs beyond the declared or the fixed-point range, ``RangeViolationError`` where the deployment
         guards and a value inside left its bits, ``ProtocolError`` if a party fails on the way.
@@ -125,7 +126,11 @@ class Asker:
     def finish(
         self, query: OpenQuery, batch: torch.Tensor, single: bool, x: torch.Tensor, began: float
     ) -> EncryptedAnswer:
-        """Take the second step: the masked input to every party, their shares added up."""
+        """Take the second step: the masked input to every party, their shares added up.
+
+        The range of ``batch`` is checked before anything is sent, its values are encoded while it is: leave
+        the tensor unchanged until this returns. What is changed meanwhile goes out unchecked.
+        """
         program = query.program
         reals = batch if batch.dtype in (torch.float32, torch.float64) else batch.double()
         masked, making = masking(program, reals.numpy(), query.subkeys)

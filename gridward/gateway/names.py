@@ -6,9 +6,13 @@ from sqlmodel import Session
 
 from gridward.core.errors import AlreadyExistsError, ConflictError
 from gridward.gateway.tables import NameHolder, Node, Standing
+from gridward.server.db import lock
 
-_ALIKE: Final = (("rn", "m"), ("vv", "w"), ("0", "o"), ("1", "l"), ("_", ""), (".", ""), ("-", ""))
-"""What people take for the same in names of `NODE_NAME_PATTERN`, which has no capitals and ASCII only."""
+_ALIKE: Final = (("_", ""), (".", ""), ("-", ""), ("rn", "m"), ("vv", "w"), ("0", "o"), ("1", "l"))
+"""What people take for the same in names of `NODE_NAME_PATTERN`, which has no capitals and ASCII only.
+
+In this order: what separators part looks like what they do not.
+"""
 
 
 def likeness(name: str) -> str:
@@ -34,8 +38,9 @@ def give(db: Session, node: Node, *, takes_over: bool) -> None:
     """Let a node hold the name that it asks for, for good.
 
     Raises `AlreadyExistsError` as `require_free`; `ConflictError` if the name was another node's, which
-    left, and nobody said that this one takes its place.
+    left, and nobody said that this one takes its place. One decision on names at a time.
     """
+    lock(db, "names")
     require_free(db, node.name, node.id)
     holder = db.get(NameHolder, likeness(node.name))
     if holder is not None and holder.node_id != node.id and not takes_over:

@@ -33,7 +33,7 @@ def ask_confirmation(db: Session, accounts: Accounts, user: UserFields) -> bool:
     yet. Who is invited confirms by the invitation's letter.
     """
     user.email_confirmed, user.email_code_hash, user.email_code_expires_at = False, None, None
-    if user.email is None or not outbox.sends(accounts) or not _has_holder(user):
+    if user.email is None or not outbox.sends(accounts) or not has_holder(user):
         return False
     code = secrets.token_urlsafe(24)
     expires_at = accounts.clock() + timedelta(seconds=accounts.settings.mail_confirm_s)
@@ -56,7 +56,8 @@ def set_confirmed(user: UserFields) -> None:
     user.email_confirmed, user.email_code_hash, user.email_code_expires_at = True, None, None
 
 
-def _has_holder(user: UserFields) -> bool:
+def has_holder(user: UserFields) -> bool:
+    """Say whether somebody signs in to the account already."""
     return user.password_hash is not None or user.oidc_key is not None or "@" in user.username
 
 

@@ -18,7 +18,7 @@ from gridward.core.errors import (
 from gridward.core.schemas.accounts import InvitationOut, UserOut
 from gridward.server import audit, letters, outbox, roles
 from gridward.server.accounts import Accounts, InvitationFields, UserFields
-from gridward.server.addresses import ask_confirmation, set_confirmed
+from gridward.server.addresses import ask_confirmation, has_holder, set_confirmed
 from gridward.server.principals import Capability, Principal
 from gridward.server.sessions import forget, guess_limits, revoke_all, user_named
 from gridward.server.users import describe
@@ -27,14 +27,14 @@ from gridward.server.users import describe
 def invite(accounts: Accounts, caller: Principal, username: str) -> InvitationOut:
     """Make the token, in place of any earlier one. The account's sessions go on until it is used.
 
-    Another token goes to the account's e-mail address, where there is one and this server sends mail: who
-    uses that one has shown that letters reach them there.
+    Another token goes to the account's e-mail address, if this server sends mail and the address is confirmed
+    or nobody holds the account yet: who uses that one has shown that letters reach them there.
     """
     caller.require(Capability.MANAGE_USERS)
     now = accounts.clock()
     expires_at = now + timedelta(seconds=accounts.settings.invitation_s)
     with accounts.database.write() as db:
-        user = user_named(db, accounts, username)
+        user = user_named(db, accounts, username, locked=True)
         if user is None or "@" in username:
             raise ObjectNotFoundError(f"no account '{username}' that signs in here")
         if user.id == caller.user_id:
@@ -43,7 +43,8 @@ def invite(accounts: Accounts, caller: Principal, username: str) -> InvitationOu
             raise AuthorizationError(f"'{username}' can do more than '{caller.name}'")
         secret, in_letter = _draw(db, accounts, user, expires_at, by=caller.user_id or "")
         letter = letters.invitation(accounts, username, in_letter, expires_at)
-        mailed = outbox.put(db, accounts, user, letter, expires_at=expires_at, address=user.email)
+        first = None if has_holder(user) else user.email
+        mailed = outbox.put(db, accounts, user, letter, expires_at=expires_at, address=first)
         audit.record(db, accounts.tables.audit, caller, now, "invite_user", username)
     return InvitationOut(token=secret, expires_at=expires_at, mailed=mailed)
 
@@ -62,7 +63,7 @@ def ask_reset(accounts: Accounts, username: str, address: str) -> None:
     now = accounts.clock()
     expires_at = now + timedelta(seconds=accounts.settings.reset_s)
     with accounts.database.write() as db:
-        user = user_named(db, accounts, username)
+        user = user_named(db, accounts, username, locked=True)
         mailed = user is not None and user.password_hash is not None and user.email_confirmed
         if user is not None and mailed and not user.disabled and not _invited(db, accounts, user.id):
             _, in_letter = _draw(db, accounts, user, expires_at, by=user.id)
@@ -103,22 +104,23 @@ def known(accounts: Accounts, token: str, address: str, *, resets: bool = True) 
 def redeemed(accounts: Accounts, row: InvitationFields, token: str) -> Iterator[tuple[Session, UserFields]]:
     """Spend a token in the transaction of the block, which may change the account that it is for.
 
-    One that came by letter confirms the address; with the other, a letter asks for that.
+    One that came by letter confirms the address; with the other, a letter asks for that. The account is
+    locked before the invitation, as by whoever changes it.
     """
     table = accounts.tables.invitation
     with accounts.database.write() as db:
+        user = db.get(accounts.tables.user, row.user_id, with_for_update=True)
         current = db.get(table, row.user_id, with_for_update=True)
-        user = db.get(accounts.tables.user, row.user_id)
         if current is None or not hmac.compare_digest(current.token_hash, row.token_hash) or user is None:
             raise NotSignedInError("the token was used meanwhile")
         if user.disabled:
             raise NotSignedInError("this account is locked")
         if _by_another(current):
             _require_inviter(db, accounts, current.invited_by, user.role)
-        yield db, user
         if current.mailed_hash is not None and hmac.compare_digest(current.mailed_hash, _hash(token)):
             set_confirmed(user)
-        elif not user.email_confirmed:
+        yield db, user
+        if not user.email_confirmed:
             ask_confirmation(db, accounts, user)
         db.add(user)
         revoke_all(db, accounts, user.id)

@@ -25,12 +25,14 @@ def change_own(accounts: Accounts, caller: Principal, body: MailIn, address: str
     """
     _require_whole(caller)
     with accounts.database.read() as db:
-        user = _row(db, accounts, caller)
+        user = _row(db, accounts, caller, locked=False)
     if body.email != user.email:
         _require_proof(accounts, caller, user, body, address)
         accounts.addresses.take(user.id)
     with accounts.database.write() as db:
         row = _row(db, accounts, caller)
+        if row.email != user.email:
+            raise ConflictError("the address was changed meanwhile")
         row.mails = body.mails.value
         change_address(db, accounts, row, body.email)
         db.add(row)
@@ -64,9 +66,9 @@ def send_code(accounts: Accounts, caller: Principal) -> None:
         row = _row(db, accounts, caller)
         if row.email_confirmed:
             raise ConflictError("this account's address is confirmed")
-        accounts.addresses.take(row.id)
         if not ask_confirmation(db, accounts, row):
             raise ConflictError("this account has no e-mail address, or this server sends no mail")
+        accounts.addresses.take(row.id)
         db.add(row)
 
 
@@ -86,8 +88,8 @@ def _require_proof(
     check_password(accounts, caller, given, address)
 
 
-def _row(db: Session, accounts: Accounts, caller: Principal) -> UserFields:
-    row = db.get(accounts.tables.user, caller.user_id)
+def _row(db: Session, accounts: Accounts, caller: Principal, *, locked: bool = True) -> UserFields:
+    row = db.get(accounts.tables.user, caller.user_id, with_for_update=locked)
     if row is None:
         raise ObjectNotFoundError("this account is gone")
     return row

@@ -238,10 +238,11 @@ def forget(db: Session, accounts: Accounts, user_id: str, *, tokens: bool = True
         db.exec(delete(table).where(col(table.user_id) == user_id))
 
 
-def user_named(db: Session, accounts: Accounts, username: str) -> UserFields | None:
-    """Return the account of this name."""
+def user_named(db: Session, accounts: Accounts, username: str, *, locked: bool = False) -> UserFields | None:
+    """Return the account of this name; ``locked`` until the transaction ends, to change it by what it is."""
     table = accounts.tables.user
-    return db.exec(select(table).where(col(table.username) == username)).one_or_none()
+    wanted = select(table).where(col(table.username) == username)
+    return db.exec(wanted.with_for_update() if locked else wanted).one_or_none()
 
 
 def open_session(accounts: Accounts, user: UserFields, *, vouched: bool = False) -> SessionOut:
@@ -329,7 +330,7 @@ def alive(
 def _rehash(accounts: Accounts, user: UserFields, password: str) -> None:
     fresh = accounts.passwords.hash(password)
     with accounts.database.write() as db:
-        row = db.get(accounts.tables.user, user.id)
+        row = db.get(accounts.tables.user, user.id, with_for_update=True)
         # Someone may have changed the password since it was checked: only the checked hash is replaced.
         if row is not None and row.password_hash == user.password_hash:
             row.password_hash = user.password_hash = fresh

@@ -116,7 +116,7 @@ def change(accounts: Accounts, caller: Principal, username: str, patch: UserPatc
     with accounts.database.write() as db:
         if patch.role is not None:
             roles.require_grantable(db, accounts, caller, patch.role)
-        user = user_named(db, accounts, username)
+        user = user_named(db, accounts, username, locked=True)
         if user is None:
             raise ObjectNotFoundError(f"no user '{username}'")
         if user.id == caller.user_id:
@@ -147,7 +147,7 @@ def list_sessions(accounts: Accounts, caller: Principal, username: str) -> Sessi
 def end_sessions(accounts: Accounts, caller: Principal, username: str) -> None:
     """End every session and token of an account at once, for those who manage it."""
     with accounts.database.write() as db:
-        user = managed(db, accounts, caller, username)
+        user = managed(db, accounts, caller, username, locked=True)
         revoke_all(db, accounts, user.id)
         forget(db, accounts, user.id)
         audit.record(db, accounts.tables.audit, caller, accounts.clock(), "end_sessions", username)
@@ -165,7 +165,7 @@ def change_password(accounts: Accounts, caller: Principal, old: str, new: str, a
             raise WrongCredentialsError("the old password does not fit")
     hashed = accounts.passwords.hash(new)
     with accounts.database.write() as db:
-        row = db.get(accounts.tables.user, user.id)
+        row = db.get(accounts.tables.user, user.id, with_for_update=True)
         if row is None or row.password_hash != user.password_hash:
             raise WrongCredentialsError("the password was changed meanwhile")
         row.password_hash = hashed
@@ -205,10 +205,12 @@ def _account(
     )
 
 
-def managed(db: Session, accounts: Accounts, caller: Principal, username: str) -> UserFields:
+def managed(
+    db: Session, accounts: Accounts, caller: Principal, username: str, *, locked: bool = False
+) -> UserFields:
     """Return an account that the caller may manage, or raise a refusal."""
     caller.require(Capability.MANAGE_USERS)
-    user = user_named(db, accounts, username)
+    user = user_named(db, accounts, username, locked=locked)
     if user is None:
         raise ObjectNotFoundError(f"no user '{username}'")
     _require_manageable(db, accounts, caller, user)

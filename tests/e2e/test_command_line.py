@@ -64,7 +64,7 @@ def test_addresses_are_kept_and_a_server_without_mail_says_so(grid: Grid) -> Non
     assert "iris has no e-mail address" in said(owner(grid, "user", "email", "iris", ""))
     own = said(owner(grid, "account", "mail", "--address", "bob@example.org", "--notices", "none"))
     assert "bob has bob@example.org; notices: none" in own
-    assert "account confirm-mail" in own
+    assert "Where that server sends mail, a code is on its way; then: gridward account confirm-mail" in own
     refused = owner(grid, "account", "confirm-mail", "--code", "guessed")
     assert (refused.returncode, "code: it is not that" in refused.stderr) == (1, True)
     forgot = gridward("forgot", "--username", "iris", **url)

@@ -16,6 +16,7 @@ from gridward.core.framing import Frame
 RECORD_BYTES: Final = 1 << 14
 """The most that one TLS record holds."""
 CHUNK_BYTES: Final = 1 << 17
+_CLOSED: Final = "the connection was closed"
 
 
 class TlsStream:
@@ -70,19 +71,27 @@ class TlsStream:
         """Read at most a record; nothing where nothing has come. ``OSError`` where the other end is gone."""
         while True:
             try:
-                return self._tls.read(RECORD_BYTES)
+                data = self._tls.read(RECORD_BYTES)
             except ssl.SSLWantReadError:
                 if not self._receive(2 * RECORD_BYTES):
                     return b""
+            else:
+                if not data:  # the other end's close_notify, whatever becomes of its socket
+                    raise OSError(_CLOSED)
+                return data
 
     def pull_into(self, room: memoryview) -> int:
         """Read as ``pull`` does, to a place; gives the bytes read."""
         while True:
             try:
-                return cast(int, self._tls.read(len(room), room))  # bytes without a buffer
+                got = cast(int, self._tls.read(len(room), room))  # bytes without a buffer
             except ssl.SSLWantReadError:
                 if not self._receive(CHUNK_BYTES):
                     return 0
+            else:
+                if not got and room:
+                    raise OSError(_CLOSED)
+                return got
 
     def end(self) -> None:
         """Send nothing more; the other end reads to the end of what was sent."""
@@ -115,7 +124,7 @@ class TlsStream:
         except BlockingIOError:
             return False
         if not data:
-            raise OSError("the connection was closed")
+            raise OSError(_CLOSED)
         self._incoming.write(data)
         return True
 

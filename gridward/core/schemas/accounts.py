@@ -183,7 +183,7 @@ class InvitationOut(BaseModel):
 
     token: str
     expires_at: datetime
-    mailed: bool = Field(description="It goes to the account's e-mail address too.")
+    mailed: bool = Field(description="A letter to the account's e-mail address holds one, too.")
 
 
 class InvitationAcceptance(BaseModel):

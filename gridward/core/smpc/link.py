@@ -20,7 +20,7 @@ from gridward.core.errors import ProtocolError
 SESSION_BYTES: Final = 16
 _HEADER: Final = struct.Struct("<4sB32sBIQI")
 HEADER_BYTES: Final = _HEADER.size
-_MAGIC: Final = b"GWF1"
+_MAGIC: Final = b"GWF2"
 _CAUSE_BYTES: Final = 200
 
 Octets: TypeAlias = bytes | bytearray | memoryview

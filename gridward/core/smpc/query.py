@@ -40,7 +40,9 @@ def masking(program: Program, values: ArrayLike, subkeys: Sequence[bytes]) -> tu
     """Mask as ``mask_input`` does, while the beginning is sent already: words of ``WIRE_WORD``.
 
     The iterator fills them and says how many bytes are made. Whatever could be refused is refused before the
-    first: what parties see of a query must not say where in it a value was too large.
+    first: what parties see of a query must not say where in it a value was too large. The range is checked
+    then, and ``values`` are read again as they are sent: leave them unchanged until the iterator ends. What
+    is changed meanwhile goes out unchecked, and the answer may be wrong without a word.
     """
     reals = _reals(values)
     if reals.shape != program.input.shape:

@@ -146,7 +146,7 @@ def link_own(
     found = flows.read(accounts.keys, ticket, verifier, accounts.clock())
     _spend(accounts, found)
     with accounts.database.write() as db:
-        row = db.get_one(accounts.tables.user, user.id)
+        row = db.get_one(accounts.tables.user, user.id, with_for_update=True)
         _link(db, accounts, caller, row, found.identity.key)
 
 
@@ -158,7 +158,7 @@ def link(accounts: Accounts, caller: Principal, username: str, subject: str | No
     if subject is not None:
         provider_of(accounts)
     with accounts.database.write() as db:
-        user = managed(db, accounts, caller, username)
+        user = managed(db, accounts, caller, username, locked=True)
         if user.id == caller.user_id or "@" in username:
             raise AuthorizationError("one's own account takes its password; an identity of a gateway none")
         key = None if subject is None else f"{accounts.settings.oidc_issuer} {subject}"

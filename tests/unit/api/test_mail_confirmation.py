@@ -160,10 +160,34 @@ def test_an_invitation_confirms_the_address_only_if_it_was_taken_up_through_its_
         assert mailed != shown
         token, other = (mailed, shown) if by_letter else (shown, mailed)
         body = {"token": token, "password": "a new password"}
-        assert node.client.post("/v1/invitations", json=body).status_code == 200
+        accepted = node.client.post("/v1/invitations", json=body)
+        assert (accepted.status_code, accepted.json()["email_confirmed"]) == (200, by_letter)
         assert node.client.post("/v1/invitations", json=body | {"token": other}).status_code == 401
         assert is_confirmed(node, name) is by_letter
         assert len(outbox(node)) == (not by_letter)
+
+
+def test_a_new_password_for_an_account_with_a_holder_is_mailed_to_a_confirmed_address_only(
+    node: NodeUnderTest,
+) -> None:
+    def draw() -> Any:
+        return node.client.post("/v1/users/ana/invitation", headers=node.as_("bob")).json()
+
+    take(node, "ana", "somebody@example.org")
+    assert (draw()["mailed"], len(outbox(node))) == (False, 1)
+    confirmed(node, "ana")
+    assert (draw()["mailed"], len(outbox(node))) == (True, 1)
+    take(node, "ana", OTHER)
+    made = draw()
+    assert (made["mailed"], {row.address for row in outbox(node)}) == (False, {"somebody@example.org", OTHER})
+    body = {"token": made["token"], "password": "a new password"}
+    assert node.client.post("/v1/invitations", json=body).json()["email_confirmed"] is False
+
+
+def test_a_server_that_sends_no_mail_counts_no_letters(node: NodeUnderTest) -> None:
+    node.node.settings.mail_host = None
+    asked_for = [node.client.post("/v1/users/me/mail/code", headers=node.as_("ana")) for _ in range(7)]
+    assert [answer.status_code for answer in asked_for] == [409] * 7
 
 
 def test_an_address_that_an_administrator_sets_is_not_confirmed_by_that(node: NodeUnderTest) -> None:

@@ -1,8 +1,10 @@
+import select
 import selectors
 import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,10 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from gridward.api.lanes import listener as listening
 from gridward.api.lanes import tls
 from gridward.api.lanes.connect import dial_direct
+from gridward.api.lanes.idle import IdleLanes, Peer
 from gridward.api.lanes.lane import DialledLane, Lane, LaneTransport
-from gridward.api.lanes.listener import STRANGERS, LaneListener, hello
+from gridward.api.lanes.listener import HELLO_S, STRANGERS, LaneListener, hello
+from gridward.api.lanes.stream import RECORD_BYTES, TlsStream
 from gridward.api.lanes.switchboard import Switchboard
-from gridward.api.lanes.tls import TlsLane, server_context
+from gridward.api.lanes.tls import TlsLane, client_context, server_context
 from gridward.core.errors import AuthorizationError, ProtocolError
 from gridward.core.schemas.deployments import RoleHolder
 from gridward.core.smpc.link import Transport
@@ -56,6 +60,13 @@ def holder_with(node: Keys) -> RoleHolder:
         seal_key=node.seal_key_text,
         attestation="word",
     )
+
+
+def say_goodbye(stream: TlsStream) -> None:
+    """End TLS with a close_notify; the socket stays open."""
+    with suppress(ssl.SSLWantReadError):  # which would await the other end's
+        stream._tls.unwrap()
+    stream._raw.sendall(stream._outgoing.read())
 
 
 @pytest.fixture(scope="module")
@@ -171,6 +182,30 @@ class TestTlsLane(LaneContract):
         accepted.close()
         dialled.close()
 
+    @pytest.mark.parametrize("count", [8, 2 * RECORD_BYTES])
+    def test_a_peer_that_ends_tls_and_not_the_connection_is_gone(self, count: int) -> None:
+        dialled = self.dial()
+        say_goodbye(self.meet(dialled)._stream)
+        with pytest.raises(OSError, match="closed"):
+            dialled.take(count, time.monotonic() + 5)
+        dialled.close()
+
+    def test_a_lane_whose_peer_ended_tls_is_given_out_to_nobody(self) -> None:
+        dialled, idle, peer = self.dial(), IdleLanes(), Peer(DEPLOYMENT, 1)
+        accepted = self.meet(dialled)
+        say_goodbye(accepted._stream)
+        idle.put(peer, dialled)
+        assert select.select([dialled.descriptor], [], [], 5)[0]
+        assert idle.take(peer) is None
+        accepted.close()
+
+    def test_an_idle_lane_whose_peer_ends_tls_is_closed(self) -> None:
+        dialled = self.dial()
+        say_goodbye(dialled._stream)
+        with pytest.raises(OSError, match="closed"):
+            dialled.receive(time.monotonic() + 5, 99)
+        dialled.close()
+
     def test_bytes_that_begin_no_session_end_the_connection(self) -> None:
         dialled = self.dial()
         dialled.send(bytes(64))
@@ -234,6 +269,15 @@ def test_a_caller_without_tls_or_a_word_does_not_hold_up_others(listener: LaneLi
     for held in (*silent, rude):
         held.close()
     lane.close()
+
+
+def test_a_stranger_who_ends_tls_after_the_handshake_is_let_go_at_once(listener: LaneListener) -> None:
+    with socket.create_connection(("127.0.0.1", listener.port)) as raw:
+        stream = TlsStream(raw, client_context(), HELLO_S, server=False)
+        say_goodbye(stream)
+        stream.end()
+        raw.settimeout(HELLO_S / 2)
+        assert raw.recv(1) == b""
 
 
 def test_more_silent_callers_than_there_are_places_are_closed_at_once(listener: LaneListener) -> None:

@@ -2,6 +2,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from gridward.core.errors import ProtocolError
 from gridward.core.smpc.link import HEADER_BYTES, FrameKind, Link, Transport, local_mesh, pack_header
 from tests.unit.core.smpc.link_contract import LinkContract
 
@@ -16,7 +17,7 @@ def test_the_bytes_of_a_frame_are_frozen() -> None:
     header = pack_header(FrameKind.OPENING, bytes(range(32)), 2, 5, payload, checked=True)
     frame = b"".join([header, *payload])
     assert frame.hex() == (
-        "47574631"  # magic
+        "47574632"  # magic
         "00"  # kind
         "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"  # context
         "02"  # sender
@@ -28,6 +29,15 @@ def test_the_bytes_of_a_frame_are_frozen() -> None:
     assert len(frame) == HEADER_BYTES + 5
     unchecked = pack_header(FrameKind.OPENING, bytes(range(32)), 2, 5, payload, checked=False)
     assert unchecked == header[:-4] + bytes(4)
+
+
+def test_a_frame_of_the_former_magic_whose_check_meant_another_thing_is_no_frame() -> None:
+    mesh = local_mesh(2)
+    mine, peer = (Link(transport, party, 2, bytes(16), 1.0) for party, transport in enumerate(mesh))
+    header = pack_header(FrameKind.OPENING, peer.context, 1, 0, [b"word"], checked=True)
+    mesh[1].send(0, b"GWF1", header[4:], b"word")
+    with pytest.raises(ProtocolError, match="party 1 sent something that is not a frame"):
+        mine.exchange(b"word")
 
 
 def test_links_bound_to_different_things_have_different_contexts() -> None:
