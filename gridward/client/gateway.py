@@ -206,8 +206,9 @@ class GatewayClient:
 
         Security: you see each node's trained parameters, which tell something of its rows; nodes see the
         joint parameters of every round. With ``secure=True``, or ``gw.Secure(clip=…)``, you see the sum of
-        the nodes' updates only, and each node's loss to three digits; rules that need single updates are
-        refused. ``dp`` raises ``NotAvailableYetError``.
+        the nodes' updates only, and each node's loss to three digits, but with ``validation`` the last joint
+        model's in full; rules that need single updates are refused. Nodes give an update of one lesson into
+        one sum: the same run once more needs another ``seed``. ``dp`` raises ``NotAvailableYetError``.
         Cost: the parameters to and from every node, each round.
         Raises: ``TrainingError`` naming nodes and causes, if fewer nodes answer than ``strategy`` wants.
         """

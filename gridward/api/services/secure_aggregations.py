@@ -211,8 +211,8 @@ def _spend(
             return known.norm, known.created_at
         if queries_results.contributed_lesson(db, training.user_id, training.lesson or ""):
             raise ConflictError(
-                f"{node.settings.name} contributed an update of this lesson before, and two sums of it may differ "
-                "by one node's update; train with another seed"
+                f"{node.settings.name} contributed an update of this lesson before, and two sums of it may "
+                "differ by one node's update; train with another seed"
             )
         norm, now = norm_of(update, slots), node.clock()
         db.add(
