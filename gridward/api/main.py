@@ -9,6 +9,7 @@ from typing import Final
 
 import httpx2
 from fastapi import FastAPI
+from sqlmodel import Session
 from starlette.concurrency import run_in_threadpool
 
 from gridward.api import gauges, queries, queries_access, storage
@@ -53,6 +54,7 @@ from gridward.api.routes import (
 from gridward.api.routes import node as node_routes
 from gridward.api.services.bundles import resume_bundles
 from gridward.api.services.decisions import end_approvals, forget_answers
+from gridward.api.services.secure_aggregations import drop_updates
 from gridward.api.services.trainings import mark_interrupted
 from gridward.api.services.uploads import expire
 from gridward.api.tables.accounts import ACCOUNT_TABLES
@@ -232,8 +234,14 @@ def _listener(node: Node, port: int) -> LaneListener:
     )
 
 
+def _undo(db: Session) -> None:
+    """Let nothing be used again after a restore that may have been used since the back-up."""
+    end_approvals(db)
+    drop_updates(db)
+
+
 def _begin(node: Node, hearts: Hearts) -> None:
-    restore.note(node.accounts, end_approvals)
+    restore.note(node.accounts, _undo)
     audit_heads.compare(node.accounts)
     mark_interrupted(node)
     swept = storage.sweep(node)

@@ -149,8 +149,12 @@ def uses_of_attempt(caller: Principal, db: Session, attempt: str, question: str)
 
 
 def uses_of_run(db: Session, run_id: str) -> Sequence[RuleUse]:
-    """Uses of rules that a training took; for the node itself, when the run ends."""
-    return db.exec(select(RuleUse).where(col(RuleUse.attempt) == run_id)).all()
+    """Uses of rules that a training took; for the node itself, when the run ends.
+
+    In the order in which rules are counted: two that wait for each other's rows would never end.
+    """
+    taken = select(RuleUse).where(col(RuleUse.attempt) == run_id)
+    return db.exec(taken.order_by(col(RuleUse.rule_id))).all()
 
 
 def attempt_had(caller: Principal, db: Session, attempt: str, question: str) -> bool:

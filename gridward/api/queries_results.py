@@ -8,7 +8,7 @@ from sqlmodel import Session, and_, col, func, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
 from gridward.api.queries_access import concerning, rights_by
-from gridward.api.tables.accounts import User
+from gridward.api.tables.accounts import AuditEntry, User
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.deployments import Deployment
 from gridward.api.tables.models import Model, ModelSource
@@ -133,6 +133,24 @@ def contributed(db: Session, training_id: str) -> UpdateContribution | None:
     return db.exec(
         select(UpdateContribution).where(col(UpdateContribution.training_id) == training_id)
     ).one_or_none()
+
+
+def contributed_lesson(db: Session, user_id: str, lesson: str) -> bool:
+    """Say whether an update of this lesson went into a sum of this user's; for the node itself."""
+    mine = and_(col(Training.user_id) == user_id, col(Training.lesson) == lesson)
+    wanted = select(UpdateContribution.document_id).join(Training).where(mine)
+    return db.exec(wanted).first() is not None
+
+
+def restored_at(db: Session) -> datetime | None:
+    """Return when this node was last restored from a back-up; for the node itself."""
+    return db.exec(select(func.max(AuditEntry.at)).where(col(AuditEntry.action) == "restore")).one()
+
+
+def with_updates(db: Session) -> Sequence[Training]:
+    """Return secure trainings whose update is kept; for the node itself, after a restore."""
+    kept = and_(col(Training.lesson).is_not(None), col(Training.blob).is_not(None))
+    return db.exec(select(Training).where(kept)).all()
 
 
 def running_untold(db: Session) -> Sequence[str]:

@@ -38,6 +38,12 @@ def answered(caller: Principal, db: Session, attempt: str | None, question: str,
     return next((use.blob for use in uses if use.blob is not None), None)
 
 
+def forgotten(caller: Principal, db: Session, attempt: str, question: str) -> bool:
+    """Say whether this attempt had its answer by a counted rule, and it is kept no longer."""
+    uses = queries_access.uses_of_attempt(caller, db, attempt, question)
+    return bool(uses) and all(use.blob is None for use in uses)
+
+
 def take(
     node: Node,
     caller: Principal,

@@ -18,9 +18,8 @@ from gridward.client.encrypted import EncryptedModel
 from gridward.client.federation import entry
 from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.following import GatewayFollower
-from gridward.client.federation.gathering import Gathering
 from gridward.client.federation.history import TrainingResult
-from gridward.client.federation.secure import Secure, gathering_of
+from gridward.client.federation.secure import Secure
 from gridward.client.federation.setup import Choice
 from gridward.client.federation.terms import Terms
 from gridward.client.node import NodeClient
@@ -207,25 +206,26 @@ class GatewayClient:
 
         Security: you see each node's trained parameters, which tell something of its rows; nodes see the
         joint parameters of every round. With ``secure=True``, or ``gw.Secure(clip=…)``, you see the sum of
-        the nodes' updates only, and each node's loss to three digits; rules that need single updates are
-        refused. ``dp`` raises ``NotAvailableYetError``.
+        the nodes' updates only, and each node's loss to three digits, but with ``validation`` the last joint
+        model's in full; rules that need single updates are refused. Nodes give an update of one lesson into
+        one sum: the same run once more needs another ``seed``. ``dp`` raises ``NotAvailableYetError``.
         Cost: the parameters to and from every node, each round.
         Raises: ``TrainingError`` naming nodes and causes, if fewer nodes answer than ``strategy`` wants.
         """
         entry.refuse_unavailable(dp)
-        chosen, pointers = strategy if strategy is not None else FedAvg(), list(data)
         return entry.train(
             model,
-            pointers,
+            data,
             recipe=Recipe(loss, optimizer, inputs, targets, metrics or {}),
             rounds=rounds,
             run=Run(epochs, batch_size, seed),
-            strategy=chosen,
+            strategy=strategy if strategy is not None else FedAvg(),
             terms=Terms(deadline_s, quorum, wait_s),
             choice=Choice(validation, patience),
             schedule=schedule if schedule is not None else Constant(),
             checkpoint=checkpoint,
-            around=self._surroundings(model, progress, gathering_of(pointers, chosen, secure)),
+            secure=secure,
+            around=self._surroundings(model, progress),
         )
 
     def resume(
@@ -240,7 +240,8 @@ class GatewayClient:
         """Go on with a run whose process ended, from its last checkpoint: by id, or by its folder.
 
         ``model``: any of the same kind; its values do not matter. ``strategy``: only where it is of your own
-        making. ``secure``: as the run was started. The result is that of an unbroken run. Raises
+        making. ``secure=True`` where the run was secure: on the terms that it was started with. The result is
+        that of an unbroken run; of a secure one, up to the order of rows in the round that was cut. Raises
         ``ObjectNotFoundError`` if there is none, ``ConflictError`` if another process drives it.
         """
         around = self._surroundings(model, progress)
@@ -269,11 +270,9 @@ class GatewayClient:
             self._transport.credentials.close()
         self.close()
 
-    def _surroundings(
-        self, model: torch.nn.Module, shown: bool | None, gathering: Gathering | None = None
-    ) -> Surroundings:
+    def _surroundings(self, model: torch.nn.Module, shown: bool | None) -> Surroundings:
         follower = GatewayFollower(self._transport, type(model).__name__)
-        return Surroundings(self._last_seen, gathering, follower=follower, shown=shown)
+        return Surroundings(self._last_seen, follower=follower, shown=shown)
 
     def _last_seen(self) -> dict[str, datetime | None]:
         try:

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 import gridward as gw
-from gridward.client.federation.gathering import Parameters
+from gridward.client.federation.gathering import Opening, Parameters
 from gridward.client.federation.secure import SecureGathering
 from gridward.core.schemas.trainings import TrainingOut
 from tests.support.grids import Grid, eventually
@@ -62,9 +62,9 @@ def test_the_model_is_that_of_plain_training_up_to_rounding(
     clouds: tuple[gw.GatewayClient, list[gw.DatasetPointer]],
 ) -> None:
     dana, data = clouds
-    for strategy in (gw.FedAvg, gw.FedAvgM):
-        plain = learn(dana, data, strategy=strategy()).model.state_dict()
-        secure = learn(dana, data, strategy=strategy(), secure=True)
+    for seed, strategy in enumerate((gw.FedAvg, gw.FedAvgM)):
+        plain = learn(dana, data, strategy=strategy(), seed=seed).model.state_dict()
+        secure = learn(dana, data, strategy=strategy(), seed=seed, secure=True)
         for name, value in secure.model.state_dict().items():
             torch.testing.assert_close(value, plain[name], atol=3e-6, rtol=0)
         assert {node.rows for node in secure.history[0].nodes} == set(ROWS.values())
@@ -97,10 +97,12 @@ def test_a_node_that_dies_before_it_contributes_costs_nothing_and_an_aggregator_
     dana, data = clouds
     arrived, close = SecureGathering.arrived, SecureGathering.close
 
-    def losing_one(self: SecureGathering, node: str, out: TrainingOut, found: Parameters) -> None:
+    def losing_one(
+        self: SecureGathering, opening: Opening, node: str, out: TrainingOut, found: Parameters
+    ) -> None:
         if node == "company":
             grid.nodes["company"].kill()
-        arrived(self, node, out, found)
+        arrived(self, opening, node, out, found)
 
     def closing(self: SecureGathering, nodes: tuple[str, ...]) -> Any:
         grid.nodes["public"].kill()

@@ -46,8 +46,12 @@ def check(
     sealed: bytes,
     now: datetime,
     lifetime_s: float = LIFETIME_S,
+    restored_at: datetime | None = None,
 ) -> None:
-    """Raise ``ProtocolError`` unless this contributor signed exactly this share for exactly this sum."""
+    """Raise ``ProtocolError`` unless this contributor signed exactly this share for exactly this sum.
+
+    A node that was restored does not know what it opened before: it takes no share signed before that.
+    """
     try:
         claims = tokens.read(
             tokens.Kind.SUM_SHARE,
@@ -63,6 +67,10 @@ def check(
         ) from why
     if claims["exp"] - claims["iat"] > lifetime_s:
         raise ProtocolError(f"{contributor.name} signed its share for longer than it may be good")
+    if restored_at is not None and claims["iat"] <= restored_at.timestamp() + tokens.LEEWAY_S:
+        raise ProtocolError(
+            f"{contributor.name} signed its share before this node was restored; start a new round"
+        )
     if claims.get("document") != digest:
         raise ProtocolError(f"{contributor.name} signed its share for another sum")
     if claims.get("share") != hashlib.sha256(sealed).hexdigest():

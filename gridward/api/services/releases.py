@@ -187,6 +187,10 @@ def _require_unused(wish: Wish, db: Session) -> None:
         raise ConflictError(
             "this attempt had the answer to another question; name a new attempt for this one"
         )
+    if rule_uses.forgotten(caller, db, attempt, found.fingerprint):
+        raise ConflictError(
+            "this attempt had its answer, which is kept no longer; name a new attempt, which counts anew"
+        )
 
 
 def _judge(wish: Wish, db: Session, judge: Judge, asked: Asked | None, seal: Seal | None) -> Decision:

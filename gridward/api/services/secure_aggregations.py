@@ -3,12 +3,14 @@
 import hashlib
 import hmac
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Final
 
 import numpy as np
 import pybase64
+from sqlmodel import Session
 
-from gridward.api import parameters, queries_results
+from gridward.api import parameters, queries_results, storage
 from gridward.api.node import Node
 from gridward.api.parties import sum_shares
 from gridward.api.parties.sum_roles import check_role, require_offer
@@ -58,7 +60,7 @@ def contribute(node: Node, caller: Principal, body: UpdateContributionIn) -> Con
 
     Raises:
         ObjectNotFoundError: no such training of the caller's.
-        ConflictError: it did not end well, or its update or this document was used before.
+        ConflictError: it did not end well, or its update, lesson or this document was used before.
         InvalidInputError: the document is of another lesson or other tensors.
         DeploymentRefusedError: the sum would protect nobody, or its quorum is too small for this node.
         GetNotPermittedError: the caller may not export what was trained.
@@ -70,7 +72,7 @@ def contribute(node: Node, caller: Principal, body: UpdateContributionIn) -> Con
     span, digest = document.piece(body.piece), document.digest()
     training = _trained(node, caller, body)
     _release(node, caller, training, document)
-    given = _contribution(node, training, document, digest)
+    given, since = _contribution(node, training, document, digest)
     seeds = [
         _seed(node, digest, training.id, body.piece, aggregator) for aggregator in document.aggregators[1:]
     ]
@@ -80,7 +82,7 @@ def contribute(node: Node, caller: Principal, body: UpdateContributionIn) -> Con
         raise OutOfRangeError(f"{node.settings.name}: {why.detail}") from None
     return ContributionOut(
         shares=[
-            _share(node, caller, digest, body.piece, aggregator, packet)
+            _share(node, caller, digest, body.piece, aggregator, packet, since)
             for aggregator, packet in zip(document.aggregators, packets, strict=True)
         ]
     )
@@ -104,8 +106,10 @@ def open_sum(node: Node, caller: Principal, body: UpdateOpeningIn) -> SealedOut:
     _require_quorum(node, document)
     holders = _named(document, body)
     span, digest = document.piece(body.piece), document.digest()
+    with node.database.read() as db:
+        restored_at = queries_results.restored_at(db)
     shares = (
-        _read_share(node, caller, body, digest, position, holder, share)
+        _read_share(node, caller, body, digest, position, holder, share, restored_at)
         for holder, share in zip(holders, body.shares, strict=True)
     )
     total = add_up(shares, len(span))
@@ -113,6 +117,14 @@ def open_sum(node: Node, caller: Principal, body: UpdateOpeningIn) -> SealedOut:
     purpose = purposes.update_sum(digest, body.piece, ",".join(body.contributors), node.keys.id)
     words = total.astype(WIRE_SHORT, copy=False).data.cast("B")
     return SealedOut.of(seal(decode_key(document.asker_key), words, purpose))
+
+
+def drop_updates(db: Session) -> None:
+    """Drop kept updates after a restore: into which sums they went since the back-up is not known."""
+    for training in queries_results.with_updates(db):
+        storage.drop(db, training.id)  # the sweep at the start removes the files
+        training.blob = None
+        db.add(training)
 
 
 def _require_quorum(node: Node, document: AggregationDocument) -> None:
@@ -130,7 +142,9 @@ def _trained(node: Node, caller: Principal, body: UpdateContributionIn) -> Train
     if training is None:
         raise ObjectNotFoundError(f"no training '{body.training_id}' of yours on this node")
     if training.lesson is None or training.blob is None or training.state != TrainingState.DONE:
-        raise ConflictError(f"training '{training.id}' has no update for a sum: it is {training.state}")
+        raise ConflictError(
+            f"training '{training.id}' has no update for a sum, or none any more: it is {training.state}"
+        )
     if training.lesson != body.document.lesson:
         raise InvalidInputError(f"{node.settings.name} trained another lesson than this sum is of")
     return training
@@ -147,15 +161,17 @@ def _release(node: Node, caller: Principal, training: Training, document: Aggreg
     releases.settle(node, caller, decision, action=ACTION, subjects=subjects, plan_digest=plan_digest)
 
 
-def _contribution(node: Node, training: Training, document: AggregationDocument, digest: str) -> Contribution:
+def _contribution(
+    node: Node, training: Training, document: AggregationDocument, digest: str
+) -> tuple[Contribution, datetime]:
     values = parameters.read_all(node.blobs.path(training.blob or ""))
     update = {name: value.numpy() for name, value in values.items()}
     slots = [_slot(node, info, update) for info in document.parameters]
     if sorted(slots, key=lambda slot: not slot.real) != slots:
         raise InvalidInputError("a sum of updates lists real tensors first")
     terms = _terms(document)
-    norm = _spend(node, training, document, digest, update, slots)
-    return Contribution(update, slots, terms, training.rows, norm)
+    norm, since = _spend(node, training, document, digest, update, slots)
+    return Contribution(update, slots, terms, training.rows, norm), since
 
 
 def _terms(document: AggregationDocument) -> Terms:
@@ -177,10 +193,13 @@ def _spend(
     digest: str,
     update: dict[str, Array],
     slots: Sequence[Slot],
-) -> float:
-    """Bind document and training to each other for good, and give the update's norm."""
+) -> tuple[float, datetime]:
+    """Bind document and training to each other for good; gives the update's norm, and since when.
+
+    An update of one lesson goes into one sum of a caller's, whichever training made it.
+    """
     with node.database.write() as db:
-        lock(db, f"update {training.id}")
+        lock(db, f"lesson {training.lesson} of {training.user_id}")
         lock(db, f"aggregation {document.id}")
         known = db.get(UpdateContribution, document.id)
         elsewhere = queries_results.contributed(db, training.id)
@@ -189,18 +208,23 @@ def _spend(
                 raise ConflictError(
                     f"{node.settings.name} contributed to this sum, or this update, before; start a new round"
                 )
-            return known.norm
-        norm = norm_of(update, slots)
+            return known.norm, known.created_at
+        if queries_results.contributed_lesson(db, training.user_id, training.lesson or ""):
+            raise ConflictError(
+                f"{node.settings.name} contributed an update of this lesson before, and two sums of it may "
+                "differ by one node's update; train with another seed"
+            )
+        norm, now = norm_of(update, slots), node.clock()
         db.add(
             UpdateContribution(
                 document_id=document.id,
                 training_id=training.id,
                 digest=digest,
                 norm=norm,
-                created_at=node.clock(),
+                created_at=now,
             )
         )
-        return norm
+        return norm, now
 
 
 def _seed(node: Node, digest: str, training_id: str, piece: int, aggregator: RoleHolder) -> bytes:
@@ -210,8 +234,15 @@ def _seed(node: Node, digest: str, training_id: str, piece: int, aggregator: Rol
 
 
 def _share(
-    node: Node, caller: Principal, digest: str, piece: int, aggregator: RoleHolder, packet: bytes | memoryview
+    node: Node,
+    caller: Principal,
+    digest: str,
+    piece: int,
+    aggregator: RoleHolder,
+    packet: bytes | memoryview,
+    since: datetime,
 ) -> SumShare:
+    """Sign as of when the contribution was first asked for: asked again, it is not good for longer."""
     purpose = purposes.update_share(digest, piece, node.keys.id, aggregator.node_id)
     sealed = seal(decode_key(aggregator.seal_key), packet, purpose)
     token = sum_shares.sign(
@@ -220,7 +251,7 @@ def _share(
         aggregator.node_id,
         digest,
         sealed,
-        node.clock(),
+        since,
         sum_shares.ROUND_LIFETIME_S,
     )
     return SumShare(sealed=pybase64.b64encode(sealed).decode(), token=token)
@@ -251,6 +282,7 @@ def _read_share(
     position: int,
     contributor: RoleHolder,
     share: SumShare,
+    restored_at: datetime | None,
 ) -> ShortWords:
     sealed = share.raw()
     sum_shares.check(
@@ -262,6 +294,7 @@ def _read_share(
         sealed,
         node.clock(),
         sum_shares.ROUND_LIFETIME_S,
+        restored_at,
     )
     purpose = purposes.update_share(digest, body.piece, contributor.node_id, node.keys.id)
     try:

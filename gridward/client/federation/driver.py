@@ -81,6 +81,10 @@ def _begun(setup: Setup) -> State:
 
 def _drive(setup: Setup, state: State, around: Surroundings) -> State:
     """Drive a run to its end, and say how it ended."""
+    if setup.secure is not None and around.gathering is None:
+        raise InvalidInputError(
+            "this run's updates come back in sums only, and nothing was given to add them up"
+        )
     follower = around.follower
     try:
         follower.begin(setup, state)

@@ -15,6 +15,8 @@ from gridward.client.federation.driver import Surroundings
 from gridward.client.federation.following import CancelledRunError
 from gridward.client.federation.history import TrainingResult
 from gridward.client.federation.secure import Secure, gathering_of
+from gridward.client.federation.secure import restored as restored_secure
+from gridward.client.federation.secure import setup_of as secure_setup
 from gridward.client.federation.setup import Choice, Setup, restored
 from gridward.client.federation.sites import sites_of
 from gridward.client.federation.state import State
@@ -45,6 +47,7 @@ def train(
     choice: Choice = _THE_LAST,
     schedule: RateSchedule = _SAME_RATE,
     checkpoint: str | Path | bool = False,
+    secure: bool | Secure = False,
     around: Surroundings = _ALONE,
 ) -> TrainingResult:
     """Train over several nodes; the given model stays as it is.
@@ -52,9 +55,11 @@ def train(
     ``checkpoint``: a folder to keep every round in, or True for one by the run's id under the user's data
     folder, which is taken away when the run has ended. Raises as ``driver.start``.
     """
-    setup = _setup(model, data, recipe, rounds, run, strategy, terms, choice, schedule)
-    setup = replace(setup, secure=around.gathering is not None)
-    return perform(model, setup, checkpoint, around)
+    pointers = list(data)
+    gathering = gathering_of(pointers, strategy, secure)
+    setup = _setup(model, pointers, recipe, rounds, run, strategy, terms, choice, schedule)
+    setup = replace(setup, secure=secure_setup(secure))
+    return perform(model, setup, checkpoint, replace(around, gathering=gathering))
 
 
 def perform(
@@ -66,7 +71,7 @@ def perform(
     passing = checkpoint is True
     kept = Checkpoints(default_folder(setup.id) if isinstance(checkpoint, bool) else Path(checkpoint))
     where = replace(around, checkpoints=kept)
-    state = _kept(setup.id, kept, passing, lambda: driver.start(setup, where))
+    state = _kept(setup, kept, passing, lambda: driver.start(setup, where))
     return driver.result_of(model, setup, state)
 
 
@@ -86,13 +91,12 @@ def resume(
     passing = isinstance(run, str) and os.sep not in run
     kept = Checkpoints(default_folder(segment(str(run))) if passing else Path(run))
     said, parameters = kept.setup()
-    if said.secure != (secure is not False):
-        begun = "with secure=, which is to be given again" if said.secure else "without secure="
-        raise InvalidInputError(f"this run was started {begun}")
+    secure = restored_secure(said.secure, secure)
     setup = restored(said, parameters, place, strategy)
-    gathering = gathering_of([site.data for site in setup.sites.values()], setup.strategy, secure)
+    data = [site.data for site in setup.sites.values()]
+    gathering = gathering_of(data, setup.strategy, secure, resumed=True)
     where = replace(around, checkpoints=kept, gathering=gathering)
-    state = _kept(setup.id, kept, passing, lambda: driver.resume(setup, where))
+    state = _kept(setup, kept, passing, lambda: driver.resume(setup, where))
     return driver.result_of(model, setup, state)
 
 
@@ -121,7 +125,7 @@ def _setup(
     return Setup(sites, lesson, names, run, rounds, strategy, terms, choice, schedule)
 
 
-def _kept(run_id: str, kept: Checkpoints, passing: bool, drive: Callable[[], State]) -> State:
+def _kept(setup: Setup, kept: Checkpoints, passing: bool, drive: Callable[[], State]) -> State:
     """Drive a run; one that stops says how to go on. A passing folder goes when the run has ended."""
     try:
         state = drive()
@@ -134,8 +138,10 @@ def _kept(run_id: str, kept: Checkpoints, passing: bool, drive: Callable[[], Sta
             if passing:
                 kept.remove()
             raise
-        again = repr(run_id if passing else str(kept.folder))
-        raise type(why)(f"{why.detail}; grid.resume({again}, model) goes on after its last round") from why
+        again = (
+            f"{setup.id if passing else str(kept.folder)!r}, model{', secure=True' if setup.secure else ''}"
+        )
+        raise type(why)(f"{why.detail}; grid.resume({again}) goes on after its last round") from why
     if passing:
         kept.remove()
     return state

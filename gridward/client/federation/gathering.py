@@ -34,14 +34,15 @@ class Gathering(Protocol):
         """Get ready for a round, which may be one that was begun before and did not count."""
         ...
 
-    def asked(self, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
+    def asked(self, opening: Opening, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
         """Give what a node is asked, from what it would be asked for its parameters in the clear.
 
+        ``opening``: what the round began with; a thread may come after its round has ended.
         ``start``: all that it starts from, which travels in the message or as a file before it.
         """
         ...
 
-    def arrived(self, node: str, out: TrainingOut, found: Parameters) -> Update | None:
+    def arrived(self, opening: Opening, node: str, out: TrainingOut, found: Parameters) -> Update | None:
         """Read a node's update, if it is in its answer or the parameters that came with it."""
         ...
 
@@ -60,11 +61,11 @@ class PlainGathering:
         """Remember which tensors are the model's; a node returns optimizer state as well."""
         self._names = frozenset(opening.joint)
 
-    def asked(self, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
+    def asked(self, opening: Opening, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
         """Ask as it is."""
         return body
 
-    def arrived(self, node: str, out: TrainingOut, found: Parameters) -> Update:
+    def arrived(self, opening: Opening, node: str, out: TrainingOut, found: Parameters) -> Update:
         """Take the parameters; raises ``GetNotPermittedError`` if the node lets none leave."""
         if not found:
             raise GetNotPermittedError(f"{node!r} trained, but lets no model leave: {out.withheld}")

@@ -76,7 +76,8 @@ class Round:
         quorum = self._setup.terms.needed(len(plan.nodes), plan.quorum)
         before = {name: value.numpy() for name, value in joint.items()}
         try:
-            self._means.gathering.begin(Opening(self._number, plan.nodes, quorum, joint))
+            self._opening = Opening(self._number, plan.nodes, quorum, joint)
+            self._means.gathering.begin(self._opening)
             after = strategy.aggregate(self._number, before, self._updates(plan, quorum, joint))
         except MissedQuorumError:
             strategy.load_state_dict(held)
@@ -122,6 +123,10 @@ class Round:
         self._closed = True
         raise TrainingError(f"{name!r} was late: it did not answer before the round ended")
 
+    def _require_open(self, name: str) -> None:
+        if self._closed:
+            raise TrainingError(f"{name!r} came after the round")
+
     def _train_at(self, site: Site, shared: Parcel, before: Parameters, controls: Parameters) -> _Done:
         setup, node = self._setup, site.data.location
         with Parcel({**before, **controls}) if controls else nullcontext(shared) as parcel:
@@ -137,11 +142,13 @@ class Round:
             lr_factor=setup.schedule.factor(self._number, setup.rounds),
         )
         errand = Errand(node, self._deadline, sent)
-        out, found = errand.perform(self._means.gathering.asked(site.name, body, {**before, **controls}))
+        self._require_open(site.name)
+        gathering = self._means.gathering
+        asked = gathering.asked(self._opening, site.name, body, {**before, **controls})
+        out, found = errand.perform(asked)
         try:
-            if self._closed:
-                raise TrainingError(f"{site.name!r} answered after the round")
-            return _Done(out, self._means.gathering.arrived(site.name, out, found), errand.traffic)
+            self._require_open(site.name)
+            return _Done(out, gathering.arrived(self._opening, site.name, out, found), errand.traffic)
         finally:
             errand.forget(out)
 

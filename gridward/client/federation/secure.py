@@ -31,7 +31,9 @@ from gridward.core.federation.strategies import Strategy, mean_suffices
 from gridward.core.identity import encode_key
 from gridward.core.schemas.deployments import RoleHolder, SealedOut
 from gridward.core.schemas.gateway import DirectoryNode, GatewayOut, NodeState
+from gridward.core.schemas.runs import SecureSetup
 from gridward.core.schemas.secure_aggregations import (
+    LEAST_CLIP,
     MOST_CLIP,
     AggregationDocument,
     UpdateContributionIn,
@@ -42,12 +44,13 @@ from gridward.core.schemas.secure_sums import ContributionOut, SumShare
 from gridward.core.schemas.trainings import TrainingIn, TrainingOut
 from gridward.core.smpc import purposes
 from gridward.core.smpc.kernels.seam import ShortWords
-from gridward.core.smpc.quantised import WIRE_SHORT, Slot, Terms, Total, read
+from gridward.core.smpc.quantised import ROWS_BITS, WIRE_SHORT, Slot, Terms, Total, read
 from gridward.core.smpc.sealing import public_key, unseal
 
 _LEAST: Final = 2
 _PIECE_S: Final = 600.0
 _REAL: Final = ("float32", "float64")
+_MOST_ROWS: Final = (1 << ROWS_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ class Secure:
     """How updates are added up. ``aggregators``: names of nodes; left out, contributors are, or others.
 
     ``clip``: a node's update is scaled down to this L2 norm; the mean is off by rounding up to about
-    ``clip`` * nodes / 2^31. ``quorum``: fewest nodes in a sum, 2 at least.
+    2 * ``clip`` * nodes / 2^31. ``quorum``: fewest nodes in a sum, 2 at least.
     """
 
     clip: float = 100.0
@@ -63,19 +66,48 @@ class Secure:
     aggregators: Sequence[str] = ()
 
     def __post_init__(self) -> None:
-        if not (0 < self.clip <= MOST_CLIP and self.quorum >= _LEAST):
-            raise InvalidInputError(f"clip is above 0, up to {MOST_CLIP:g}, and quorum at least {_LEAST}")
+        if not (LEAST_CLIP <= self.clip <= MOST_CLIP and self.quorum >= _LEAST):
+            raise InvalidInputError(
+                f"clip is from {LEAST_CLIP:g} to {MOST_CLIP:g}, and quorum at least {_LEAST}"
+            )
         if len(self.aggregators) == 1 or isinstance(self.aggregators, str):
             raise InvalidInputError("name two aggregators at least: one alone would see every update")
 
 
+def setup_of(secure: bool | Secure) -> SecureSetup | None:
+    """Write down how updates come back; None for one by one."""
+    if secure is False:
+        return None
+    said = Secure() if secure is True else secure
+    with checked():
+        return SecureSetup(clip=said.clip, quorum=said.quorum, aggregators=list(said.aggregators))
+
+
+def restored(said: SecureSetup | None, given: bool | Secure) -> bool | Secure:
+    """Give what a run was started with, once its driver has said again that it is secure.
+
+    Raises ``InvalidInputError`` where it was started otherwise.
+    """
+    if said is None or given is False:
+        if said is None and given is False:
+            return False
+        begun = "without secure=" if said is None else "with secure=, which is to be given again"
+        raise InvalidInputError(f"this run was started {begun}")
+    if given is not True and setup_of(given) != said:
+        raise InvalidInputError(
+            f"this run was started with clip={said.clip:g}, quorum={said.quorum} and "
+            f"aggregators={tuple(said.aggregators)}; secure=True takes them again"
+        )
+    return Secure(said.clip, said.quorum, tuple(said.aggregators))
+
+
 def gathering_of(
-    data: Sequence[DatasetPointer], strategy: Strategy, secure: bool | Secure
+    data: Sequence[DatasetPointer], strategy: Strategy, secure: bool | Secure, *, resumed: bool = False
 ) -> "SecureGathering | None":
     """Say how updates shall come back; None for one by one.
 
     Raises ``InvalidInputError``, before anything is sent, where ``strategy`` needs single updates or the
-    nodes were not found over one gateway.
+    nodes were not found over one gateway. ``resumed``: the first round may have been asked for before.
     """
     if secure is False:
         return None
@@ -86,7 +118,7 @@ def gathering_of(
         )
     places = {pointer.location.name: pointer.location for pointer in data}
     rows = max((info.shape[0] for one in data for info in one.tensors if info.shape), default=1)
-    return SecureGathering(places, max(1, rows), Secure() if secure is True else secure)
+    return SecureGathering(places, rows, Secure() if secure is True else secure, resumed=resumed)
 
 
 @dataclass(slots=True)
@@ -106,6 +138,7 @@ class _Sum:
     holders: dict[str, RoleHolder]
     aggregators: list[RoleHolder]
     private: bytes
+    seed: int | None
     document: AggregationDocument | None = None
     gathered: dict[str, _Gathered] = field(default_factory=dict)
 
@@ -124,14 +157,18 @@ class SecureGathering:
     signature for each further aggregator; the shares of all nodes are held here until the round ends.
     """
 
-    def __init__(self, places: Mapping[str, Place], most_rows: int, options: Secure) -> None:
+    def __init__(
+        self, places: Mapping[str, Place], rows: int, options: Secure, *, resumed: bool = False
+    ) -> None:
         self._places = places
         self._gateway = secure_sum.gateway_of(places.values())
         self._facts = self._gateway.fetch(GatewayOut, "GET", "/v1/gateway")
-        self._most_rows = most_rows
+        self._most_rows = min(1 << rows.bit_length(), _MOST_ROWS)  # room for datasets that grow
         self._options = options
         self._run = secrets.token_hex(16)
         self._lock = threading.Lock()
+        self._begun: set[int] = set()
+        self._doubtful = resumed
 
     def begin(self, opening: Opening) -> None:
         """Look up who is live and can add up.
@@ -152,24 +189,30 @@ class SecureGathering:
             raise MissedQuorumError(f"round {opening.number + 1}: {why.detail}") from why
         holders = {name: secure_sum.holder(node) for name, node in found.items() if node is not None}
         aggregators = [secure_sum.holder(node) for node in chosen]
-        self._sum = _Sum(opening, holders, aggregators, secrets.token_bytes(32))
+        self._sum = _Sum(opening, holders, aggregators, secrets.token_bytes(32), self._seed(opening.number))
 
-    def asked(self, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
-        """Ask for a training whose update leaves inside sums only."""
-        if node not in self._sum.holders:
+    def asked(self, opening: Opening, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
+        """Ask for a training whose update leaves inside sums only.
+
+        Nodes give an update of one lesson into one sum only, so that a round that is asked for again has
+        another seed.
+        """
+        made = self._of(opening)
+        if node not in made.holders:
             raise NodeUnreachableError(f"{node!r} was not live when the round began")
-        asked = body.model_copy(update={"secure": True})
+        seed = body.seed if made.seed is None else made.seed
+        asked = body.model_copy(update={"secure": True, "seed": seed})
         lesson = lesson_digest(asked, tensors.digest(start))
         with self._lock:
-            if self._sum.document is None:
-                self._sum.document = self._document(self._sum, lesson)
-            elif self._sum.document.lesson != lesson:
+            if made.document is None:
+                made.document = self._document(made, lesson)
+            elif made.document.lesson != lesson:
                 raise InvalidInputError(f"{node!r} would train another lesson than the others")
         return asked
 
-    def arrived(self, node: str, out: TrainingOut, found: Parameters) -> None:
+    def arrived(self, opening: Opening, node: str, out: TrainingOut, found: Parameters) -> None:
         """Fetch the node's shares; what it does not give now is missing from the sum."""
-        made = self._sum
+        made = self._of(opening)
         document = made.agreed
         shares = [
             self._contribution(self._places[node], document, out.id, piece)
@@ -201,6 +244,20 @@ class SecureGathering:
         joint = {name: value.numpy() for name, value in made.opening.joint.items()}
         after = {name: _moved(value, total.mean[name]) for name, value in joint.items()}
         yield Update(f"the sum of {len(names)} nodes", total.rows, after, sum(one.steps for one in given))
+
+    def _of(self, opening: Opening) -> _Sum:
+        """Give the sum of this round; raises ``TrainingError`` for a thread whose round has ended."""
+        made = self._sum
+        if made.opening is not opening:
+            raise TrainingError(f"round {opening.number + 1} has ended")
+        return made
+
+    def _seed(self, number: int) -> int | None:
+        """Draw a seed for a round whose sum may have been begun before; None: as the run says."""
+        again = self._doubtful or number in self._begun
+        self._begun.add(number)
+        self._doubtful = False
+        return secrets.randbelow(1 << 53) if again else None
 
     def _document(self, made: _Sum, lesson: str) -> AggregationDocument:
         infos = [tensors.info(name, value) for name, value in made.opening.joint.items()]

@@ -21,7 +21,7 @@ from gridward.client.training import Lesson, Run
 from gridward.core.errors import InvalidInputError
 from gridward.core.federation.schedules import RateSchedule
 from gridward.core.federation.strategies import Strategy
-from gridward.core.schemas.runs import RunSetup, SiteSetup
+from gridward.core.schemas.runs import RunSetup, SecureSetup, SiteSetup
 
 
 def new_run_id() -> str:
@@ -61,7 +61,7 @@ class Setup:
     terms: Terms
     choice: Choice
     schedule: RateSchedule
-    secure: bool = False
+    secure: SecureSetup | None = None
     id: str = field(default_factory=new_run_id)
 
     @property

@@ -162,6 +162,16 @@ class ScheduleSetup(BaseModel):
     then: "ScheduleSetup | None" = None
 
 
+class SecureSetup(BaseModel):
+    """How updates are added up."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    clip: float = Field(gt=0, allow_inf_nan=False)
+    quorum: int = Field(ge=2)
+    aggregators: list[NodeName] = Field(default=[], max_length=MOST_NODES, description="Empty: any.")
+
+
 class RunSetup(BaseModel):
     """All that a driver needs of a run besides tensors: what a checkpoint begins with."""
 
@@ -186,7 +196,7 @@ class RunSetup(BaseModel):
     validation: float = Field(default=0, ge=0, le=0.5)
     patience: int | None = Field(default=None, ge=1)
     schedule: ScheduleSetup
-    secure: bool = Field(default=False, description="Updates come back as sums only.")
+    secure: SecureSetup | None = Field(default=None, description="Updates come back as sums only.")
 
 
 class RunProgress(BaseModel):

@@ -22,6 +22,8 @@ from gridward.core.schemas.trainings import TrainingIn
 DIGEST_PATTERN: Final = r"^[0-9a-f]{64}$"
 MOST_CONTRIBUTORS: Final = 64
 MOST_CLIP: Final = 1e12
+LEAST_CLIP: Final = 1e-12
+MOST_FRACTION_BITS: Final = 64
 _COUNTS: Final = 3
 _LESSON: Final = {"plan", "hyper", "epochs", "batch_size", "seed"}
 _OPENING_WORDS: Final = 1 << 24
@@ -54,7 +56,9 @@ class AggregationDocument(BaseModel):
     most_rows: int = Field(
         ge=1, lt=2**48, json_schema_extra={"format": "int64"}, description="Largest weight of a contributor."
     )
-    fraction_bits: int = Field(ge=-64, le=64, json_schema_extra={"format": "int32"})
+    fraction_bits: int = Field(
+        ge=-MOST_FRACTION_BITS, le=MOST_FRACTION_BITS, json_schema_extra={"format": "int32"}
+    )
     quorum: int = Field(
         ge=2,
         le=MOST_CONTRIBUTORS,

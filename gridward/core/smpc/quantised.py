@@ -23,6 +23,7 @@ SHORT_BYTES: Final = 4
 COUNTS: Final = 3
 MOST_CONTRIBUTORS: Final = 64
 ROWS_BITS: Final = 48
+MOST_FRACTION_BITS: Final = 64
 _LARGEST: Final = 2**31 - 1
 _LIMB_BITS: Final = 24
 _LIMB: Final = (1 << _LIMB_BITS) - 1
@@ -55,9 +56,9 @@ class Terms:
 
     @staticmethod
     def finest(contributors: int, clip: float, most_rows: int) -> "Terms":
-        """Take as many fraction bits as fit; negative ones where weights are large."""
+        """Take as many fraction bits as fit, up to 64; negative ones where weights are large."""
         room = _LARGEST // contributors / (most_rows * clip)
-        return Terms(contributors, clip, most_rows, math.frexp(room)[1] - 1)
+        return Terms(contributors, clip, most_rows, min(math.frexp(room)[1] - 1, MOST_FRACTION_BITS))
 
     @property
     def limit(self) -> int:

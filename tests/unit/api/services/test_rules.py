@@ -11,8 +11,9 @@ import pytest
 from httpx2 import Response
 from sqlmodel import select
 
+from gridward.api.queries_access import uses_of_run
 from gridward.api.services.decisions import end_approvals, forget_answers
-from gridward.api.tables.accounts import AuditEntry
+from gridward.api.tables.accounts import AuditEntry, User
 from gridward.api.tables.rules import RuleUse
 from gridward.core.plans.expression import Expression
 from gridward.server.settings import NodeSettings
@@ -115,14 +116,27 @@ def test_a_lost_answer_is_given_again_without_counting_until_the_rule_is_ended(n
 
 
 def test_a_kept_answer_is_forgotten_in_the_end(node: NodeUnderTest, clock: MovingClock) -> None:
-    births = dataset(node, compute=[{"who": "ana", "times": 1}])
+    births = dataset(node, compute=[{"who": "ana", "times": 2}])
     total, name = column(births, "x").sum(), secrets.token_hex(16)
     assert values(attempt(node, name, total))[0].item() == ROWS.sum()
     clock.forward(node.node.settings.request_answer_s + 1)
     forget_answers(node.node)
     with node.node.database.read() as db:
         assert not [use for use in db.exec(select(RuleUse)) if use.blob is not None]
-    assert code(attempt(node, name, total)) == "get_not_permitted"
+    again = attempt(node, name, total)
+    assert (code(again), "name a new attempt" in again.json()["detail"]) == ("conflict", True)
+    assert values(attempt(node, secrets.token_hex(16), total))[0].item() == ROWS.sum()
+    assert code(attempt(node, secrets.token_hex(16), total)) == "get_not_permitted"
+
+
+def test_uses_go_back_in_the_order_in_which_they_are_taken(node: NodeUnderTest) -> None:
+    with node.node.database.write() as db:
+        user = db.exec(select(User.id)).first() or ""
+        for rule in ("rule-b", "rule-c", "rule-a"):
+            use = RuleUse(rule_id=rule, number=1, user_id=user, attempt="trn-7", at=node.node.clock())
+            db.add(use)
+            db.flush()
+        assert [use.rule_id for use in uses_of_run(db, "trn-7")] == ["rule-a", "rule-b", "rule-c"]
 
 
 def test_a_rule_that_costs_nothing_is_used_before_one_that_is_counted(node: NodeUnderTest) -> None:

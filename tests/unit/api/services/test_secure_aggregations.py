@@ -12,23 +12,29 @@ import numpy as np
 import pytest
 import torch
 from httpx2 import Response
+from sqlmodel import col, delete
 from torch import nn
 from torch.nn import functional
 
+from gridward.api.tables.secure_aggregations import UpdateOpening
 from gridward.core import tensors
+from gridward.core.audit import sign_head
 from gridward.core.errors import ProtocolError
 from gridward.core.plans import codec
 from gridward.core.plans.optimizers import SGD
-from gridward.core.plans.trace import trace_training
+from gridward.core.plans.trace import trace_module, trace_training
 from gridward.core.schemas.secure_aggregations import AggregationDocument, lesson_digest
 from gridward.core.schemas.secure_sums import ContributionOut, SumShare
 from gridward.core.schemas.tensor import Tensor, TensorInfo
 from gridward.core.schemas.trainings import TrainingIn
+from gridward.core.schemas.uploads import MediaType
 from gridward.core.smpc import purposes
 from gridward.core.smpc.kernels.seam import ShortWords
 from gridward.core.smpc.quantised import WIRE_SHORT, Slot, Terms, Total, read
 from gridward.core.smpc.sealing import public_key, seal, unseal
-from tests.support.files import publish
+from gridward.server.backup_format import RESTORED, Manifest, ServerKind
+from gridward.server.ids import utc_now
+from tests.support.files import publish, safetensors, upload
 from tests.support.gateways import fresh_keys
 from tests.support.questions import code
 from tests.support.sums import ASKER, Joined
@@ -51,9 +57,13 @@ LARGE = {"residual_degrees": None, "parameter_share": None}
 
 @dataclass
 class Rounds(Joined):
-    """Three nodes, each both contributor and aggregator; dana may export, rita may only train."""
+    """Three nodes, each both contributor and aggregator; dana may export, rita may only train.
+
+    Every document is of a lesson of its own, which is then trained.
+    """
 
     data: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seed: int = 0
 
     def lesson(self, **changes: Any) -> dict[str, Any]:
         hyper = {given.name for given in STEP.plan.inputs if given.role == "hyper"}
@@ -69,6 +79,7 @@ class Rounds(Joined):
             "hyper": [{"input": name, "value": 0.2} for name in hyper],
             "epochs": 2,
             "batch_size": 10,
+            "seed": self.seed,
             "secure": True,
         } | changes
 
@@ -86,6 +97,7 @@ class Rounds(Joined):
         return said
 
     def document(self, **changes: Any) -> AggregationDocument:
+        self.seed += 1
         fields: dict[str, Any] = {
             "id": secrets.token_hex(16),
             "run": "0" * 32,
@@ -112,9 +124,13 @@ class Rounds(Joined):
 
     def shares(self, document: AggregationDocument) -> dict[str, list[SumShare]]:
         """What every node contributes to a new round: a list in the order of the aggregators."""
+        return self.asked(document, {name: self.train(name)["id"] for name in NAMES})
+
+    def asked(self, document: AggregationDocument, trained: dict[str, str]) -> dict[str, list[SumShare]]:
+        """What nodes contribute of these trainings."""
         given = {}
-        for name in NAMES:
-            answer = self.ask(name, document, self.train(name)["id"])
+        for name, training_id in trained.items():
+            answer = self.ask(name, document, training_id)
             assert answer.status_code == 200, answer.text
             given[name] = ContributionOut.model_validate_json(answer.content).shares
         return given
@@ -163,6 +179,11 @@ class Rounds(Joined):
                 change = (after[slot.name] - STEP.parameters[slot.name].detach()).numpy()
                 mean[slot.name] += ROWS[name] * change.astype(np.float64)
         return {name: value / sum(ROWS[one] for one in names) for name, value in mean.items()}
+
+
+def renamed(document: AggregationDocument, **changes: Any) -> AggregationDocument:
+    """A document of the same lesson."""
+    return document.model_copy(update={"id": secrets.token_hex(16)} | changes)
 
 
 @pytest.fixture(scope="module")
@@ -219,11 +240,20 @@ def test_the_update_of_a_secure_training_is_told_to_nobody(rounds: Rounds) -> No
 
 
 def test_a_secure_training_is_of_no_hosted_model(rounds: Rounds) -> None:
-    body = rounds.lesson(model_id="x", parameters=[]) | {"dataset_id": rounds.data["hospital"]["id"]}
-    answer = rounds.nodes["hospital"].client.post(
-        "/v1/trainings", json=body, headers=rounds.caller("hospital")
+    node, bob = rounds.nodes["hospital"], rounds.nodes["hospital"].as_("bob")
+    traced = trace_module(MODEL, (torch.zeros(2, 4),), name="points")
+    content = safetensors({key: value.numpy() for key, value in traced.parameters.items()})
+    sent = upload(node, bob, content, MediaType.SAFETENSORS)
+    body = {"id": "points", "plan": codec.to_dict(traced.plan), "upload_id": sent}
+    assert node.client.post("/v1/models", json=body, headers=bob).status_code == 201
+    order = rounds.lesson(model_id="points", parameters=[]) | {"dataset_id": rounds.data["hospital"]["id"]}
+    refused = node.client.post("/v1/trainings", json=order, headers=bob)
+    assert (code(refused), "takes its parameters with it" in refused.json()["detail"]) == (
+        "invalid_input",
+        True,
     )
-    assert code(answer) in ("invalid_input", "object_not_found")
+    order |= {"secure": False}
+    assert node.client.post("/v1/trainings", json=order, headers=bob).status_code == 201
 
 
 def test_an_update_goes_into_one_sum_and_a_sum_takes_one_update(rounds: Rounds) -> None:
@@ -231,22 +261,34 @@ def test_an_update_goes_into_one_sum_and_a_sum_takes_one_update(rounds: Rounds) 
     assert rounds.ask("hospital", document, one).status_code == 200
     assert rounds.ask("hospital", document, one).status_code == 200
     assert code(rounds.ask("hospital", document, other)) == "conflict"
-    assert code(rounds.ask("hospital", rounds.document(), one)) == "conflict"
+    assert code(rounds.ask("hospital", renamed(document), one)) == "conflict"
     changed = document.model_copy(update={"quorum": 3})
     assert code(rounds.ask("hospital", changed, one)) == "conflict"
 
 
-def test_asked_again_a_node_gives_the_same_shares(rounds: Rounds) -> None:
+def test_one_lesson_goes_into_one_sum_of_a_caller_also_after_a_restart(rounds: Rounds) -> None:
+    """All three in one document, two of them in another: the difference would be the third's update."""
     document = rounds.document()
     given = rounds.shares(document)
-    first = rounds.total(document, given, NAMES)
-    with_repeats = rounds.document()
+    rounds.total(document, given, NAMES)
+    again = renamed(document, contributors=[rounds.holder(name) for name in NAMES[1:]])
+    rounds.restart("public")
+    for name in NAMES[1:]:
+        refused = rounds.ask(name, again, rounds.train(name)["id"])
+        assert (code(refused), "another seed" in refused.json()["detail"]) == ("conflict", True)
+    other = rounds.document()
+    assert rounds.ask("public", other, rounds.train("public")["id"]).status_code == 200
+
+
+def test_asked_again_a_node_gives_the_same_shares(rounds: Rounds) -> None:
+    document = rounds.document()
     trained = {name: rounds.train(name)["id"] for name in NAMES}
-    answers = [rounds.ask(name, with_repeats, trained[name]) for name in (*NAMES, *NAMES)]
+    answers = [rounds.ask(name, document, trained[name]) for name in (*NAMES, *NAMES)]
     parts = [ContributionOut.model_validate_json(answer.content).shares for answer in answers]
+    first = rounds.total(document, dict(zip(NAMES, parts[:3], strict=True)), NAMES)
     # the vector of the first time, the seeds of the second
     mixed = {name: [parts[at][0], *parts[at + 3][1:]] for at, name in enumerate(NAMES)}
-    again = rounds.total(with_repeats, mixed, NAMES)
+    again = rounds.total(document, mixed, NAMES)
     assert all(np.array_equal(first.mean[slot.name], again.mean[slot.name]) for slot in SLOTS)
 
 
@@ -305,10 +347,12 @@ def test_sums_that_protect_nobody_are_refused_by_every_role(rounds: Rounds) -> N
 
 def test_an_owner_may_want_more_behind_every_sum(rounds: Rounds, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rounds.nodes["hospital"].node.settings, "secure_quorum", 3)
+    document = rounds.document()
     training_id = rounds.train("hospital")["id"]
-    refused = rounds.ask("hospital", rounds.document(), training_id)
+    refused = rounds.ask("hospital", document, training_id)
     assert (code(refused), "at least 3" in refused.json()["detail"]) == ("deployment_refused", True)
-    assert rounds.ask("hospital", rounds.document(quorum=3), training_id).status_code == 200
+    allowed = document.model_copy(update={"quorum": 3})
+    assert rounds.ask("hospital", allowed, training_id).status_code == 200
 
 
 def test_too_few_repeated_or_foreign_shares_open_nothing(rounds: Rounds) -> None:
@@ -356,3 +400,26 @@ def test_one_set_of_nodes_is_opened_and_no_other_ever_also_after_a_restart(round
     assert code(rounds.open("company", document, thirds, NAMES[1:])) == "conflict"
     assert np.array_equal(rounds.opened("company", document, given, NAMES), third)
     assert code(rounds.ask("company", document, late)) == "conflict"
+
+
+def test_after_a_restore_no_update_goes_out_and_no_older_share_is_opened(rounds: Rounds) -> None:
+    """The last test: a node that was restored opens nothing of the seconds before."""
+    document, name = rounds.document(), "company"
+    trained = {one: rounds.train(one)["id"] for one in NAMES}
+    given = rounds.asked(document, trained)
+    rounds.opened(name, document, given, NAMES)
+    node, late = rounds.nodes[name].node, rounds.train(name)["id"]
+    head = sign_head(node.keys.sign_key, 0, "0" * 64, utc_now())
+    said = Manifest(
+        kind=ServerKind.NODE, program="1", made_at=utc_now(), database="sqlite", head=head, files={}
+    )
+    (node.settings.data_dir / RESTORED).write_text(said.model_dump_json())
+    with node.database.write() as db:  # what the back-up would not know
+        db.exec(delete(UpdateOpening).where(col(UpdateOpening.document_id) == document.id))
+    rounds.restart(name)
+    for training_id in (trained.pop(name), late):
+        refused = rounds.ask(name, document, training_id)
+        assert (code(refused), "none any more" in refused.json()["detail"]) == ("conflict", True)
+    for shares in (given, rounds.asked(document, trained)):
+        refused = rounds.open(name, document, [shares[one][2] for one in NAMES[:2]], NAMES[:2])
+        assert (code(refused), "restored" in refused.json()["detail"]) == ("protocol_failed", True)

@@ -16,10 +16,12 @@ import gridward as gw
 from gridward.client.federation import entry
 from gridward.client.federation.checkpoints import Checkpoints, default_folder
 from gridward.client.federation.driver import Surroundings
+from gridward.client.federation.gathering import PlainGathering
 from gridward.client.federation.setup import Choice
 from gridward.client.federation.state import State
 from gridward.client.place import Place
 from gridward.core.federation.known import KINDS
+from gridward.core.schemas.runs import SecureSetup
 from tests.support import slow_schools
 from tests.support.grids import eventually
 from tests.support.schools import School, setup_of
@@ -172,11 +174,28 @@ def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
 
 
 def test_a_secure_run_does_not_go_on_in_the_clear(model: nn.Module, tmp_path: Path) -> None:
-    setup = replace(setup_of(model, schools().values(), gw.FedAvg()), secure=True)
-    entry.perform(model, setup, tmp_path / "run", QUIET)
-    places: dict[str, Place] = dict(schools())
+    given = schools()
+    setup = replace(setup_of(model, given.values(), gw.FedAvg()), secure=SecureSetup(clip=10, quorum=5))
+    with pytest.raises(gw.InvalidInputError, match="in sums only"):
+        entry.perform(model, setup, False, QUIET)
+    assert not any(school.requests for school in given.values())
+    Checkpoints(tmp_path).begin(setup)
+    places: dict[str, Place] = dict(given)
     with pytest.raises(gw.InvalidInputError, match="with secure=, which is to be given again"):
-        entry.resume(tmp_path / "run", model, place=places.__getitem__, around=QUIET)
+        entry.resume(tmp_path, model, place=places.__getitem__, around=QUIET)
+    with pytest.raises(gw.InvalidInputError, match="clip=10, quorum=5"):
+        entry.resume(tmp_path, model, place=places.__getitem__, secure=gw.Secure(quorum=2), around=QUIET)
+
+
+def test_a_secure_run_that_breaks_says_how_it_goes_on(model: nn.Module, tmp_path: Path) -> None:
+    """Updates in the clear stand for sums, which tests over real nodes gather."""
+    given = schools()
+    break_in_round(given, 2)
+    setup = replace(
+        setup_of(model, given.values(), gw.FedAvg(), rounds=2), secure=SecureSetup(clip=10, quorum=5)
+    )
+    with pytest.raises(gw.TrainingError, match=r"grid.resume\('.*', model, secure=True\) goes on"):
+        entry.perform(model, setup, tmp_path / "run", replace(QUIET, gathering=PlainGathering()))
 
 
 @pytest.mark.slow

@@ -1,18 +1,35 @@
 from typing import Any
 
+import httpx2
 import numpy as np
 import pytest
 import torch
 
 import gridward as gw
 from gridward.client import training
-from gridward.client.federation.secure import _moved, gathering_of
+from gridward.client.credentials import GatewayIdentity
+from gridward.client.federation.gathering import Opening
+from gridward.client.federation.secure import SecureGathering, _moved, gathering_of, restored
+from gridward.client.federation.secure import setup_of as setup_of_secure
 from gridward.client.parcels import Parcel
 from gridward.client.training import Recipe, Run
+from gridward.client.transport import Transport
 from gridward.core import tensors
+from gridward.core.schemas import secure_aggregations as schemas
 from gridward.core.schemas.secure_aggregations import lesson_digest
 from gridward.core.schemas.trainings import TrainingIn
+from gridward.core.smpc import quantised
+from gridward.core.smpc.quantised import Terms
+from gridward.server import tokens
+from gridward.server.ids import utc_now
+from tests.support.gateways import fresh_keys
 from tests.support.places import RecordingPlace
+from tests.support.schools import DIGITS, School, setup_of
+
+
+@pytest.fixture
+def grid() -> "Directory":
+    return Directory("north", "south")
 
 
 @pytest.mark.parametrize("strategy", [gw.Krum(), gw.FedMedian(), gw.TrimmedMean(), gw.Scaffold()])
@@ -60,3 +77,136 @@ def test_a_node_finds_the_lesson_that_the_driver_put_into_the_document() -> None
     assert len(held) > 2
     there = lesson_digest(arrived.model_copy(update={"secure": True}), tensors.digest(held))
     assert there == lesson_digest(body, tensors.digest(lesson.parameters))
+
+
+class Directory:
+    """A gateway of two schools, as its answers say; both offer to add up."""
+
+    def __init__(self, *names: str) -> None:
+        self.keys = fresh_keys()
+        http = httpx2.Client(transport=httpx2.MockTransport(self.answer))
+        self.transport = Transport("http://grid.test", http=http, sleep=lambda _: None)
+        self.schools = [School(name) for name in names]
+        self.nodes = [self._node(school) for school in self.schools]
+        for school in self.schools:
+            school.transport.credentials = GatewayIdentity(self.transport, school.id)
+
+    def answer(self, request: httpx2.Request) -> httpx2.Response:
+        if request.url.path == "/v1/nodes":
+            page = {"items": self.nodes, "total": len(self.nodes), "offset": 0, "limit": 100}
+            return httpx2.Response(200, json=page)
+        facts = {"id": self.keys.id, "name": "grid", "version": "1", "sign_key": self.keys.sign_key_text}
+        return httpx2.Response(200, json=facts | {"owned": True})
+
+    def gathering(self, options: bool | gw.Secure = True, *, resumed: bool = False) -> SecureGathering:
+        data = [school.dataset("digits", **DIGITS) for school in self.schools]
+        made = gathering_of(data, gw.FedAvg(), options, resumed=resumed)
+        assert made is not None
+        return made
+
+    def _node(self, school: School) -> dict[str, Any]:
+        keys = fresh_keys()
+        school.id = keys.id
+        stated = {
+            "name": school.name,
+            "url": f"http://{school.name}.test",
+            "owner": f"owner of {school.name}",
+            "sign_key": keys.sign_key_text,
+            "seal_key": keys.seal_key_text,
+        }
+        attestation = tokens.issue(
+            tokens.Kind.ATTESTATION,
+            self.keys.sign_key,
+            issuer=self.keys.id,
+            subject=keys.id,
+            audience=self.keys.id,
+            now=utc_now(),
+            lifetime_s=3600,
+            extra=stated,
+        )
+        more = {"state": "live", "offers_party": True, "offers_provider": False, "last_seen_at": None}
+        return stated | more | {"id": keys.id, "attestation": attestation}
+
+
+JOINT = {"weight": torch.zeros(3, 4), "bias": torch.zeros(3)}
+
+
+def opening_of(number: int) -> Opening:
+    return Opening(number, ("north", "south"), 2, JOINT)
+
+
+def question(place: School) -> TrainingIn:
+    setup = setup_of(torch.nn.Linear(4, 3), [place], gw.FedAvg())
+    with Parcel(setup.lesson.parameters) as parcel:
+        sent = parcel.send(place.transport)
+    (site,) = setup.sites.values()
+    return training.request(setup.lesson, site.data, site.pair, Run(seed=7), parameters=sent)
+
+
+def test_a_thread_of_a_round_that_ended_writes_nothing_into_the_next(grid: Directory) -> None:
+    gathering, first, second = grid.gathering(), opening_of(0), opening_of(1)
+    body = question(grid.schools[0])
+    gathering.begin(first)
+    gathering.begin(second)
+    with pytest.raises(gw.TrainingError, match="round 1 has ended"):
+        gathering.asked(first, "south", body, JOINT)
+    moved = {name: value + 1 for name, value in JOINT.items()}
+    asked = gathering.asked(second, "north", body, moved)
+    assert gathering._sum.agreed.lesson == lesson_digest(asked, tensors.digest(moved))
+    with pytest.raises(gw.TrainingError, match="round 1 has ended"):
+        gathering.arrived(first, "south", None, {})  # type: ignore[arg-type]
+
+
+def test_a_round_that_is_asked_for_again_is_another_lesson(grid: Directory) -> None:
+    body = question(grid.schools[0])
+
+    def seeds(gathering: SecureGathering, number: int) -> set[int]:
+        opening = opening_of(number)
+        gathering.begin(opening)
+        return {gathering.asked(opening, name, body, JOINT).seed for name in ("north", "south")}
+
+    begun, resumed = grid.gathering(), grid.gathering(resumed=True)
+    assert [seeds(begun, 0), seeds(begun, 1)] == [{7}, {7}]
+    (again,), (once_more,) = seeds(begun, 1), seeds(begun, 1)
+    assert len({7, again, once_more}) == 3
+    assert seeds(begun, 2) == {7}
+    assert seeds(resumed, 2) != {7}
+    assert seeds(resumed, 3) == {7}
+
+
+def test_a_dataset_may_grow_during_a_run(grid: Directory) -> None:
+    gathering, opening = grid.gathering(gw.Secure(clip=2.5)), opening_of(0)
+    gathering.begin(opening)
+    gathering.asked(opening, "north", question(grid.schools[0]), JOINT)
+    document = gathering._sum.agreed
+    assert (document.most_rows, document.clip) == (64, 2.5)
+    assert document.fraction_bits == Terms.finest(2, 2.5, 64).fraction_bits
+
+
+def test_a_clip_at_either_end_has_terms_that_a_document_takes(grid: Directory) -> None:
+    for clip in (1e-12, 1e12):
+        gathering, opening = grid.gathering(gw.Secure(clip=clip)), opening_of(0)
+        gathering.begin(opening)
+        gathering.asked(opening, "north", question(grid.schools[0]), JOINT)
+        assert gathering._sum.agreed.clip == clip
+
+
+def test_both_sides_of_a_sum_know_the_same_bounds() -> None:
+    assert schemas.MOST_CONTRIBUTORS == quantised.MOST_CONTRIBUTORS
+    assert schemas.MOST_FRACTION_BITS == quantised.MOST_FRACTION_BITS
+    assert schemas._COUNTS == quantised.COUNTS
+    with pytest.raises(gw.InvalidInputError):
+        gw.Secure(clip=1e-13)
+
+
+def test_a_run_goes_on_on_the_terms_it_was_started_with() -> None:
+    given = gw.Secure(clip=10.0, quorum=5, aggregators=("north", "south"))
+    said = setup_of_secure(given)
+    assert (restored(said, True), restored(said, given), restored(None, False)) == (given, given, False)
+    for other in (gw.Secure(), gw.Secure(clip=10.0, quorum=5), gw.Secure(clip=10.0, quorum=2)):
+        with pytest.raises(gw.InvalidInputError, match=r"clip=10, quorum=5 and .*north.*; secure=True takes"):
+            restored(said, other)
+    with pytest.raises(gw.InvalidInputError, match="with secure=, which is to be given again"):
+        restored(said, False)
+    with pytest.raises(gw.InvalidInputError, match="without secure="):
+        restored(None, True)
