@@ -100,17 +100,18 @@ def add_round(gateway: Gateway, db: Session, caller: Principal, run_id: str, bod
 
 
 def hear(gateway: Gateway, db: Session, caller: Principal, run_id: str, body: RunWord) -> RunOut:
-    """Note what the driver says; a paused run stays paused while its driver waits."""
+    """Note what the driver says; a paused run stays paused while it waits, and a cancelled one cancelled."""
     run = _of_driver(db, caller, run_id)
     now = gateway.clock()
     run.heard_at = now
-    if body.state is not RunState.RUNNING:
+    cancelled = run.state == RunState.CANCELLED  # for good: no word of its driver's changes that
+    if body.state is not RunState.RUNNING and not cancelled:
         _change(run, RunState(body.state), body.detail)
         run.best_round = body.best_round
         audit.record(
             db, ACCOUNT_TABLES.audit, caller, now, "end_run", run.id, decision=run.state, reason=run.detail
         )
-    elif body.detail != run.detail:
+    elif body.detail != run.detail and not cancelled:
         run.detail, run.revision = body.detail, run.revision + 1
     db.add(run)
     db.flush()

@@ -79,6 +79,7 @@ class Checkpoints:
             strategy=described,
             best_round=None if state.best is None else state.best.round,
             best_loss=None if state.best is None else state.best.loss,
+            ended=state.ended,
             history=[record_of(report) for report in state.history],
         )
         self._write(name, save(_plain(tensors)))
@@ -105,7 +106,7 @@ class Checkpoints:
             best = Best(progress.best_round, progress.best_loss, groups["best"])
         history = tuple(report_of(record) for record in progress.history)
         strategy = _lowered(progress.strategy, groups["strategy"])
-        return State(groups["joint"], history, best), strategy
+        return State(groups["joint"], history, best, progress.ended), strategy
 
     def remove(self) -> None:
         """Take the run's files away."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -101,11 +101,12 @@ def _through(setup: Setup, state: State, around: Surroundings) -> State:
         bar(f"Federated training {setup.id}", setup.rounds, shown=around.shown) as advance,
         ThreadPoolExecutor(_AT_ONCE) as pool,
     ):
-        while state.done < setup.rounds and not has_stalled(state, setup.choice.patience):
+        while not state.ended:
             around.follower.go_on()
             means = Means(setup, gathering, around.presence, pool, _teller(advance, around, state.done))
             joint, report = _counted(state, means)
             state = after_round(state, joint, report)
+            state = replace(state, ended=_is_over(setup, state))
             _keep(setup, state, around)
             advance(state.done, _note(report))
         if setup.choice.validation and state.history and not state.history[-1].validation:
@@ -113,6 +114,10 @@ def _through(setup: Setup, state: State, around: Surroundings) -> State:
             state = after_look(state, look(means, state.joint))
             _keep(setup, state, around)
     return state
+
+
+def _is_over(setup: Setup, state: State) -> bool:
+    return state.done >= setup.rounds or has_stalled(state, setup.choice.patience)
 
 
 def _keep(setup: Setup, state: State, around: Surroundings) -> None:

@@ -103,6 +103,15 @@ def test_a_run_that_failed_is_taken_up_again_and_one_that_ended_tells_no_more(
     assert (done["state"], done["best_round"], done["detail"]) == ("done", 2, "")
 
 
+@pytest.mark.parametrize("last", ["failed", "done", "running"])
+def test_a_cancelled_run_stays_cancelled_whatever_its_driver_says(grid: GatewayUnderTest, last: str) -> None:
+    begin(grid)
+    grid.post(f"{PLACE}/cancel", None)
+    heard = grid.post(f"{PLACE}/word", {"state": last, "detail": "its driver ended", "best_round": 1}).json()
+    assert (heard["state"], heard["detail"], heard["best_round"]) == ("cancelled", "", None)
+    assert begin(grid).status_code == 409
+
+
 def test_a_watcher_that_was_cut_off_goes_on_where_it_was(grid: GatewayUnderTest) -> None:
     begin(grid)
     for number in (1, 2):

@@ -1,6 +1,10 @@
 """Rounds end: by all answers, by a deadline, by too few of them."""
 
+import json
+import re
 import time
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx2
@@ -9,10 +13,15 @@ import torch
 from torch import nn
 
 import gridward as gw
-from gridward.client.federation import driver
+from gridward.client import wire
+from gridward.client.federation import driver, entry
 from gridward.client.federation.driver import Surroundings
+from gridward.client.federation.gathering import Opening, PlainGathering
 from gridward.client.federation.rounds import MissedQuorumError
+from gridward.client.federation.setup import Choice
 from gridward.client.federation.terms import Terms
+from gridward.core.schemas.examples import EXAMPLES
+from gridward.core.schemas.trainings import TrainingOut
 from tests.support.schools import School, setup_of
 
 QUIET = Surroundings(shown=False)
@@ -93,6 +102,80 @@ def test_waiting_ends_and_names_the_cause(model: nn.Module, schools: list[School
     with pytest.raises(MissedQuorumError, match="south: not you"):
         train(model, schools, Terms(quorum=2, wait_s=0.1))
     assert len(schools[0].asked) > 1
+
+
+def wrong_number(state: dict[str, Any]) -> None:
+    for one in state["parameters"]:
+        if one["name"] == "weight":
+            one |= wire.encode("weight", torch.full((3, 4), float("nan"))).model_dump()
+
+
+def wrong_dtype(state: dict[str, Any]) -> None:
+    state["parameters"] = [
+        wire.encode(name, torch.zeros(3, 4).double()).model_dump() for name in ("weight", "bias")
+    ]
+
+
+def huge_loss(state: dict[str, Any]) -> None:
+    state["history"][0]["values"]["loss"] = 1e300
+
+
+def huge_rows(state: dict[str, Any]) -> None:
+    state["rows"] = 10**30
+
+
+def not_a_number(state: dict[str, Any]) -> httpx2.Response:
+    """JSON that other languages refuse, and pydantic reads."""
+    state["history"][0]["values"]["loss"] = float("nan")
+    return httpx2.Response(200, content=json.dumps(state).encode())
+
+
+@pytest.mark.parametrize(
+    ("bend", "why"),
+    [
+        (wrong_number, "not finite"),
+        (wrong_dtype, "as torch.float64, not torch.float32"),
+        (huge_loss, "loss above 1e\\+100"),
+        (huge_rows, "rows: Input should be less"),
+        (not_a_number, "metrics.loss: Input should be a finite number"),
+    ],
+)
+@pytest.mark.parametrize("strategy", [gw.FedAvg(), gw.FedMedian()])
+def test_a_node_with_a_wrong_answer_is_left_out_and_the_round_counts(
+    model: nn.Module,
+    schools: list[School],
+    bend: Callable[[dict[str, Any]], httpx2.Response | None],
+    why: str,
+    strategy: gw.Strategy,
+) -> None:
+    schools[1].bend = lambda state: bend(state) if state["state"] == "done" else None
+    before = model.weight.detach().clone()
+    result = train(model, schools, Terms(), strategy)
+    assert re.search(why, result.history[0].failures["south"])
+    assert torch.allclose(result.model.weight, before + 1.0)
+
+
+def test_metrics_that_nobody_asked_for_are_left_out(
+    model: nn.Module, schools: list[School], tmp_path: Path
+) -> None:
+    def bend(state: dict[str, Any]) -> None:
+        for epoch in state["history"]:
+            epoch["values"] |= {f"m{at}": 1.0 for at in range(70)}
+        state["validation"] = {f"m{at}": 1.0 for at in range(70)} | {"loss": 2.0}
+
+    for school in schools:
+        school.bend = bend
+    setup = setup_of(model, schools, gw.FedAvg(), choice=Choice(0.1))
+    result = entry.perform(model, setup, tmp_path / "run", QUIET)
+    assert set(result.history[0].metrics) == set(result.history[0].validation) == {"loss"}
+
+
+def test_a_file_of_a_dtype_that_numpy_has_not_is_its_nodes_failure() -> None:
+    plain = PlainGathering()
+    plain.begin(Opening(0, ("north",), 1, {"w": torch.zeros(2)}))
+    out = TrainingOut.model_validate(EXAMPLES["TrainingOut"])
+    with pytest.raises(gw.TrainingError, match=r"w as torch.bfloat16"):
+        plain.arrived("north", out, {"w": torch.zeros(2, dtype=torch.bfloat16)})
 
 
 def test_bytes_of_messages_are_counted_both_ways(model: nn.Module, schools: list[School]) -> None:
