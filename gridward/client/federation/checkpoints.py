@@ -35,10 +35,11 @@ _GROUPS: Final = ("joint", "best", "strategy")
 
 
 class Checkpoints:
-    """The folder of one run. ``held`` keeps other drivers away from it."""
+    """The folder of one run. ``held`` keeps other drivers away from it; ``taken``: this one has held it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.taken = False
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -58,6 +59,7 @@ class Checkpoints:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as why:
                 raise ConflictError(f"another process drives the run in {self.folder}") from why
+            self.taken = True
             yield
 
     def begin(self, setup: Setup) -> None:
@@ -117,7 +119,7 @@ class Checkpoints:
 
     def _write(self, name: str, blob: bytes) -> None:
         temporary = self.folder / f"{name}.part"
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=_private) as file:
             file.write(blob)
             file.flush()
             os.fsync(file.fileno())
@@ -140,6 +142,13 @@ class Checkpoints:
 def default_folder(run_id: str) -> Path:
     """Give the place of a run where none was chosen."""
     return Path.home() / ".local" / "share" / "gridward" / "runs" / run_id
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that is the user's alone, whatever folder it is in."""
+    handle = os.open(path, flags, 0o600)
+    os.fchmod(handle, 0o600)
+    return handle
 
 
 def _plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

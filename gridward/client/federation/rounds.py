@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
 from typing import Final, NoReturn
@@ -12,7 +11,7 @@ import torch
 from pydantic import ValidationError
 
 from gridward.client import training
-from gridward.client.federation.arrivals import arrivals
+from gridward.client.federation.arrivals import arrivals, threads
 from gridward.client.federation.errands import Errand, Traffic
 from gridward.client.federation.gathering import Gathering, Opening, Parameters
 from gridward.client.federation.history import NodeReport, RoundReport, node_record_of
@@ -20,7 +19,7 @@ from gridward.client.federation.presence import Presence
 from gridward.client.federation.setup import Setup
 from gridward.client.federation.sites import Site
 from gridward.client.federation.terms import Deadline
-from gridward.client.parcels import Parcel
+from gridward.client.parcels import Parcel, Sent
 from gridward.core.errors import GridError, TrainingError
 from gridward.core.federation.aggregate import Update, check
 from gridward.core.federation.strategies import RoundPlan
@@ -37,7 +36,6 @@ class Means:
     setup: Setup
     gathering: Gathering
     presence: Presence
-    pool: ThreadPoolExecutor
     tell: Callable[[str], None]
 
 
@@ -83,6 +81,9 @@ class Round:
         except MissedQuorumError:
             strategy.load_state_dict(held)
             raise
+        finally:
+            self._closed = True
+            self._deadline.end()
         return {name: torch.from_numpy(np.asarray(value)) for name, value in after.items()}
 
     def report(self) -> RoundReport:
@@ -95,9 +96,9 @@ class Round:
         before = dict(self._setup.lesson.parameters) | dict(joint)
         before |= {f"{ANCHOR}{name}": value for name, value in joint.items() if f"{ANCHOR}{name}" in before}
         limit_s = self._setup.terms.deadline_s
-        with Parcel(before) as shared:
+        with Parcel(before) as shared, threads(len(plan.nodes)) as pool:
             work = {
-                self._means.pool.submit(
+                pool.submit(
                     self._train_at, self._setup.sites[name], shared, before, _controls(plan, name, before)
                 ): name
                 for name in plan.nodes
@@ -124,20 +125,22 @@ class Round:
 
     def _train_at(self, site: Site, shared: Parcel, before: Parameters, controls: Parameters) -> _Done:
         setup, node = self._setup, site.data.location
-        with Parcel({**before, **controls}) if controls else nullcontext(shared) as parcel:
-            sent = parcel.send(node.transport)
         body = training.request(
             setup.lesson,
             site.data,
             site.pair,
             replace(setup.run, seed=setup.run.seed + self._number),
-            parameters=sent,
+            parameters=Sent(),
             holdout=setup.choice.validation,
             holdout_seed=setup.run.seed,
             lr_factor=setup.schedule.factor(self._number, setup.rounds),
         )
+        body = self._means.gathering.asked(site.name, body, {**before, **controls})
+        with Parcel({**before, **controls}) if controls else nullcontext(shared) as parcel:
+            sent = parcel.send(node.transport, self._deadline.call_s)
         errand = Errand(node, self._deadline, sent)
-        out, found = errand.perform(self._means.gathering.asked(site.name, body, {**before, **controls}))
+        given = {"parameters": list(sent.inline), "parameters_upload": sent.upload_id}
+        out, found = errand.perform(body.model_copy(update=given))
         try:
             if self._closed:
                 raise TrainingError(f"{site.name!r} answered after the round")
@@ -147,7 +150,7 @@ class Round:
                 check({name: before[name].numpy() for name in setup.model_names}, update)
             return _Done(report, update)
         finally:
-            errand.forget(out)
+            errand.forget(out.id)
 
 
 def look(means: Means, joint: Parameters) -> tuple[NodeReport, ...]:
@@ -155,7 +158,7 @@ def look(means: Means, joint: Parameters) -> tuple[NodeReport, ...]:
     setup, deadline = means.setup, Deadline(means.setup.terms.deadline_s)
 
     def judged_at(site: Site, parcel: Parcel) -> NodeReport:
-        sent = parcel.send(site.data.location.transport)
+        sent = parcel.send(site.data.location.transport, deadline.call_s)
         body = training.request(
             setup.lesson,
             site.data,
@@ -170,8 +173,8 @@ def look(means: Means, joint: Parameters) -> tuple[NodeReport, ...]:
         return _report_of(setup, site.name, out, errand.traffic)
 
     reports: list[NodeReport] = []
-    with Parcel(joint) as parcel:
-        work = {means.pool.submit(judged_at, site, parcel): name for name, site in setup.sites.items()}
+    with Parcel(joint) as parcel, threads(len(setup.sites)) as pool:
+        work = {pool.submit(judged_at, site, parcel): name for name, site in setup.sites.items()}
         for _, one in arrivals(work, setup.terms.deadline_s, means.presence, means.tell):
             with suppress(GridError):
                 reports += [] if one is None else [one.result()]
