@@ -2,8 +2,10 @@
 
 import json
 import re
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,15 +15,15 @@ import torch
 from torch import nn
 
 import gridward as gw
-from gridward.client import wire
-from gridward.client.federation import driver, entry
+from gridward.client import parcels, wire
+from gridward.client.federation import arrivals, driver, entry
 from gridward.client.federation.driver import Surroundings
-from gridward.client.federation.gathering import Opening, PlainGathering
+from gridward.client.federation.gathering import Opening, Parameters, PlainGathering
 from gridward.client.federation.rounds import MissedQuorumError
 from gridward.client.federation.setup import Choice
 from gridward.client.federation.terms import Terms
 from gridward.core.schemas.examples import EXAMPLES
-from gridward.core.schemas.trainings import TrainingOut
+from gridward.core.schemas.trainings import TrainingIn, TrainingOut
 from tests.support.schools import School, setup_of
 
 QUIET = Surroundings(shown=False)
@@ -176,6 +178,81 @@ def test_a_file_of_a_dtype_that_numpy_has_not_is_its_nodes_failure() -> None:
     out = TrainingOut.model_validate(EXAMPLES["TrainingOut"])
     with pytest.raises(gw.TrainingError, match=r"w as torch.bfloat16"):
         plain.arrived("north", out, {"w": torch.zeros(2, dtype=torch.bfloat16)})
+
+
+def lost(school: School, method: str) -> Callable[[dict[str, Any]], None]:
+    def bend(_: dict[str, Any]) -> None:
+        if school.requests[-1].method == method:
+            raise httpx2.ReadError("connection reset")
+
+    return bend
+
+
+def forgotten(school: School) -> list[str]:
+    return [request.url.path for request in school.requests if request.method == "DELETE"]
+
+
+def test_a_training_whose_answers_were_lost_does_not_run_on(model: nn.Module, schools: list[School]) -> None:
+    north, south = schools
+    north.bend, south.bend = lost(north, "POST"), lost(south, "GET")
+    with pytest.raises(gw.TrainingError, match="0 of 2 nodes"):
+        train(model, schools, Terms())
+    assert forgotten(north) == [f"/v1/trainings/{north.asked[0]['id']}"]
+    assert forgotten(south) == ["/v1/trainings/trn-1"]
+
+
+def test_every_node_is_asked_at_once_however_many_there_are(model: nn.Module) -> None:
+    schools = [School(f"n{number}") for number in range(40)]
+    all_asked = threading.Barrier(len(schools))
+
+    def bend_of(school: School) -> Callable[[dict[str, Any]], None]:
+        return lambda _: None if school.requests[-1].method == "GET" else void(all_asked.wait(20))
+
+    for school in schools:
+        school.bend = bend_of(school)
+    assert not train(model, schools, Terms(deadline_s=60)).history[0].failures
+
+
+def void(_: object) -> None:
+    """Drop a value."""
+
+
+def test_a_node_that_hangs_holds_up_neither_the_next_round_nor_the_end(
+    model: nn.Module, schools: list[School], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "_GRACE_S", 0.0)
+    go_on, went_on = threading.Event(), threading.Event()
+
+    def hang(_: dict[str, Any]) -> None:
+        go_on.wait(20)
+        went_on.set()
+
+    schools[1].bend = hang
+    result = train(model, schools, Terms(deadline_s=0.3), rounds=2)
+    assert not went_on.is_set()
+    go_on.set()
+    assert [set(report.failures) for report in result.history] == [{"south"}, {"south"}]
+
+
+class OneRefuses(PlainGathering):
+    """Lets one node take no part."""
+
+    def asked(self, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
+        if node == "south":
+            raise gw.InvalidInputError("another lesson")
+        return body
+
+
+def test_nothing_is_uploaded_to_a_node_that_will_not_be_asked(
+    model: nn.Module, schools: list[School], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schools[0].answer = schools[1].answer = lambda _: httpx2.Response(403)
+    monkeypatch.setattr(parcels, "INLINE_BYTES", 0)
+    setup = setup_of(model, schools, gw.FedAvg())
+    with pytest.raises(gw.TrainingError, match="south: another lesson"):
+        driver.start(setup, replace(QUIET, gathering=OneRefuses()))
+    assert schools[0].requests
+    assert not schools[1].requests
 
 
 def test_bytes_of_messages_are_counted_both_ways(model: nn.Module, schools: list[School]) -> None:
