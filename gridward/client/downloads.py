@@ -3,7 +3,7 @@
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -13,20 +13,29 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from gridward.client.transport import Transport
-from gridward.core.errors import NodeUnreachableError
+from gridward.core.errors import NodeUnreachableError, TooLargeError
 
 _STALLS: Final = 3
 _PAUSE_S: Final = 0.5
+_QUIET_S: Final = 30.0
 
 
-def fetch_tensors(node: Transport, path: str) -> dict[str, torch.Tensor]:
+def fetch_tensors(
+    node: Transport,
+    path: str,
+    *,
+    size_bytes: int | None = None,
+    limit: Callable[[float], float] = float,
+) -> dict[str, torch.Tensor]:
     """Download a safetensors file and map its tensors; they are in memory only as far as they are read.
 
     Gives up with ``NodeUnreachableError`` after three attempts in a row that brought nothing, or where the
-    bytes have not the hash that the node names. Raises what the node refuses with.
+    bytes have not the hash that the node names. Raises what the node refuses with, and ``TooLargeError``
+    for more than ``size_bytes``. ``limit`` gives the seconds that the node may be silent for, up to those it
+    is asked for, and is asked for every chunk; what it raises ends all.
     """
     with _temporary() as kept:
-        etag = _download(node, path, kept)
+        etag = _download(node, path, kept, size_bytes, limit)
         _require_whole(node, kept, etag)
         try:
             with safe_open(kept, framework="pt") as found:
@@ -35,18 +44,25 @@ def fetch_tensors(node: Transport, path: str) -> dict[str, torch.Tensor]:
             raise NodeUnreachableError(f"{node.label} sent no readable safetensors file") from why
 
 
-def _download(node: Transport, path: str, kept: Path) -> str:
+def _download(
+    node: Transport, path: str, kept: Path, size_bytes: int | None, limit: Callable[[float], float]
+) -> str:
     etag, stalls = "", 0
     with kept.open("wb") as file:
         while True:
-            before = file.tell()
+            before, timeout_s = file.tell(), limit(_QUIET_S)
             try:
-                with node.streamed(path, _resumed(file, etag)) as answer:
+                with node.streamed(path, _resumed(file, etag), timeout_s) as answer:
                     if answer.status_code != HTTPStatus.PARTIAL_CONTENT:
                         file.seek(0)
                         file.truncate()
                     etag = answer.headers.get("etag", "")
                     for chunk in answer.iter_raw():
+                        limit(_QUIET_S)
+                        if size_bytes is not None and file.tell() + len(chunk) > size_bytes:
+                            raise TooLargeError(
+                                f"{node.label} sent more than the {size_bytes} bytes it announced"
+                            )
                         file.write(chunk)
                 return etag
             except NodeUnreachableError:

@@ -3,7 +3,7 @@
 import contextlib
 import tempfile
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -47,12 +47,12 @@ class Parcel:
         if self._folder is not None:
             self._folder.cleanup()
 
-    def send(self, node: Transport) -> Sent:
-        """Bring the parameters to a node, or write them for its message; a cut resumes as ``upload`` does."""
+    def send(self, node: Transport, limit: Callable[[float], float] = float) -> Sent:
+        """Bring the parameters to a node, or write them for its message; ``limit``, cuts: see ``upload``."""
         if sum(value.numel() * value.element_size() for value in self._tensors.values()) <= INLINE_BYTES:
             return Sent(tuple(wire.encode(name, value) for name, value in self._tensors.items()))
         payload = self._packed()
-        return Sent(upload_id=upload(node, payload, "parameters"), uploaded_bytes=payload.size_bytes)
+        return Sent(upload_id=upload(node, payload, "parameters", limit), uploaded_bytes=payload.size_bytes)
 
     def _packed(self) -> Payload:
         with self._lock:

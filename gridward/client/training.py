@@ -206,10 +206,16 @@ def perform(
     return state
 
 
-def trained(node: Place, run: TrainingOut) -> dict[str, torch.Tensor]:
-    """Give the parameters of a run that is done, large ones mapped from a file; or none if none may go."""
+def trained(
+    node: Place, run: TrainingOut, limit: Callable[[float], float] = float
+) -> dict[str, torch.Tensor]:
+    """Give the parameters of a run that is done, large ones mapped from a file; or none if none may go.
+
+    ``limit`` as in ``fetch_tensors``.
+    """
     if run.content_bytes:
-        return fetch_tensors(node.transport, f"/v1/trainings/{segment(run.id)}/content")
+        path = f"/v1/trainings/{segment(run.id)}/content"
+        return fetch_tensors(node.transport, path, size_bytes=run.content_bytes, limit=limit)
     return {one.name: wire.decode(one) for one in run.parameters}
 
 

@@ -163,9 +163,15 @@ class Transport:
                 into.write(chunk)
 
     @contextmanager
-    def streamed(self, path: str, headers: Mapping[str, str] | None = None) -> Iterator[httpx2.Response]:
-        """Give the answer of a GET whose body is still to come, without retries; raises as ``send``."""
-        request = self._http.build_request("GET", self.url + path, headers=headers, timeout=TIMEOUT)
+    def streamed(
+        self, path: str, headers: Mapping[str, str] | None = None, quiet_s: float = 30.0
+    ) -> Iterator[httpx2.Response]:
+        """Give the answer of a GET whose body is still to come, without retries; raises as ``send``.
+
+        ``quiet_s``: how long the server may say nothing.
+        """
+        wait = httpx2.Timeout(quiet_s, connect=5.0)
+        request = self._http.build_request("GET", self.url + path, headers=headers, timeout=wait)
         self._sign(request)
         try:
             answer = self._http.send(request, stream=True)

@@ -29,14 +29,18 @@ async def stream(gateway: Gateway, caller: Principal, run_id: str, since: int) -
     spoken = time.monotonic()
     while time.monotonic() < until:
         try:
-            run, rounds = await run_sync(partial(_changes, gateway, caller, run_id, since))
+            run, rounds, all_of_them = await run_sync(partial(_changes, gateway, caller, run_id, since))
         except ObjectNotFoundError:
             return
         if run.revision > since:
             for revision, record in rounds:
                 yield _event("round", revision, record)
+                since = revision
+            spoken = time.monotonic()
+            if not all_of_them:
+                continue
             yield _event("run", run.revision, run)
-            since, spoken = run.revision, time.monotonic()
+            since = run.revision
         if run.state not in runs.OPEN:
             return
         if time.monotonic() - spoken > _QUIET_S:
@@ -47,7 +51,7 @@ async def stream(gateway: Gateway, caller: Principal, run_id: str, since: int) -
 
 def _changes(
     gateway: Gateway, caller: Principal, run_id: str, since: int
-) -> tuple[RunOut, list[tuple[int, RoundRecord]]]:
+) -> tuple[RunOut, list[tuple[int, RoundRecord]], bool]:
     with gateway.database.read() as db:
         return runs.changes(db, caller, run_id, since)
 

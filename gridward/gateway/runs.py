@@ -4,12 +4,13 @@ Numbers and names only: no parameter passes here. A run is its starter's; those 
 gateway see it too, and change nothing.
 """
 
-from typing import Final
+import json
+from typing import Any, Final
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from gridward.core.errors import ConflictError, InvalidInputError, ObjectNotFoundError
+from gridward.core.errors import ConflictError, InvalidInputError, ObjectNotFoundError, TooLargeError
 from gridward.core.schemas.runs import RoundRecord, RoundsOut, RunIn, RunOut, RunsOut, RunState, RunWord
 from gridward.gateway import queries
 from gridward.gateway.state import Gateway
@@ -18,18 +19,22 @@ from gridward.server import audit
 from gridward.server.principals import Capability, Principal
 
 OPEN: Final = (RunState.RUNNING, RunState.PAUSED)
+_MOST_BYTES: Final = 64 << 20
+_MOST_RUNS: Final = 1000
+_CHANGES: Final = 200
 
 
 def begin(gateway: Gateway, db: Session, caller: Principal, body: RunIn) -> RunOut:
     """Note that a run begins, or that its driver takes it up again.
 
     Raises `AuthorizationError` for those who may not train, `ObjectNotFoundError` if the id is another's,
-    `ConflictError` if it was cancelled.
+    `ConflictError` if it was cancelled, or if the caller has too many runs that have not ended.
     """
     caller.require(Capability.TRAIN)
     now = gateway.clock()
     run = db.get(Run, body.id, with_for_update=True)
     if run is None:
+        _make_room(gateway, db, caller)
         facts = body.model_dump()
         run = Run(
             **facts,
@@ -75,10 +80,19 @@ def list_rounds(db: Session, caller: Principal, run_id: str, offset: int, limit:
     return RoundsOut(items=items, total=total, offset=offset, limit=limit)
 
 
+def last_rounds(db: Session, caller: Principal, run_id: str, count: int) -> list[RoundRecord]:
+    """Give so many of a run's rounds, the last ones, in their order."""
+    _visible(db, caller, run_id)
+    wanted = select(RunRound).where(col(RunRound.run_id) == run_id)
+    rows = db.exec(wanted.order_by(col(RunRound.number).desc()).limit(count)).all()
+    return [RoundRecord.model_validate(row.record) for row in reversed(rows)]
+
+
 def add_round(gateway: Gateway, db: Session, caller: Principal, run_id: str, body: RoundRecord) -> RunOut:
     """Note a round that counted; told again, it takes the place of what was told before.
 
-    The answer says whether the run goes on. Raises `ConflictError` if the run has ended.
+    The answer says whether the run goes on. Raises `ConflictError` if the run has ended, `TooLargeError` if
+    its rounds take too many bytes.
     """
     run = _of_driver(db, caller, run_id)
     if body.number > run.rounds:
@@ -92,7 +106,14 @@ def add_round(gateway: Gateway, db: Session, caller: Principal, run_id: str, bod
     row = db.get(RunRound, (run_id, body.number)) or RunRound(
         run_id=run_id, number=body.number, revision=0, record={}
     )
-    row.revision, row.record = run.revision, body.model_dump(mode="json")
+    record = body.model_dump(mode="json")
+    run.stored_bytes += _size(record) - _size(row.record)
+    if run.stored_bytes > _MOST_BYTES:
+        raise TooLargeError(
+            f"the rounds of {run.id} take more than the {_MOST_BYTES} bytes that a run has here; it goes on, "
+            "and its further rounds are not shown"
+        )
+    row.revision, row.record = run.revision, record
     db.add(run)
     db.add(row)
     db.flush()
@@ -100,17 +121,18 @@ def add_round(gateway: Gateway, db: Session, caller: Principal, run_id: str, bod
 
 
 def hear(gateway: Gateway, db: Session, caller: Principal, run_id: str, body: RunWord) -> RunOut:
-    """Note what the driver says; a paused run stays paused while its driver waits."""
+    """Note what the driver says; a paused run stays paused while it waits, and a cancelled one cancelled."""
     run = _of_driver(db, caller, run_id)
     now = gateway.clock()
     run.heard_at = now
-    if body.state is not RunState.RUNNING:
+    cancelled = run.state == RunState.CANCELLED  # for good: no word of its driver's changes that
+    if body.state is not RunState.RUNNING and not cancelled:
         _change(run, RunState(body.state), body.detail)
         run.best_round = body.best_round
         audit.record(
             db, ACCOUNT_TABLES.audit, caller, now, "end_run", run.id, decision=run.state, reason=run.detail
         )
-    elif body.detail != run.detail:
+    elif body.detail != run.detail and not cancelled:
         run.detail, run.revision = body.detail, run.revision + 1
     db.add(run)
     db.flush()
@@ -138,15 +160,17 @@ def decide(gateway: Gateway, db: Session, caller: Principal, run_id: str, to: Ru
 
 def changes(
     db: Session, caller: Principal, run_id: str, since: int
-) -> tuple[RunOut, list[tuple[int, RoundRecord]]]:
-    """Give the run, and its rounds that were told after a revision, each with its own."""
+) -> tuple[RunOut, list[tuple[int, RoundRecord]], bool]:
+    """Give the run, and its rounds that were told after a revision, each with its own; True: it is all."""
     run = described(_visible(db, caller, run_id))
     rows = db.exec(
         select(RunRound)
         .where(col(RunRound.run_id) == run_id, col(RunRound.revision) > since)
         .order_by(col(RunRound.revision))
-    )
-    return run, [(row.revision, RoundRecord.model_validate(row.record)) for row in rows]
+        .limit(_CHANGES + 1)
+    ).all()
+    told = [(row.revision, RoundRecord.model_validate(row.record)) for row in rows[:_CHANGES]]
+    return run, told, len(rows) <= _CHANGES
 
 
 def described(run: Run) -> RunOut:
@@ -176,6 +200,25 @@ def _of_driver(db: Session, caller: Principal, run_id: str) -> Run:
     if run.state in (RunState.DONE, RunState.FAILED):
         raise ConflictError(f"the run {run.id} is {run.state}")
     return run
+
+
+def _make_room(gateway: Gateway, db: Session, caller: Principal) -> None:
+    """Let the oldest run of the caller's that has ended go, if there are too many."""
+    own = select(Run).where(col(Run.user_id) == caller.user_id)
+    if db.exec(select(func.count()).select_from(own.subquery())).one() < _MOST_RUNS:
+        return
+    ended = own.where(col(Run.state).not_in([state.value for state in OPEN]))
+    oldest = db.exec(ended.order_by(col(Run.created_at), col(Run.id)).limit(1)).first()
+    if oldest is None:
+        raise ConflictError(f"you have {_MOST_RUNS} runs here that have not ended; cancel one first")
+    db.delete(oldest)
+    audit.record(
+        db, ACCOUNT_TABLES.audit, caller, gateway.clock(), "drop_run", oldest.id, reason="room for another"
+    )
+
+
+def _size(record: dict[str, Any]) -> int:
+    return len(json.dumps(record)) if record else 0
 
 
 def _loss(record: RoundRecord) -> float | None:

@@ -157,7 +157,10 @@ class WitnessedHead(GatewayTable, table=True):
 
 
 class Run(GatewayTable, table=True):
-    """A federated training, as its driver and its starter tell of it. `revision` grows with every change."""
+    """A federated training, as its driver and its starter tell of it. `revision` grows with every change.
+
+    `stored_bytes`: what its rounds take here, as JSON.
+    """
 
     __tablename__ = "runs"
     __table_args__ = (Index("ix_runs_created_at_id", "created_at", "id"),)
@@ -175,6 +178,7 @@ class Run(GatewayTable, table=True):
     best_round: int | None = None
     loss: float | None = None
     revision: int = 1
+    stored_bytes: int = 0
     created_at: datetime = Field(sa_type=UtcDateTime)
     heard_at: datetime = Field(sa_type=UtcDateTime)
 

@@ -70,6 +70,7 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
         AuthorizationError: the caller may not train on it.
         PlanRejectedError: a result would depend on single rows; names the steps.
         ResultSuppressedError: batches are smaller than the dataset's owner allows.
+        ConflictError: the id that the caller drew is taken.
         BusyError: too many trainings wait; says when to come back.
     """
     caller.require(Capability.TRAIN)
@@ -92,7 +93,7 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     seed = orders.secret_seed(node, begin.dataset, "order of rows", body.seed)
     tasks = {part.plan.kind: part.task(max(1, body.epochs), seed) for part in parts}
     order = Order(
-        new_id("trn"),
+        body.id or new_id("trn"),
         tasks.get(Kind.TRAINING),
         tasks.get(Kind.EVALUATION),
         begin.held,
@@ -345,6 +346,8 @@ def _launch(
     )
 
     def begins(db: Session) -> None:
+        if db.get(Training, order.id) is not None:
+            raise ConflictError(f"there is a training '{order.id}'; draw another id")
         if body.parameters_upload is not None:
             storage.use_up(db, body.parameters_upload)
         db.add(training)

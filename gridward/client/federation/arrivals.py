@@ -1,7 +1,8 @@
 """Waiting for several nodes at once: answers as they come, and in the meantime who is waited for."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from typing import Final, TypeVar
 
 from gridward.client.federation.presence import Presence, waiting
@@ -10,6 +11,16 @@ from gridward.client.federation.terms import Deadline
 _Answer = TypeVar("_Answer")
 _LOOK_S: Final = 5.0
 _GRACE_S: Final = 2.0
+
+
+@contextmanager
+def threads(count: int) -> Iterator[ThreadPoolExecutor]:
+    """Give every node a thread; one that hangs is left to itself, and takes none of the next round's."""
+    pool = ThreadPoolExecutor(count, "node")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def arrivals(

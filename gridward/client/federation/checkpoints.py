@@ -35,10 +35,11 @@ _GROUPS: Final = ("joint", "best", "strategy")
 
 
 class Checkpoints:
-    """The folder of one run. ``held`` keeps other drivers away from it."""
+    """The folder of one run. ``held`` keeps other drivers away from it; ``taken``: this one has held it."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.taken = False
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -58,6 +59,7 @@ class Checkpoints:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError as why:
                 raise ConflictError(f"another process drives the run in {self.folder}") from why
+            self.taken = True
             yield
 
     def begin(self, setup: Setup) -> None:
@@ -79,6 +81,7 @@ class Checkpoints:
             strategy=described,
             best_round=None if state.best is None else state.best.round,
             best_loss=None if state.best is None else state.best.loss,
+            ended=state.ended,
             history=[record_of(report) for report in state.history],
         )
         self._write(name, save(_plain(tensors)))
@@ -105,7 +108,7 @@ class Checkpoints:
             best = Best(progress.best_round, progress.best_loss, groups["best"])
         history = tuple(report_of(record) for record in progress.history)
         strategy = _lowered(progress.strategy, groups["strategy"])
-        return State(groups["joint"], history, best), strategy
+        return State(groups["joint"], history, best, progress.ended), strategy
 
     def remove(self) -> None:
         """Take the run's files away."""
@@ -116,7 +119,7 @@ class Checkpoints:
 
     def _write(self, name: str, blob: bytes) -> None:
         temporary = self.folder / f"{name}.part"
-        with temporary.open("wb") as file:
+        with open(temporary, "wb", opener=_private) as file:
             file.write(blob)
             file.flush()
             os.fsync(file.fileno())
@@ -139,6 +142,13 @@ class Checkpoints:
 def default_folder(run_id: str) -> Path:
     """Give the place of a run where none was chosen."""
     return Path.home() / ".local" / "share" / "gridward" / "runs" / run_id
+
+
+def _private(path: str, flags: int) -> int:
+    """Open a file that is the user's alone, whatever folder it is in."""
+    handle = os.open(path, flags, 0o600)
+    os.fchmod(handle, 0o600)
+    return handle
 
 
 def _plain(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

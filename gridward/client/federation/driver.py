@@ -3,9 +3,8 @@
 import copy
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import torch
@@ -22,7 +21,6 @@ from gridward.client.federation.terms import Deadline
 from gridward.client.progress import bar
 from gridward.core.errors import GridError, InvalidInputError
 
-_AT_ONCE: Final = 32
 _FIRST_PAUSE_S: Final = 0.5
 _MOST_PAUSE_S: Final = 30.0
 
@@ -101,22 +99,24 @@ def _drive(setup: Setup, state: State, around: Surroundings) -> State:
 
 def _through(setup: Setup, state: State, around: Surroundings) -> State:
     gathering = around.gathering if around.gathering is not None else PlainGathering()
-    with (
-        bar(f"Federated training {setup.id}", setup.rounds, shown=around.shown) as advance,
-        ThreadPoolExecutor(_AT_ONCE) as pool,
-    ):
-        while state.done < setup.rounds and not has_stalled(state, setup.choice.patience):
+    with bar(f"Federated training {setup.id}", setup.rounds, shown=around.shown) as advance:
+        while not state.ended:
             around.follower.go_on()
-            means = Means(setup, gathering, around.presence, pool, _teller(advance, around, state.done))
+            means = Means(setup, gathering, around.presence, _teller(advance, around, state.done))
             joint, report = _counted(state, means)
             state = after_round(state, joint, report)
+            state = replace(state, ended=_is_over(setup, state))
             _keep(setup, state, around)
             advance(state.done, _note(report))
         if setup.choice.validation and state.history and not state.history[-1].validation:
-            means = Means(setup, gathering, around.presence, pool, _teller(advance, around, state.done))
+            means = Means(setup, gathering, around.presence, _teller(advance, around, state.done))
             state = after_look(state, look(means, state.joint))
             _keep(setup, state, around)
     return state
+
+
+def _is_over(setup: Setup, state: State) -> bool:
+    return state.done >= setup.rounds or has_stalled(state, setup.choice.patience)
 
 
 def _keep(setup: Setup, state: State, around: Surroundings) -> None:

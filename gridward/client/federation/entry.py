@@ -23,7 +23,7 @@ from gridward.client.federation.state import State
 from gridward.client.federation.terms import Terms
 from gridward.client.place import Place, segment
 from gridward.client.training import Recipe, Run
-from gridward.core.errors import InvalidInputError, NotAvailableYetError, TrainingError
+from gridward.core.errors import GridError, InvalidInputError, NotAvailableYetError
 from gridward.core.federation.scaffold import Scaffold
 from gridward.core.federation.schedules import Constant, RateSchedule
 from gridward.core.federation.strategies import Strategy
@@ -133,7 +133,9 @@ def _kept(setup: Setup, kept: Checkpoints, passing: bool, drive: Callable[[], St
         if passing:
             kept.remove()
         raise
-    except TrainingError as why:
+    except GridError as why:
+        if not kept.taken:
+            raise
         if kept.state() is None:
             if passing:
                 kept.remove()

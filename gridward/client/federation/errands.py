@@ -1,6 +1,7 @@
 """What one node is asked in one round: a training, waited for until it ends or the round does."""
 
 import contextlib
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,14 +44,26 @@ class Errand:
     def perform(self, body: TrainingIn) -> tuple[TrainingOut, Parameters]:
         """Start it and wait for its end and its parameters; ``forget`` it when no more is wanted of it.
 
-        What was uploaded for it and not used is taken back.
+        What was uploaded for it and not used is taken back; what failed or was too late is forgotten.
         Raises ``TrainingError`` with the node's reason if it failed there, or was cancelled as too late.
         """
+        body = body.model_copy(update={"id": f"trn-{secrets.token_hex(12)}"})
         state = self._start(body)
+        try:
+            return self._ended(body, state)
+        except BaseException:
+            self.forget(state.id)
+            raise
+
+    def forget(self, training_id: str) -> None:
+        """Let the node drop it, running or not; whether it does changes nothing here."""
+        with contextlib.suppress(GridError):
+            self._node.transport.send("DELETE", f"/v1/trainings/{training_id}", timeout_s=_START_S)
+
+    def _ended(self, body: TrainingIn, state: TrainingOut) -> tuple[TrainingOut, Parameters]:
         lost = 0
         while state.state is TrainingState.RUNNING:
             if self._deadline.passed:
-                self.forget(state)
                 raise TrainingError(
                     f"{self._node.name!r} was late: {state.epochs_done} of {body.epochs} epochs were done "
                     "when the round ended"
@@ -65,23 +78,16 @@ class Errand:
                     raise
         if state.state is TrainingState.FAILED:
             raise TrainingError(f"training on {self._node.name!r} failed: {state.detail}")
-        try:
-            found = training.trained(self._node, state)
-        except GridError:
-            self.forget(state)
-            raise
+        found = training.trained(self._node, state, self._deadline.call_s)
         self.traffic.received_bytes += state.content_bytes
         return state, found
-
-    def forget(self, state: TrainingOut) -> None:
-        """Let the node drop it, running or not; whether it does changes nothing here."""
-        with contextlib.suppress(GridError):
-            self._node.transport.send("DELETE", f"/v1/trainings/{state.id}", timeout_s=_START_S)
 
     def _start(self, body: TrainingIn) -> TrainingOut:
         try:
             return self._call("POST", "/v1/trainings", _START_S, body)
-        except GridError:
+        except GridError as why:
+            if isinstance(why, NodeUnreachableError) and body.id is not None:
+                self.forget(body.id)  # it may run: perhaps only the answer was lost
             if body.parameters_upload is not None:
                 take_back(self._node.transport, body.parameters_upload)
             raise

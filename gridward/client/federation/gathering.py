@@ -6,7 +6,7 @@ from typing import Protocol, TypeAlias
 
 import torch
 
-from gridward.core.errors import GetNotPermittedError
+from gridward.core.errors import GetNotPermittedError, TrainingError
 from gridward.core.federation.aggregate import Update
 from gridward.core.schemas.trainings import TrainingIn, TrainingOut
 
@@ -59,17 +59,27 @@ class PlainGathering:
 
     def begin(self, opening: Opening) -> None:
         """Remember which tensors are the model's; a node returns optimizer state as well."""
-        self._names = frozenset(opening.joint)
+        self._joint = opening.joint
 
     def asked(self, opening: Opening, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
         """Ask as it is."""
         return body
 
     def arrived(self, opening: Opening, node: str, out: TrainingOut, found: Parameters) -> Update:
-        """Take the parameters; raises ``GetNotPermittedError`` if the node lets none leave."""
+        """Take the parameters.
+
+        Raises ``GetNotPermittedError`` if the node lets none leave, ``TrainingError`` for another dtype.
+        """
         if not found:
             raise GetNotPermittedError(f"{node!r} trained, but lets no model leave: {out.withheld}")
-        arrays = {name: value.numpy() for name, value in found.items() if name in self._names}
+        odd = sorted(
+            name for name, one in self._joint.items() if name in found and found[name].dtype != one.dtype
+        )
+        if odd:
+            raise TrainingError(
+                f"{node} returned {odd[0]} as {found[odd[0]].dtype}, not {self._joint[odd[0]].dtype}"
+            )
+        arrays = {name: found[name].numpy() for name in self._joint if name in found}
         return Update(node, out.rows, arrays, sum(epoch.steps for epoch in out.history))
 
     def close(self, nodes: tuple[str, ...]) -> Iterable[Update]:

@@ -76,21 +76,23 @@ def record_of(report: RoundReport) -> RoundRecord:
     return RoundRecord(
         number=report.number,
         seconds=report.seconds,
-        nodes=[
-            NodeRound(
-                node=one.node,
-                rows=one.rows,
-                seconds=one.seconds,
-                metrics=_written(one.metrics),
-                validation=_written(one.validation),
-                validation_rows=one.validation_rows,
-                sent_bytes=one.sent_bytes,
-                received_bytes=one.received_bytes,
-            )
-            for one in report.nodes
-        ],
+        nodes=[node_record_of(one) for one in report.nodes],
         failures={name: why[:2000] for name, why in report.failures.items()},
         validation=_written(report.validation),
+    )
+
+
+def node_record_of(report: NodeReport) -> NodeRound:
+    """Write what one node did; raises ``ValidationError`` if it cannot be kept: numbers that are none."""
+    return NodeRound(
+        node=report.node,
+        rows=report.rows,
+        seconds=report.seconds,
+        metrics=_written(report.metrics),
+        validation=_written(report.validation),
+        validation_rows=report.validation_rows,
+        sent_bytes=report.sent_bytes,
+        received_bytes=report.received_bytes,
     )
 
 

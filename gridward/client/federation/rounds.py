@@ -2,29 +2,31 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass, replace
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import numpy as np
 import torch
+from pydantic import ValidationError
 
 from gridward.client import training
-from gridward.client.federation.arrivals import arrivals
+from gridward.client.federation.arrivals import arrivals, threads
 from gridward.client.federation.errands import Errand, Traffic
 from gridward.client.federation.gathering import Gathering, Opening, Parameters
-from gridward.client.federation.history import NodeReport, RoundReport
+from gridward.client.federation.history import NodeReport, RoundReport, node_record_of
 from gridward.client.federation.presence import Presence
 from gridward.client.federation.setup import Setup
 from gridward.client.federation.sites import Site
 from gridward.client.federation.terms import Deadline
-from gridward.client.parcels import Parcel
+from gridward.client.parcels import Parcel, Sent
 from gridward.core.errors import GridError, TrainingError
-from gridward.core.federation.aggregate import Update
+from gridward.core.federation.aggregate import Update, check
 from gridward.core.federation.strategies import RoundPlan
 from gridward.core.plans.optimizers import ANCHOR, CONTROL
 from gridward.core.schemas.trainings import TrainingOut
+
+_MOST: Final = 1e100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,6 @@ class Means:
     setup: Setup
     gathering: Gathering
     presence: Presence
-    pool: ThreadPoolExecutor
     tell: Callable[[str], None]
 
 
@@ -42,9 +43,8 @@ class Means:
 class _Done:
     """What came back from one node."""
 
-    out: TrainingOut
+    report: NodeReport
     update: Update | None
-    traffic: Traffic
 
 
 class MissedQuorumError(TrainingError):
@@ -82,6 +82,9 @@ class Round:
         except MissedQuorumError:
             strategy.load_state_dict(held)
             raise
+        finally:
+            self._closed = True
+            self._deadline.end()
         return {name: torch.from_numpy(np.asarray(value)) for name, value in after.items()}
 
     def report(self) -> RoundReport:
@@ -94,9 +97,9 @@ class Round:
         before = dict(self._setup.lesson.parameters) | dict(joint)
         before |= {f"{ANCHOR}{name}": value for name, value in joint.items() if f"{ANCHOR}{name}" in before}
         limit_s = self._setup.terms.deadline_s
-        with Parcel(before) as shared:
+        with Parcel(before) as shared, threads(len(plan.nodes)) as pool:
             work = {
-                self._means.pool.submit(
+                pool.submit(
                     self._train_at, self._setup.sites[name], shared, before, _controls(plan, name, before)
                 ): name
                 for name in plan.nodes
@@ -107,7 +110,7 @@ class Round:
                 except GridError as why:
                     self._failures[name] = why.detail
                     continue
-                self._reports.append(_report_of(name, answer))
+                self._reports.append(answer.report)
                 if answer.update is not None:
                     yield replace(answer.update, statistics=self._means.setup.statistics)
         if len(self._reports) < quorum:
@@ -129,36 +132,41 @@ class Round:
 
     def _train_at(self, site: Site, shared: Parcel, before: Parameters, controls: Parameters) -> _Done:
         setup, node = self._setup, site.data.location
-        with Parcel({**before, **controls}) if controls else nullcontext(shared) as parcel:
-            sent = parcel.send(node.transport)
         body = training.request(
             setup.lesson,
             site.data,
             site.pair,
             replace(setup.run, seed=setup.run.seed + self._number),
-            parameters=sent,
+            parameters=Sent(),
             holdout=setup.choice.validation,
             holdout_seed=setup.run.seed,
             lr_factor=setup.schedule.factor(self._number, setup.rounds),
         )
-        errand = Errand(node, self._deadline, sent)
         self._require_open(site.name)
         gathering = self._means.gathering
-        asked = gathering.asked(self._opening, site.name, body, {**before, **controls})
-        out, found = errand.perform(asked)
+        body = gathering.asked(self._opening, site.name, body, {**before, **controls})
+        with Parcel({**before, **controls}) if controls else nullcontext(shared) as parcel:
+            sent = parcel.send(node.transport, self._deadline.call_s)
+        errand = Errand(node, self._deadline, sent)
+        given = {"parameters": list(sent.inline), "parameters_upload": sent.upload_id}
+        out, found = errand.perform(body.model_copy(update=given))
         try:
             self._require_open(site.name)
-            return _Done(out, gathering.arrived(self._opening, site.name, out, found), errand.traffic)
+            report = _report_of(setup, site.name, out, errand.traffic)
+            update = gathering.arrived(self._opening, site.name, out, found)
+            if update is not None:
+                check({name: before[name].numpy() for name in setup.model_names}, update)
+            return _Done(report, update)
         finally:
-            errand.forget(out)
+            errand.forget(out.id)
 
 
 def look(means: Means, joint: Parameters) -> tuple[NodeReport, ...]:
     """Have all nodes judge parameters over their held-out rows, without training; failures are left out."""
     setup, deadline = means.setup, Deadline(means.setup.terms.deadline_s)
 
-    def judged_at(site: Site, parcel: Parcel) -> _Done:
-        sent = parcel.send(site.data.location.transport)
+    def judged_at(site: Site, parcel: Parcel) -> NodeReport:
+        sent = parcel.send(site.data.location.transport, deadline.call_s)
         body = training.request(
             setup.lesson,
             site.data,
@@ -170,29 +178,49 @@ def look(means: Means, joint: Parameters) -> tuple[NodeReport, ...]:
         )
         errand = Errand(site.data.location, deadline, sent)
         out, _ = errand.perform(body)
-        return _Done(out, None, errand.traffic)
+        return _report_of(setup, site.name, out, errand.traffic)
 
     reports: list[NodeReport] = []
-    with Parcel(joint) as parcel:
-        work = {means.pool.submit(judged_at, site, parcel): name for name, site in setup.sites.items()}
-        for name, one in arrivals(work, setup.terms.deadline_s, means.presence, means.tell):
+    with Parcel(joint) as parcel, threads(len(setup.sites)) as pool:
+        work = {pool.submit(judged_at, site, parcel): name for name, site in setup.sites.items()}
+        for _, one in arrivals(work, setup.terms.deadline_s, means.presence, means.tell):
             with suppress(GridError):
-                reports += [] if one is None else [_report_of(name, one.result())]
+                reports += [] if one is None else [one.result()]
     return tuple(sorted(reports, key=lambda report: report.node))
 
 
-def _report_of(name: str, done: _Done) -> NodeReport:
-    last = dict(done.out.history[-1].values) if done.out.history else {}
-    return NodeReport(
+def _report_of(setup: Setup, name: str, out: TrainingOut, traffic: Traffic) -> NodeReport:
+    """Say what a node did, as far as it was asked for.
+
+    Raises ``TrainingError`` where that cannot be kept, or joined with others'.
+    """
+    plans = (setup.lesson.plan, setup.lesson.evaluation)
+    told = {"loss"} | {one.name for plan in plans for one in plan.outputs if one.role == "metric"}
+    last = out.history[-1].values if out.history else {}
+    report = NodeReport(
         node=name,
-        rows=done.out.rows,
-        seconds=done.out.seconds,
-        metrics=last,
-        sent_bytes=done.traffic.sent_bytes,
-        received_bytes=done.traffic.received_bytes,
-        validation=done.out.validation or {},
-        validation_rows=done.out.validation_rows,
+        rows=out.rows,
+        seconds=out.seconds,
+        metrics={key: value for key, value in last.items() if key in told},
+        sent_bytes=traffic.sent_bytes,
+        received_bytes=traffic.received_bytes,
+        validation={key: value for key, value in (out.validation or {}).items() if key in told},
+        validation_rows=out.validation_rows,
     )
+    try:
+        node_record_of(report)
+    except ValidationError as why:
+        fault = why.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise TrainingError(
+            f"{name!r} told of its training what no report holds: {where}: {fault['msg']}"
+        ) from why
+    large = [
+        key for key, value in (*report.metrics.items(), *report.validation.items()) if abs(value) > _MOST
+    ]
+    if large:
+        raise TrainingError(f"{name!r} told a {large[0]} above {_MOST:g}; it diverged")
+    return report
 
 
 def _controls(plan: RoundPlan, node: str, held: Parameters) -> dict[str, torch.Tensor]:

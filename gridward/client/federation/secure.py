@@ -173,9 +173,12 @@ class SecureGathering:
     def begin(self, opening: Opening) -> None:
         """Look up who is live and can add up.
 
-        Raises ``MissedQuorumError`` where they are too few for a sum.
+        Raises ``MissedQuorumError`` where they are too few for a sum, or the gateway does not say.
         """
-        nodes = directory.nodes(self._gateway)
+        try:
+            nodes = directory.nodes(self._gateway)
+        except NodeUnreachableError as why:
+            raise MissedQuorumError(f"round {opening.number + 1}: {why.detail}") from why
         found = {name: _live(nodes, self._places[name].id) for name in opening.nodes}
         contributors = [node for node in found.values() if node is not None]
         if len(contributors) < max(_LEAST, opening.quorum, self._options.quorum):
@@ -224,10 +227,12 @@ class SecureGathering:
     def close(self, nodes: tuple[str, ...]) -> Iterable[Update]:
         """Have all aggregators open the sum of these nodes; gives their mean as one update.
 
-        Raises ``MissedQuorumError`` where an aggregator cannot be reached: the round is asked anew.
+        Raises ``MissedQuorumError`` where they are too few for a sum, or an aggregator cannot be reached:
+        the round is asked anew.
         """
         made = self._sum
         names = [name for name in made.holders if name in nodes]
+        _require_enough(made, names)
         try:
             total = self._total(made, names)
         except NodeUnreachableError as why:
@@ -332,6 +337,16 @@ def _open(gateway: Transport, made: _Sum, names: Sequence[str], position: int, p
     if words.size != len(document.piece(piece)):
         raise ProtocolError(f"aggregator {aggregator.name!r} gave {words.size} words, not all of them")
     return words.astype(np.uint32, copy=False)
+
+
+def _require_enough(made: _Sum, names: Sequence[str]) -> None:
+    """Ask aggregators only for what they may open: a sum of the document's quorum, of two owners at least."""
+    quorum, owners = made.agreed.quorum, {made.holders[name].owner.casefold() for name in names}
+    if len(names) < quorum or len(owners) < _LEAST:
+        raise MissedQuorumError(
+            f"round {made.opening.number + 1}: {', '.join(names)} answered; their sum needs {quorum} nodes "
+            f"of {_LEAST} owners at least"
+        )
 
 
 def _live(nodes: Iterable[DirectoryNode], node_id: str) -> DirectoryNode | None:

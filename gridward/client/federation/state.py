@@ -17,11 +17,15 @@ class Best:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """All that the next round needs, besides the setup and the strategy's own state."""
+    """All that the next round needs, besides the setup and the strategy's own state.
+
+    ``ended``: no round follows, even where the last look at the model makes it the best.
+    """
 
     joint: Parameters
     history: tuple[RoundReport, ...] = ()
     best: Best | None = None
+    ended: bool = False
 
     @property
     def done(self) -> int:
@@ -46,7 +50,7 @@ def after_look(state: State, reports: tuple[NodeReport, ...]) -> State:
     best = state.best
     if best is None or values["loss"] < best.loss:
         best = Best(state.done, values["loss"], state.joint)
-    return State(state.joint, history, best)
+    return State(state.joint, history, best, state.ended)
 
 
 def has_stalled(state: State, patience: int | None) -> bool:

@@ -4,7 +4,7 @@ import time
 from dataclasses import dataclass
 from math import ceil
 
-from gridward.core.errors import InvalidInputError
+from gridward.core.errors import InvalidInputError, TrainingError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,16 @@ class Deadline:
     def left_s(self, most: float) -> float:
         """Seconds left, at least 0 and at most ``most``."""
         return most if self._until is None else min(most, max(0.0, self._until - time.monotonic()))
+
+    def call_s(self, most: float) -> float:
+        """Seconds that a call may take, at most ``most``; raises ``TrainingError`` if none are left."""
+        if self.passed:
+            raise TrainingError("the round ended before all was sent or fetched")
+        return self.left_s(most)
+
+    def end(self) -> None:
+        """Let it pass now."""
+        self._until = time.monotonic()
 
     @property
     def passed(self) -> bool:

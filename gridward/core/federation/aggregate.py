@@ -12,6 +12,7 @@ from gridward.core.errors import TrainingError
 Array: TypeAlias = NDArray[Any]
 Parameters: TypeAlias = Mapping[str, Array]
 _BLOCK: Final = 1 << 18
+_MOST_COUNTED: Final = 1 << 62
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -90,7 +91,7 @@ def _over(total: Array, rows: int, dtype: np.dtype[Any]) -> Array:
 
 def check(like: Parameters, update: Update) -> None:
     """Refuse an update that does not fit the model, or that is not finite."""
-    if update.rows <= 0 or update.steps <= 0:
+    if not (0 < update.rows <= _MOST_COUNTED and 0 < update.steps <= _MOST_COUNTED):
         raise TrainingError(f"{update.node} trained on {update.rows} rows in {update.steps} steps")
     odd = sorted(set(like) ^ set(update.parameters))
     if odd:

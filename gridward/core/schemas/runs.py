@@ -208,4 +208,5 @@ class RunProgress(BaseModel):
     strategy: object = Field(description="The strategy's state; arrays by their names in that file.")
     best_round: int | None = Field(default=None, ge=0)
     best_loss: float | None = None
+    ended: bool = Field(default=False, description="No round follows.")
     history: list[RoundRecord]

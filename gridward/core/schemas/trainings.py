@@ -55,6 +55,11 @@ class TrainingIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
+    id: str | None = Field(
+        default=None,
+        pattern=r"^trn-[0-9a-f]{24}$",
+        description="Drawn by who starts it, to forget it where the answer is lost. Null: the node draws.",
+    )
     plan: PlanDocument | None = Field(default=None, description="May be left out where `epochs` is 0.")
     dataset_id: str = Field(max_length=64)
     feeds: list[Feed] = Field(min_length=1, max_length=64)

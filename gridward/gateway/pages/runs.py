@@ -22,7 +22,7 @@ _TO: Final[dict[Act, RunState]] = {
     "resume": RunState.RUNNING,
     "cancel": RunState.CANCELLED,
 }
-_ROUNDS: Final = 2000
+_ROUNDS: Final = 500
 _SHOWN: Final = 10
 
 
@@ -37,8 +37,7 @@ def show_runs(request: Request, caller: PageCaller, db: ReadDb, number: PageNumb
 def show_run(request: Request, caller: PageCaller, db: ReadDb, run_id: RunId) -> Response:
     """Show how a run goes: curves of its last rounds, and what each node did in the latest."""
     it = runs.get(db, caller, run_id)
-    skipped = max(0, it.rounds_done - _ROUNDS)
-    rounds = runs.list_rounds(db, caller, run_id, skipped, _ROUNDS).items
+    rounds = runs.last_rounds(db, caller, run_id, _ROUNDS)
     return page(
         request,
         "run.html",

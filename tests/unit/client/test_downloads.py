@@ -8,7 +8,7 @@ import torch
 from gridward.client.downloads import fetch_tensors
 from gridward.client.payload import pack_tensors
 from gridward.client.transport import Retry, Transport
-from gridward.core.errors import NodeUnreachableError
+from gridward.core.errors import NodeUnreachableError, TooLargeError, TrainingError
 
 SENT = {"weight": torch.arange(4000, dtype=torch.float32), "count": torch.tensor(3)}
 
@@ -91,3 +91,25 @@ def test_bytes_without_the_hash_that_was_announced_are_not_taken(etag: str) -> N
 def test_what_is_no_safetensors_file_is_named() -> None:
     with pytest.raises(NodeUnreachableError, match="readable"):
         fetch_tensors(Files(b"not a file", [-1]).transport(), "/v1/x/content")
+
+
+def test_a_file_larger_than_announced_is_not_taken_to_its_end() -> None:
+    size = len(packed())
+    assert fetch_tensors(Files(packed(), [-1]).transport(), "/x", size_bytes=size).keys() == SENT.keys()
+    with pytest.raises(TooLargeError, match=f"more than the {size - 1} bytes"):
+        fetch_tensors(Files(packed(), [-1]).transport(), "/x", size_bytes=size - 1)
+
+
+def test_a_file_that_comes_too_slowly_is_left() -> None:
+    left = iter([30.0, 30.0, 30.0])
+
+    def limit(most_s: float) -> float:
+        found = next(left, None)
+        if found is None:
+            raise TrainingError("the round ended")
+        return min(most_s, found)
+
+    node = Files(packed(), [5000, 7000, -1])
+    with pytest.raises(TrainingError, match="the round ended"):
+        fetch_tensors(node.transport(), "/x", limit=limit)
+    assert len(node.asked) == 2

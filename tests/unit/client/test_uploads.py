@@ -1,4 +1,5 @@
 import hashlib
+from collections.abc import Callable
 from uuid import uuid4
 
 import httpx2
@@ -8,7 +9,7 @@ import torch
 from gridward.client.payload import Payload, pack
 from gridward.client.transport import Retry, Transport
 from gridward.client.uploads import upload
-from gridward.core.errors import NodeUnreachableError
+from gridward.core.errors import NodeUnreachableError, TrainingError
 
 CHUNK = 100
 
@@ -52,6 +53,25 @@ class Uploads:
     def transport(self) -> Transport:
         http = httpx2.Client(transport=httpx2.MockTransport(self))
         return Transport("http://node.test", http=http, retry=Retry(attempts=2), sleep=lambda _: None)
+
+
+def once_then_late(calls: int) -> Callable[[float], float]:
+    """Time that is over after so many calls."""
+    left = iter(range(calls))
+
+    def limit(most_s: float) -> float:
+        if next(left, None) is None:
+            raise TrainingError("the round ended")
+        return most_s
+
+    return limit
+
+
+def test_a_transfer_ends_with_the_time_that_it_has() -> None:
+    node = Uploads(set())
+    with pytest.raises(TrainingError, match="the round ended"):
+        upload(node.transport(), payload(1000), "it", once_then_late(3))
+    assert node.chunks == 2
 
 
 def payload(size: int) -> Payload:

@@ -5,8 +5,12 @@ from typing import Any
 
 import pytest
 from httpx2 import Response
+from sqlmodel import select
 
 from gridward.core.schemas.examples import EXAMPLES
+from gridward.gateway import runs
+from gridward.gateway.tables import Run
+from gridward.server.principals import Principal
 from tests.support.gateways import GatewayUnderTest
 
 RUN_ID = "run-0123456789abcdef01234567"
@@ -103,6 +107,15 @@ def test_a_run_that_failed_is_taken_up_again_and_one_that_ended_tells_no_more(
     assert (done["state"], done["best_round"], done["detail"]) == ("done", 2, "")
 
 
+@pytest.mark.parametrize("last", ["failed", "done", "running"])
+def test_a_cancelled_run_stays_cancelled_whatever_its_driver_says(grid: GatewayUnderTest, last: str) -> None:
+    begin(grid)
+    grid.post(f"{PLACE}/cancel", None)
+    heard = grid.post(f"{PLACE}/word", {"state": last, "detail": "its driver ended", "best_round": 1}).json()
+    assert (heard["state"], heard["detail"], heard["best_round"]) == ("cancelled", "", None)
+    assert begin(grid).status_code == 409
+
+
 def test_a_watcher_that_was_cut_off_goes_on_where_it_was(grid: GatewayUnderTest) -> None:
     begin(grid)
     for number in (1, 2):
@@ -118,6 +131,60 @@ def test_a_watcher_that_was_cut_off_goes_on_where_it_was(grid: GatewayUnderTest)
     assert all_of_it[-1][2]["state"] == "done"
     assert [one[0] for one in all_of_it] == sorted(one[0] for one in all_of_it)
     assert events(grid, seen=all_of_it[0][0]) == all_of_it[1:]
+
+
+def test_a_watcher_gets_many_rounds_page_by_page_and_the_run_once_it_has_all(
+    grid: GatewayUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_CHANGES", 2)
+    begin(grid, rounds=4)
+    for number in (1, 2, 3, 4):
+        grid.post(f"{PLACE}/rounds", told(number))
+    with grid.gateway.database.read() as db:
+        run, rounds, are_all = runs.changes(db, caller(grid), RUN_ID, 0)
+    assert ([record.number for _, record in rounds], are_all, run.revision) == ([1, 2], False, 5)
+    grid.post(f"{PLACE}/word", {"state": "done"})
+    seen = [(kind, said.get("number")) for _, kind, said in events(grid)]
+    assert seen == [*(("round", number) for number in (1, 2, 3, 4)), ("run", None)]
+
+
+def caller(grid: GatewayUnderTest) -> Principal:
+    """Who started the run."""
+    with grid.gateway.database.read() as db:
+        found = db.exec(select(Run)).one()
+    return Principal("dana", "data_scientist", found.user_id, "")
+
+
+def test_a_run_has_so_many_bytes_here_and_what_is_told_again_counts_once(
+    grid: GatewayUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(grid)
+    grid.post(f"{PLACE}/rounds", told(1))
+    with grid.gateway.database.read() as db:
+        size = db.exec(select(Run)).one().stored_bytes
+    monkeypatch.setattr(runs, "_MOST_BYTES", size)
+    assert grid.post(f"{PLACE}/rounds", told(1)).status_code == 200
+    refused = grid.post(f"{PLACE}/rounds", told(2))
+    assert (refused.status_code, refused.json()["code"]) == (413, "too_large")
+    assert grid.get(PLACE).json()["rounds_done"] == 1
+    assert grid.get(f"{PLACE}/rounds").json()["total"] == 1
+
+
+def test_the_oldest_run_that_has_ended_makes_room_for_another(
+    grid: GatewayUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runs, "_MOST_RUNS", 2)
+    ids = [f"run-{number:024}" for number in range(4)]
+    for run_id in ids[:2]:
+        assert begin(grid, id=run_id).status_code == 201
+        grid.clock.forward(1)
+    assert begin(grid, id=ids[2]).status_code == 409
+    assert begin(grid, "eve", id=ids[3]).status_code == 201
+    assert begin(grid, id=ids[0]).status_code == 201
+    grid.post(f"/v1/runs/{ids[1]}/rounds", told(1))
+    grid.post(f"/v1/runs/{ids[1]}/word", {"state": "done"})
+    assert begin(grid, id=ids[2]).status_code == 201
+    assert [one["id"] for one in grid.get("/v1/runs").json()["items"]] == [ids[2], ids[0]]
 
 
 def test_acts_are_in_the_log_and_rounds_are_not(grid: GatewayUnderTest) -> None:

@@ -164,6 +164,7 @@ def upgrade() -> None:
         sa.Column("best_round", sa.Integer(), nullable=True),
         sa.Column("loss", sa.Float(), nullable=True),
         sa.Column("revision", sa.Integer(), nullable=False),
+        sa.Column("stored_bytes", sa.Integer(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("heard_at", sa.DateTime(timezone=True), nullable=False),
         sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("fk_runs_user_id"), ondelete="CASCADE"),

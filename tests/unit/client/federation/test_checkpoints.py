@@ -16,7 +16,7 @@ import gridward as gw
 from gridward.client.federation import entry
 from gridward.client.federation.checkpoints import Checkpoints, default_folder
 from gridward.client.federation.driver import Surroundings
-from gridward.client.federation.gathering import PlainGathering
+from gridward.client.federation.gathering import Opening, PlainGathering
 from gridward.client.federation.setup import Choice
 from gridward.client.federation.state import State
 from gridward.client.place import Place
@@ -111,6 +111,53 @@ def test_a_run_of_which_no_round_counted_leaves_nothing_by_default(
     with pytest.raises(gw.TrainingError, match="0 of 2 nodes"):
         train(model, places, gw.FedAvg(), True)
     assert not list(default_folder("x").parent.iterdir())
+
+
+class Unreachable(PlainGathering):
+    """Is reached so many times."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def begin(self, opening: Opening) -> None:
+        self.times -= 1
+        if self.times < 0:
+            raise gw.NodeUnreachableError("the gateway is gone")
+        super().begin(opening)
+
+
+def test_whatever_ends_a_run_it_says_how_to_go_on_or_leaves_nothing(
+    model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for times in (0, 1):
+        setup = setup_of(model, schools().values(), gw.FedAvg(), rounds=3)
+        said = rf"gone; grid.resume\('{setup.id}', model\)" if times else "gone$"
+        with pytest.raises(gw.NodeUnreachableError, match=said):
+            entry.perform(model, setup, True, replace(QUIET, gathering=Unreachable(times)))
+        assert default_folder(setup.id).exists() == bool(times)
+
+
+def test_a_run_that_another_process_drives_keeps_its_folder(
+    model: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    setup = setup_of(model, schools().values(), gw.FedAvg())
+    kept = Checkpoints(default_folder(setup.id))
+    places: dict[str, Place] = dict(schools())
+    with kept.held():
+        kept.begin(setup)
+        with pytest.raises(gw.ConflictError, match="drives the run"):
+            entry.resume(setup.id, model, place=places.__getitem__, around=QUIET)
+        assert kept.setup()[0].id == setup.id
+
+
+def test_files_are_the_users_alone_in_whatever_folder(model: nn.Module, tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    train(model, schools(), gw.FedAvg(), tmp_path, rounds=1)
+    modes = {path.name: path.stat().st_mode & 0o077 for path in tmp_path.iterdir() if path.stat().st_size}
+    assert len(modes) == 4
+    assert not any(modes.values())
 
 
 class Own(gw.FedAvg):

@@ -64,6 +64,19 @@ def test_a_run_ends_once_nothing_got_better_for_so_many_rounds(
     assert (len(result.history), result.best_round) == (rounds, 2)
 
 
+def test_a_run_that_ended_by_patience_is_only_read_even_where_the_last_model_turns_out_the_best(
+    model: nn.Module, tmp_path: Path
+) -> None:
+    north, again = school("north", 2.0), school("north", 2.0)
+    for one in (north, again):  # the last look, at 4, finds what no round before it found
+        one.judge = lambda received: {"loss": 0.0 if received["weight"].mean() > 3.5 else 5.0}
+    setup = setup_of(model, [north], gw.FedAvg(), rounds=9, choice=Choice(0.1, patience=3))
+    ended = entry.perform(model, setup, tmp_path / "run", QUIET)
+    assert (len(ended.history), ended.best_round) == (4, 4)
+    resumed = entry.resume(tmp_path / "run", model, place=lambda _: again, around=QUIET)
+    assert (len(resumed.history), resumed.best_round, again.asked) == (4, 4, [])
+
+
 def test_the_given_model_may_be_the_best(model: nn.Module) -> None:
     result = train(model, [school("north", -3.0)], Choice(0.2), rounds=2)
     assert result.best_round == 0

@@ -9,14 +9,17 @@ import gridward as gw
 from gridward.client import training
 from gridward.client.credentials import GatewayIdentity
 from gridward.client.federation.gathering import Opening
-from gridward.client.federation.secure import SecureGathering, _moved, gathering_of, restored
+from gridward.client.federation.rounds import MissedQuorumError
+from gridward.client.federation.secure import SecureGathering, _moved, _Sum, gathering_of, restored
 from gridward.client.federation.secure import setup_of as setup_of_secure
 from gridward.client.parcels import Parcel
 from gridward.client.training import Recipe, Run
 from gridward.client.transport import Transport
 from gridward.core import tensors
 from gridward.core.schemas import secure_aggregations as schemas
-from gridward.core.schemas.secure_aggregations import lesson_digest
+from gridward.core.schemas.deployments import RoleHolder
+from gridward.core.schemas.examples import EXAMPLES
+from gridward.core.schemas.secure_aggregations import AggregationDocument, lesson_digest
 from gridward.core.schemas.trainings import TrainingIn
 from gridward.core.smpc import quantised
 from gridward.core.smpc.quantised import Terms
@@ -52,6 +55,36 @@ def test_reals_move_by_the_mean_and_counts_by_the_mean_rounded() -> None:
     assert (moved.dtype, moved.tolist()) == (np.float32, [1.75, -1.0])
     counts = _moved(np.array([7, 7], np.int32), np.array([2.4999, -1.6]))
     assert (counts.dtype, counts.tolist()) == (np.int32, [9, 5])
+
+
+def gathering(quorum: int = 2, *owners: str) -> SecureGathering:
+    """A round that began with nodes of these owners, over a gateway that is gone by now."""
+    gateway = RecordingPlace("gateway")
+    gateway.answer = lambda _: httpx2.Response(200, json=EXAMPLES["GatewayOut"])
+    places = {f"{owner}{at}": RecordingPlace(f"{owner}{at}") for at, owner in enumerate(owners)}
+    for place in places.values():
+        place.transport.credentials = GatewayIdentity(gateway.transport, place.id)
+    made = SecureGathering(places, 10, gw.Secure())
+    holders = {name: RoleHolder.model_construct(owner=name[:-1]) for name in places}
+    opening = Opening(4, tuple(places), quorum, {})
+    document = AggregationDocument.model_construct(quorum=quorum)
+    made._sum = _Sum(opening, holders, [], bytes(32), document)
+    gateway.answer = lambda _: httpx2.Response(503)
+    return made
+
+
+@pytest.mark.parametrize(("quorum", "answered"), [(2, 1), (3, 2), (2, 2)])
+def test_a_sum_that_no_aggregator_may_open_is_asked_for_in_another_round(quorum: int, answered: int) -> None:
+    made = gathering(quorum, "ann", "Ann", "bob")
+    names = ("ann0", "Ann1", "bob2")[:answered]
+    with pytest.raises(MissedQuorumError, match=rf"round 5: .* needs {quorum} nodes of 2 owners"):
+        list(made.close(names))
+
+
+def test_a_round_waits_for_a_gateway_that_does_not_answer() -> None:
+    made = gathering(2, "ann", "bob")
+    with pytest.raises(MissedQuorumError, match=r"round 5: .*not available"):
+        made.begin(Opening(4, ("ann0", "bob1"), 1, {}))
 
 
 @pytest.mark.parametrize(
