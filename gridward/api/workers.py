@@ -12,6 +12,8 @@ from torch import Tensor
 from gridward.core.errors import BusyError
 from gridward.core.plans.executors.evaluation import Evaluation
 from gridward.core.plans.executors.limits import Limits
+from gridward.core.plans.executors.rows import StoredRows
+from gridward.core.plans.executors.stopping import Stop
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
 from gridward.core.plans.executors.worker import WorkerPool
 from gridward.core.plans.plan import Plan
@@ -94,11 +96,12 @@ class Workers:
         self,
         plan: Plan,
         parameters: Mapping[str, Tensor],
-        rows: Mapping[str, Tensor],
+        rows: Mapping[str, StoredRows],
         hyper: Mapping[str, Tensor],
         schedule: Schedule,
         chosen: Tensor | None,
         on_epoch: Callable[[Epoch], None],
+        stop: Stop,
     ) -> Training:
         """Train in a worker process; raises as ``WorkerPool.train``."""
         return self._trainers().train(
@@ -110,19 +113,23 @@ class Workers:
             chosen=chosen,
             limits=self._training_limits(),
             on_epoch=on_epoch,
+            stop=stop,
         )
 
     def evaluate(
         self,
         plan: Plan,
         parameters: Mapping[str, Tensor],
-        rows: Mapping[str, Tensor],
+        rows: Mapping[str, StoredRows],
         schedule: Schedule,
         chosen: Tensor | None,
+        stop: Stop,
     ) -> Evaluation:
         """Judge parameters in a worker process, as long and as much as a training may take."""
         limits = self._training_limits()
-        return self._trainers().evaluate(plan, parameters, rows, schedule, chosen=chosen, limits=limits)
+        return self._trainers().evaluate(
+            plan, parameters, rows, schedule, chosen=chosen, limits=limits, stop=stop
+        )
 
     @property
     def is_open(self) -> bool:

@@ -10,6 +10,7 @@ from gridward.core.errors import InvalidInputError, PlanLimitError
 from gridward.core.plans.executors.batches import batches, chosen_rows, foresee, gather
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.plain import bind, execute
+from gridward.core.plans.executors.rows import Rows
 from gridward.core.plans.plan import Kind, Plan, Role
 
 
@@ -25,7 +26,7 @@ class Evaluation:
 def evaluate(
     plan: Plan,
     parameters: Mapping[str, Tensor],
-    rows: Mapping[str, Tensor],
+    rows: Mapping[str, Rows],
     batch_size: int,
     min_rows: int = 1,
     *,

@@ -12,6 +12,7 @@ from gridward.core.errors import InvalidInputError, PlanLimitError
 from gridward.core.plans.executors.batches import batches, chosen_rows, draw, fewest_rows, foresee, gather
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.plain import bind, execute
+from gridward.core.plans.executors.rows import Rows
 from gridward.core.plans.plan import Kind, Plan, Role
 
 #: Dropout draws apart from the order of rows: that is the same with and without it.
@@ -60,7 +61,7 @@ class Training:
 def run_epochs(
     plan: Plan,
     parameters: Mapping[str, Tensor],
-    rows: Mapping[str, Tensor],
+    rows: Mapping[str, Rows],
     schedule: Schedule,
     *,
     hyper: Mapping[str, Tensor] | None = None,
@@ -74,12 +75,12 @@ def run_epochs(
     Args:
         plan: kind ``training``.
         parameters: value of every ``param`` and ``state`` input, by name; not changed.
-        rows: value of every ``data`` and ``target`` input; all have the same number of rows.
+        rows: every ``data`` and ``target`` input, in memory or mapped; all have the same number of rows.
         schedule: batches of ``batch_size`` rows in an order drawn from ``seed``; a remainder below
             ``min_rows`` joins the batch before it.
         hyper: value of every ``hyper`` input.
         chosen: numbers of the rows to train on; all rows without it.
-        limits: memory of the largest step and all rows, operations and time of the whole training.
+        limits: memory of the largest step and of rows in memory, operations and time of the whole training.
         on_epoch: told of each epoch as it ends.
         clock: seconds, for the time limit.
 

@@ -19,6 +19,8 @@ from gridward.core.plans.executors import frames
 from gridward.core.plans.executors.evaluation import Evaluation
 from gridward.core.plans.executors.frames import Frame
 from gridward.core.plans.executors.limits import Limits
+from gridward.core.plans.executors.rows import StoredRows
+from gridward.core.plans.executors.stopping import Stop
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
 from gridward.core.plans.plan import Cost, Plan
 from gridward.core.plans.tallies import Tally
@@ -95,49 +97,57 @@ class WorkerPool:
         self,
         plan: Plan,
         parameters: Mapping[str, Tensor],
-        rows: Mapping[str, Tensor],
+        rows: Mapping[str, StoredRows],
         schedule: Schedule,
         *,
         hyper: Mapping[str, Tensor] | None = None,
         chosen: Tensor | None = None,
         limits: Limits,
         on_epoch: Callable[[Epoch], None] | None = None,
+        stop: Stop | None = None,
     ) -> Training:
         """Train as ``training.run_epochs`` does, in another process: one message there, one an epoch back.
 
-        If ``on_epoch`` raises, the training is ended and the exception passed on.
+        The process maps the files of the rows, and reads them a batch at a time.
+
+        If ``on_epoch`` raises, the training is ended and the exception passed on; ``stop`` ends it in the
+        midst of an epoch.
 
         Raises:
+            ObjectNotFoundError: a file of rows is gone.
+            TrainingError: ``stop`` was asked to end it.
             PlanLimitError: the training needs, or took, more than its limits, and was ended.
             BusyError: no process came free in time, or the pool is closed.
             InvalidInputError, PlanRejectedError, PlanFailedError: as ``training.run_epochs``.
         """
-        tensors = _grouped(chosen, parameters=parameters, rows=rows, hyper=hyper or {})
+        tensors = _grouped(chosen, parameters=parameters, hyper=hyper or {})
         with self._worker() as worker:
-            request = _request("train", plan, tensors, limits, schedule=dataclasses.asdict(schedule))
-            answer = worker.ask(request, limits.time_s, on_epoch)
+            request = _request(
+                "train", plan, tensors, limits, rows=_places(rows), schedule=dataclasses.asdict(schedule)
+            )
+            answer = worker.ask(request, limits.time_s, on_epoch, stop)
         return Training(dict(answer.tensors), tuple(Epoch(**raw) for raw in answer.says["done"]))
 
     def evaluate(
         self,
         plan: Plan,
         parameters: Mapping[str, Tensor],
-        rows: Mapping[str, Tensor],
+        rows: Mapping[str, StoredRows],
         schedule: Schedule,
         *,
         chosen: Tensor | None = None,
         limits: Limits,
+        stop: Stop | None = None,
     ) -> Evaluation:
         """Judge parameters as ``evaluation.evaluate`` does, in another process; raises as ``train``.
 
         Of the schedule only the sizes of batches matter.
         """
-        tensors = _grouped(chosen, parameters=parameters, rows=rows)
+        tensors = _grouped(chosen, parameters=parameters)
         with self._worker() as worker:
-            request = _request(
-                "evaluate", plan, tensors, limits, batches=[schedule.batch_size, schedule.min_rows]
-            )
-            return Evaluation(**worker.ask(request, limits.time_s, None).says["done"])
+            sizes = [schedule.batch_size, schedule.min_rows]
+            request = _request("evaluate", plan, tensors, limits, rows=_places(rows), batches=sizes)
+            return Evaluation(**worker.ask(request, limits.time_s, None, stop).says["done"])
 
     def warm(self) -> None:
         """Wait until every idle process is ready."""
@@ -229,17 +239,26 @@ class _Worker:
                 self._errors.seek(0)
                 raise RuntimeError(f"a plan worker cannot start: {self._errors.read()[-2000:].decode()}")
 
-    def ask(self, request: Frame, time_s: float, on_epoch: Callable[[Epoch], None] | None) -> Frame:
-        """Send a request and wait for its answer, or the end of its time."""
+    def ask(
+        self,
+        request: Frame,
+        time_s: float,
+        on_epoch: Callable[[Epoch], None] | None,
+        stop: Stop | None = None,
+    ) -> Frame:
+        """Send a request and wait for its answer, the end of its time, or a stop."""
+        stop = Stop() if stop is None else stop
+        stop.check()
         self.wait_ready()
         try:
-            with self._timer(time_s + GRACE_S) as expired:
+            with self._timer(time_s + GRACE_S) as expired, stop.killing(self._process.kill):
                 answer = self._exchange(request, on_epoch)
         except BaseException:
             self.usable = False
             raise
-        if expired.is_set() or answer is None:
+        if expired.is_set() or stop.asked or answer is None:
             self.usable = False
+        stop.check()
         if answer is None:
             raise self._fate(time_s, expired.is_set())
         if "refused" in answer.says:
@@ -309,6 +328,10 @@ class _Worker:
 def _grouped(chosen: Tensor | None, **groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tensors = {f"{group}/{name}": v for group, values in groups.items() for name, v in values.items()}
     return tensors if chosen is None else tensors | {"chosen": chosen}
+
+
+def _places(rows: Mapping[str, StoredRows]) -> dict[str, object]:
+    return {name: dataclasses.asdict(stored) for name, stored in rows.items()}
 
 
 def _request(task: str, plan: Plan, tensors: Mapping[str, Tensor], limits: Limits, **more: object) -> Frame:

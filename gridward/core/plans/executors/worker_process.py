@@ -31,6 +31,7 @@ from gridward.core.plans.executors.frames import Frame
 from gridward.core.plans.executors.gate import admit
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.plain import run
+from gridward.core.plans.executors.rows import MappedRows, StoredRows
 from gridward.core.plans.executors.tally import tally
 from gridward.core.plans.executors.training import Epoch, Schedule, run_epochs
 from gridward.core.plans.plan import Plan
@@ -38,7 +39,7 @@ from gridward.core.plans.tallies import Tally
 
 #: Room for allocators, thread stacks and reading the plan, which no estimate of values holds.
 SLACK_BYTES: Final = 128 * 2**20
-PARAMETERS, ROWS, HYPER, GROUPS = "parameters", "rows", "hyper", "groups"
+PARAMETERS, HYPER, GROUPS = "parameters", "hyper", "groups"
 CHOSEN: Final = "chosen"
 
 
@@ -119,7 +120,7 @@ def _train(plan: Plan, request: Frame, limits: Limits, answers: BufferedWriter) 
     training = run_epochs(
         plan,
         _group(request, PARAMETERS),
-        _group(request, ROWS),
+        _rows(request),
         Schedule(**request.says["schedule"]),
         hyper=_group(request, HYPER),
         chosen=request.tensors.get(CHOSEN),
@@ -135,7 +136,7 @@ def _evaluate(plan: Plan, request: Frame, limits: Limits) -> Frame:
     judged = evaluate(
         plan,
         _group(request, PARAMETERS),
-        _group(request, ROWS),
+        _rows(request),
         *request.says["batches"],
         chosen=request.tensors.get(CHOSEN),
         limits=limits,
@@ -146,6 +147,10 @@ def _evaluate(plan: Plan, request: Frame, limits: Limits) -> Frame:
 def _whole(values: dict[str, Tensor]) -> dict[str, Tensor]:
     """Make views of less memory than they show into tensors while the limit on memory still holds."""
     return {name: value.contiguous() for name, value in values.items()}
+
+
+def _rows(request: Frame) -> dict[str, MappedRows]:
+    return {name: MappedRows(StoredRows.of(raw)) for name, raw in request.says["rows"].items()}
 
 
 def _group(request: Frame, group: str) -> dict[str, Tensor]:

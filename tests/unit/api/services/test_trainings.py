@@ -293,6 +293,37 @@ def test_a_run_is_cancelled_by_forgetting_it(ward: NodeUnderTest, digits: Datase
     assert record["epochs_done"] < 10_000
 
 
+def test_a_training_whose_worker_is_killed_fails_with_the_reason_and_the_next_one_runs(
+    ward: NodeUnderTest, digits: Dataset
+) -> None:
+    tess = ward.as_("tess")
+    path = f"/v1/trainings/{begin(ward, tess, body_of(digits, epochs=10_000)).json()['id']}"
+    assert ward.client.get(path, params={"wait_s": 20}, headers=tess).json()["epochs_done"] > 0
+    (worker,) = ward.node.workers._pools["trainings"]._busy
+    worker._process.kill()
+    after = ward.client.get(path, headers=tess).json()
+    deadline = time.monotonic() + 60
+    while after["state"] == "running":
+        assert time.monotonic() < deadline
+        after = ward.client.get(path, params={"wait_s": 5}, headers=tess).json()
+    assert (after["state"], after["parameters"]) == ("failed", [])
+    assert "ended by the system, most likely for its memory" in after["detail"]
+    assert finish(ward, tess, body_of(digits, epochs=1))["state"] == "done"
+
+
+def test_data_that_is_deleted_while_a_training_maps_it_does_not_disturb_it(ward: NodeUnderTest) -> None:
+    tess, bob = ward.as_("tess"), ward.as_("bob")
+    arrays = {"points": np.ones((ROWS, 4), np.float32), "labels": np.arange(ROWS) % 3}
+    shared = publish(ward, bob, arrays, name="fleeting", access={"train": ["tess"]}, disclosure=LARGE)
+    path = f"/v1/trainings/{begin(ward, tess, body_of(shared, epochs=400)).json()['id']}"
+    assert ward.client.get(path, params={"wait_s": 20}, headers=tess).json()["epochs_done"] > 0
+    assert ward.client.delete(f"/v1/datasets/{shared['id']}", headers=bob).status_code == 204
+    deadline = time.monotonic() + 60
+    while (after := ward.client.get(path, params={"wait_s": 5}, headers=tess).json())["state"] == "running":
+        assert time.monotonic() < deadline
+    assert (after["state"], after["epochs_done"]) == ("done", 400)
+
+
 def test_a_stop_during_training_is_told_as_a_failure(ward: NodeUnderTest, digits: Dataset) -> None:
     tess = ward.as_("tess")
     said = finish(ward, tess, body_of(digits, epochs=1))
