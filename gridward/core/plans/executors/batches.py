@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gridward.core.errors import InvalidInputError
+from gridward.core.plans.executors.devices import CPU
 from gridward.core.plans.executors.limits import Estimate, Limits, admit
 from gridward.core.plans.executors.plain import bind
 from gridward.core.plans.executors.rows import Rows
@@ -33,16 +34,20 @@ def fewest_rows(plan: Plan, min_rows: int = 1) -> int:
     return max([min_rows, *(bounds.low for _, bounds in plan.dims)])
 
 
-def gather(rows: Mapping[str, Rows], picked: Tensor) -> dict[str, Tensor]:
+def gather(rows: Mapping[str, Rows], picked: Tensor, device: torch.device = CPU) -> dict[str, Tensor]:
     """Copy the picked rows of every tensor: of a mapped one, only their pages are read."""
-    return {name: value[picked] for name, value in rows.items()}
+    return placed({name: value[picked] for name, value in rows.items()}, device)
 
 
-def draw(plan: Plan, count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw the ``random`` inputs of a plan for so many rows, in the order of the plan."""
-    return {
-        name: torch.rand(shape, generator=generator) for name, shape in _random_shapes(plan, count).items()
-    }
+def placed(values: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Give the values on a device; those that lie there are not copied."""
+    return {name: value.to(device) for name, value in values.items()}
+
+
+def draw(plan: Plan, count: int, generator: torch.Generator, device: torch.device = CPU) -> dict[str, Tensor]:
+    """Draw the ``random`` inputs of a plan for so many rows, in its order; alike on all devices."""
+    shapes = _random_shapes(plan, count)
+    return placed({name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}, device)
 
 
 def undrawn(plan: Plan, count: int) -> dict[str, Tensor]:

@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from gridward.core.errors import InvalidInputError, PlanLimitError
-from gridward.core.plans.executors.batches import batches, chosen_rows, draw, fewest_rows, foresee, gather
+from gridward.core.plans.executors.batches import (
+    batches,
+    chosen_rows,
+    draw,
+    fewest_rows,
+    foresee,
+    gather,
+    placed,
+)
+from gridward.core.plans.executors.devices import CPU
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.plain import bind, execute
 from gridward.core.plans.executors.rows import Rows
@@ -69,6 +78,7 @@ def run_epochs(
     limits: Limits | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    device: torch.device = CPU,
 ) -> Training:
     """Train by a plan: one step a batch, parameters and state replaced by the outputs of the same name.
 
@@ -83,13 +93,14 @@ def run_epochs(
         limits: memory of the largest step and of rows in memory, operations and time of the whole training.
         on_epoch: told of each epoch as it ends.
         clock: seconds, for the time limit.
+        device: where to compute. Order and draws are those of the processor; results come back to it.
 
     Raises:
         InvalidInputError: inputs do not fit the plan, or there are fewer rows than ``min_rows``.
         PlanLimitError: the training needs more than its limits.
         PlanFailedError: a step failed on these values.
     """
-    held, settings = dict(parameters), dict(hyper or {})
+    held, settings = placed(parameters, device), placed(hyper or {}, device)
     if plan.kind is not Kind.TRAINING:
         raise InvalidInputError(f"plan {plan.name!r} is for {plan.kind}, not for training")
     least = fewest_rows(plan, schedule.min_rows)
@@ -107,13 +118,13 @@ def run_epochs(
         for picked in batches(order, *sizes):
             if deadline is not None and clock() > deadline:
                 raise PlanLimitError(f"the time limit passed in epoch {epoch + 1} of {schedule.epochs}")
-            fed = held | settings | gather(rows, picked) | draw(plan, len(picked), drawing)
-            results = execute(plan, fed, bind(plan, fed), deadline, clock, foreseen.get(len(picked)))
+            fed = held | settings | gather(rows, picked, device) | draw(plan, len(picked), drawing, device)
+            results = execute(plan, fed, bind(plan, fed), deadline, clock, foreseen.get(len(picked)), device)
             loss += _take(plan, results, held, sums) * len(picked)
         history.append(Epoch(epoch, count, len(lengths), loss / count, sums))
         if on_epoch:
             on_epoch(history[-1])
-    return Training(held, tuple(history))
+    return Training(placed(held, CPU), tuple(history))
 
 
 def _take(

@@ -11,11 +11,13 @@ from io import BufferedReader, BufferedWriter
 from types import TracebackType
 from typing import Final, Self
 
+import torch
 from torch import Tensor
 
 from gridward.core.errors import ERRORS, BusyError, Code, PlanFailedError, PlanLimitError
 from gridward.core.plans.codec import encode
 from gridward.core.plans.executors import frames
+from gridward.core.plans.executors.devices import CPU
 from gridward.core.plans.executors.evaluation import Evaluation
 from gridward.core.plans.executors.frames import Frame
 from gridward.core.plans.executors.limits import Limits
@@ -27,6 +29,7 @@ from gridward.core.plans.tallies import Tally
 
 #: A worker ends a late plan itself between two steps; after this much longer it is killed.
 GRACE_S: Final = 0.5
+_PROGRAM: Final = "gridward.core.plans.executors.worker_process"
 START_S: Final = 120.0
 KILLED_FOR_MEMORY: Final = frozenset({-9, -6})
 
@@ -37,16 +40,22 @@ class WorkerPool:
     A process that overruns a limit is killed and replaced; others are not disturbed. ``close`` ends all.
     """
 
-    def __init__(self, size: int = 2, threads: int = 1, wait_s: float = 60.0) -> None:
-        """Start ``size`` processes with ``threads`` torch threads each; a caller waits ``wait_s`` for one."""
+    def __init__(
+        self, size: int = 2, threads: int = 1, wait_s: float = 60.0, device: torch.device = CPU
+    ) -> None:
+        """Start ``size`` processes with ``threads`` torch threads each; a caller waits ``wait_s`` for one.
+
+        Trainings and evaluations compute on the ``device``, plans that are run on the processor.
+        """
         if size < 1 or threads < 1 or wait_s < 0:
             raise ValueError("a pool has at least one process with one thread, and waits no negative time")
         self._threads = threads
+        self._device = device
         self._wait_s = wait_s
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(size)
         self._closed = False
-        self._idle = [_Worker(threads) for _ in range(size)]
+        self._idle = [_Worker(threads, device) for _ in range(size)]
         self._busy: set[_Worker] = set()
 
     def __enter__(self) -> Self:
@@ -197,17 +206,17 @@ class WorkerPool:
                 self._idle.append(worker)
                 return
             if not self._closed:
-                self._idle.insert(0, _Worker(self._threads))
+                self._idle.insert(0, _Worker(self._threads, self._device))
         worker.end()
 
 
 class _Worker:
     """One process. Used by one thread at a time, but for ``end``."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, device: torch.device) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-            [sys.executable, "-P", "-m", "gridward.core.plans.executors.worker_process", str(threads)],
+            [sys.executable, "-P", "-m", _PROGRAM, str(threads), str(device)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -261,6 +270,8 @@ class _Worker:
         stop.check()
         if answer is None:
             raise self._fate(time_s, expired.is_set())
+        if answer.says.get("spent"):
+            self.usable = False
         if "refused" in answer.says:
             raise ERRORS[Code(answer.says["refused"])](answer.says["detail"])
         if "bug" in answer.says:
