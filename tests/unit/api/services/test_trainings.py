@@ -87,6 +87,15 @@ def finish(node: NodeUnderTest, headers: Headers, body: dict[str, Any]) -> dict[
     return said
 
 
+def underway(node: NodeUnderTest, headers: Headers, body: dict[str, Any]) -> str:
+    """Start a training and wait for its first epoch; gives its path."""
+    path = f"/v1/trainings/{begin(node, headers, body).json()['id']}"
+    deadline = time.monotonic() + 120
+    while not node.client.get(path, params={"wait_s": 5}, headers=headers).json()["epochs_done"]:
+        assert time.monotonic() < deadline
+    return path
+
+
 def parameters(said: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {item["name"]: tensors.decode(Tensor.model_validate(item)) for item in said["parameters"]}
 
@@ -297,8 +306,7 @@ def test_a_training_whose_worker_is_killed_fails_with_the_reason_and_the_next_on
     ward: NodeUnderTest, digits: Dataset
 ) -> None:
     tess = ward.as_("tess")
-    path = f"/v1/trainings/{begin(ward, tess, body_of(digits, epochs=10_000)).json()['id']}"
-    assert ward.client.get(path, params={"wait_s": 20}, headers=tess).json()["epochs_done"] > 0
+    path = underway(ward, tess, body_of(digits, epochs=10_000))
     (worker,) = ward.node.workers._pools["trainings"]._busy
     worker._process.kill()
     after = ward.client.get(path, headers=tess).json()
@@ -315,8 +323,7 @@ def test_data_that_is_deleted_while_a_training_maps_it_does_not_disturb_it(ward:
     tess, bob = ward.as_("tess"), ward.as_("bob")
     arrays = {"points": np.ones((ROWS, 4), np.float32), "labels": np.arange(ROWS) % 3}
     shared = publish(ward, bob, arrays, name="fleeting", access={"train": ["tess"]}, disclosure=LARGE)
-    path = f"/v1/trainings/{begin(ward, tess, body_of(shared, epochs=400)).json()['id']}"
-    assert ward.client.get(path, params={"wait_s": 20}, headers=tess).json()["epochs_done"] > 0
+    path = underway(ward, tess, body_of(shared, epochs=400))
     assert ward.client.delete(f"/v1/datasets/{shared['id']}", headers=bob).status_code == 204
     deadline = time.monotonic() + 60
     while (after := ward.client.get(path, params={"wait_s": 5}, headers=tess).json())["state"] == "running":
