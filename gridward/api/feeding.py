@@ -9,12 +9,14 @@ from safetensors import SafetensorError, safe_open
 from sqlmodel import Session
 
 from gridward.api import object_store, queries_results
+from gridward.api.formats import tensor_file
 from gridward.api.node import Node
 from gridward.api.provenance import Behind
 from gridward.api.tables.datasets import Dataset
 from gridward.core.errors import ObjectNotFoundError, TooLargeError
 from gridward.core.plans.dtypes import NAMES
 from gridward.core.plans.executors.plain import bind
+from gridward.core.plans.executors.rows import StoredRows
 from gridward.core.plans.executors.shapes import propagate
 from gridward.core.plans.plan import Plan
 from gridward.core.privacy.analysis import Analysis, Feed, Level, analyse
@@ -64,6 +66,14 @@ def load(one: Fed) -> torch.Tensor:
     if not isinstance(found, torch.Tensor):
         raise TypeError("safetensors gave no tensor")
     return found
+
+
+def locate(one: Fed) -> StoredRows:
+    """Say where a tensor lies in its blob, for a worker that maps it. Raises ``ObjectNotFoundError``."""
+    try:
+        return tensor_file.locate(one.path, one.tensor)
+    except FileNotFoundError as why:
+        raise ObjectNotFoundError("the dataset was deleted or replaced while the training began") from why
 
 
 def meta_values(plan: Plan, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -177,7 +177,8 @@ def create_app(settings: NodeSettings | None = None, clock: Clock = utc_now) -> 
 
 
 def open_node(settings: NodeSettings, clock: Clock) -> Node:
-    """Make the parts of a node. Raises `InvalidInputError` if its folder holds no keys."""
+    """Make the parts of a node. Raises `InvalidInputError` if it has no keys, or not the device."""
+    workers = Workers(settings)
     keys = load(settings.data_dir)
     claimed = claim(settings.data_dir)
     database = Database(
@@ -186,7 +187,6 @@ def open_node(settings: NodeSettings, clock: Clock) -> Node:
         wait_s=settings.database_wait_s,
     )
     database.migrate(MIGRATIONS)
-    workers = Workers(settings)
     node = Node(
         settings=settings,
         claimed=claimed,

@@ -18,6 +18,7 @@ from gridward.core import tensors
 from gridward.core.errors import AuthorizationError, InvalidInputError, ObjectNotFoundError
 from gridward.core.plans import codec
 from gridward.core.plans.dtypes import DTYPES
+from gridward.core.plans.executors.rows import StoredRows
 from gridward.core.plans.plan import Kind, Plan, Role
 from gridward.core.schemas.plan import PlanDocument
 from gridward.core.schemas.trainings import TrainingIn
@@ -43,7 +44,7 @@ class Start:
 
     dataset: Dataset
     model: Model | None
-    rows: Mapping[str, torch.Tensor]
+    rows: Mapping[str, StoredRows]
     held: Mapping[str, torch.Tensor]
     private: frozenset[str]
     behind: tuple[Behind, ...]
@@ -66,7 +67,7 @@ def begin(node: Node, caller: Principal, db: Session, plans: Plans, body: Traini
     """
     dataset = described_dataset(caller, db, body.dataset_id, node.clock())
     rows = {
-        name: feeding.load(feeding.of_dataset(node, dataset, tensor))
+        name: feeding.locate(feeding.of_dataset(node, dataset, tensor))
         for name, tensor in _paired(plans, body).items()
     }
     held = _given(node, caller, body)

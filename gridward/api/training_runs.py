@@ -13,6 +13,8 @@ from torch import Tensor
 
 from gridward.api.workers import Admission, Workers
 from gridward.core.errors import GridError, TrainingError
+from gridward.core.plans.executors.rows import StoredRows
+from gridward.core.plans.executors.stopping import Stop
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
 from gridward.core.plans.plan import Plan
 from gridward.core.schemas.trainings import EpochMetrics
@@ -44,7 +46,7 @@ class Order:
     training: Task | None
     evaluation: Task | None
     parameters: Mapping[str, Tensor]
-    rows: Mapping[str, Tensor]
+    rows: Mapping[str, StoredRows]
     hyper: Mapping[str, Tensor]
 
 
@@ -56,8 +58,8 @@ class Progress:
     history: list[EpochMetrics] = field(default_factory=list)
     validation: dict[str, float] | None = None
     finished: bool = False
-    cancelled: bool = False
     ending: bool = False
+    stop: Stop = field(default_factory=Stop)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,12 +107,12 @@ class TrainingRuns:
             return self._progress.get(training_id)
 
     def cancel(self, training_id: str) -> bool:
-        """End a run after its epoch, without its parameters; False if it ends already."""
+        """End a run at once, without its parameters; False if it ends already."""
         with self._lock:
             progress = self._progress.get(training_id)
             if progress is None or progress.ending:
                 return False
-            progress.cancelled = True
+            progress.stop.ask()
             return True
 
     def running(self) -> dict[str, Progress]:
@@ -130,9 +132,9 @@ class TrainingRuns:
         progress = self._progress[order.id]
         training, detail, told = None, "", False
         try:
-            _go_on(progress)
+            progress.stop.check()
             if order.evaluation is not None:
-                progress.validation = self._judged(order, order.evaluation)
+                progress.validation = self._judged(order, order.evaluation, progress)
             if order.training is not None:
                 training = self._trained(order, order.training, progress)
         except GridError as why:
@@ -142,7 +144,7 @@ class TrainingRuns:
             training, detail = None, "the node failed on this training; its log knows more"
         with self._lock:
             progress.ending = True
-        if progress.cancelled:
+        if progress.stop.asked:
             training, detail, told = None, CANCELLED, False
         try:
             seconds = self.elapsed_s(progress)
@@ -155,9 +157,9 @@ class TrainingRuns:
                 del self._progress[order.id]
             self.admission.give_back()
 
-    def _judged(self, order: Order, task: Task) -> dict[str, float]:
+    def _judged(self, order: Order, task: Task, progress: Progress) -> dict[str, float]:
         rows, held = _fed(task.plan, order)
-        judged = self._workers.evaluate(task.plan, held, rows, task.schedule, task.chosen)
+        judged = self._workers.evaluate(task.plan, held, rows, task.schedule, task.chosen, progress.stop)
         values = _averaged(judged.loss, judged.metrics, judged.rows)
         if not all(map(math.isfinite, values.values())):
             raise DivergedError("the parameters as received have a loss or a metric that is not finite")
@@ -172,13 +174,14 @@ class TrainingRuns:
             order.hyper,
             task.schedule,
             task.chosen,
-            lambda epoch: _note(progress, epoch),
+            lambda epoch: progress.history.append(metrics_of(epoch)),
+            progress.stop,
         )
         require_finite(training)
         return training
 
 
-def _fed(plan: Plan, order: Order) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def _fed(plan: Plan, order: Order) -> tuple[dict[str, StoredRows], dict[str, Tensor]]:
     """Give the rows and the parameters that this plan of the order takes."""
     names = {given.name for given in plan.inputs}
     rows = {name: value for name, value in order.rows.items() if name in names}
@@ -187,16 +190,6 @@ def _fed(plan: Plan, order: Order) -> tuple[dict[str, Tensor], dict[str, Tensor]
 
 def _averaged(loss: float, sums: Mapping[str, float], rows: int) -> dict[str, float]:
     return {"loss": loss, **{name: total / rows for name, total in sums.items()}}
-
-
-def _note(progress: Progress, epoch: Epoch) -> None:
-    progress.history.append(metrics_of(epoch))
-    _go_on(progress)
-
-
-def _go_on(progress: Progress) -> None:
-    if progress.cancelled:
-        raise TrainingError(CANCELLED)
 
 
 def metrics_of(epoch: Epoch) -> EpochMetrics:

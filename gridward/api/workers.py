@@ -7,11 +7,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
+import torch
 from torch import Tensor
 
 from gridward.core.errors import BusyError
+from gridward.core.plans.executors.devices import CPU, Device, find
 from gridward.core.plans.executors.evaluation import Evaluation
 from gridward.core.plans.executors.limits import Limits
+from gridward.core.plans.executors.rows import StoredRows
+from gridward.core.plans.executors.stopping import Stop
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
 from gridward.core.plans.executors.worker import WorkerPool
 from gridward.core.plans.plan import Plan
@@ -70,7 +74,9 @@ class Workers:
     """Two pools of processes, for computations and for trainings: a long training delays no question."""
 
     def __init__(self, settings: NodeSettings) -> None:
+        """Start nothing yet; raises ``InvalidInputError`` if the device of trainings is not there."""
         self._settings = settings
+        self._device = find(Device(settings.device))
         self.computations = Admission(settings.plan_workers + settings.plan_queue, "computations")
         self._lock = threading.Lock()
         self._pools: dict[str, WorkerPool] = {}
@@ -88,17 +94,19 @@ class Workers:
             self._settings.plan_memory_bytes, self._settings.plan_time_s, self._settings.plan_operations
         )
         with self.computations.place():
-            return self._pool("plans", self._settings.plan_workers).run(plan, inputs, limits, tallies, groups)
+            pool = self._pool("plans", self._settings.plan_workers, CPU)
+            return pool.run(plan, inputs, limits, tallies, groups)
 
     def train(
         self,
         plan: Plan,
         parameters: Mapping[str, Tensor],
-        rows: Mapping[str, Tensor],
+        rows: Mapping[str, StoredRows],
         hyper: Mapping[str, Tensor],
         schedule: Schedule,
         chosen: Tensor | None,
         on_epoch: Callable[[Epoch], None],
+        stop: Stop,
     ) -> Training:
         """Train in a worker process; raises as ``WorkerPool.train``."""
         return self._trainers().train(
@@ -110,19 +118,23 @@ class Workers:
             chosen=chosen,
             limits=self._training_limits(),
             on_epoch=on_epoch,
+            stop=stop,
         )
 
     def evaluate(
         self,
         plan: Plan,
         parameters: Mapping[str, Tensor],
-        rows: Mapping[str, Tensor],
+        rows: Mapping[str, StoredRows],
         schedule: Schedule,
         chosen: Tensor | None,
+        stop: Stop,
     ) -> Evaluation:
         """Judge parameters in a worker process, as long and as much as a training may take."""
         limits = self._training_limits()
-        return self._trainers().evaluate(plan, parameters, rows, schedule, chosen=chosen, limits=limits)
+        return self._trainers().evaluate(
+            plan, parameters, rows, schedule, chosen=chosen, limits=limits, stop=stop
+        )
 
     @property
     def is_open(self) -> bool:
@@ -145,12 +157,12 @@ class Workers:
         )
 
     def _trainers(self) -> WorkerPool:
-        return self._pool("trainings", self._settings.trainings_at_once)
+        return self._pool("trainings", self._settings.trainings_at_once, self._device)
 
-    def _pool(self, name: str, size: int) -> WorkerPool:
+    def _pool(self, name: str, size: int, device: torch.device) -> WorkerPool:
         with self._lock:
             if self._closed:
                 raise BusyError("this node is stopping")
             if name not in self._pools:
-                self._pools[name] = WorkerPool(size, wait_s=self._settings.plan_time_s)
+                self._pools[name] = WorkerPool(size, wait_s=self._settings.plan_time_s, device=device)
             return self._pools[name]

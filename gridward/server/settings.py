@@ -184,6 +184,11 @@ class NodeSettings(ServerSettings):
     training_queue: int = Field(
         default=16, ge=0, description="Trainings that may wait for a worker; more are refused."
     )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="cpu",
+        description="Where trainings compute: `cpu`, `cuda`, or `auto` for CUDA where torch sees it. "
+        "Not tried on CUDA yet.",
+    )
     bundles_ahead: int = Field(
         default=8,
         ge=0,

@@ -1,4 +1,4 @@
-"""Writing safetensors files piece by piece, so that no tensor needs to fit into memory.
+"""Safetensors files whose tensors need not fit into memory: written piece by piece, found by their place.
 
 The layout is the published one: 8 bytes of little-endian header length, a JSON header, row-major bytes
 (https://github.com/huggingface/safetensors, "Format").
@@ -13,6 +13,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from gridward.core.plans.executors.rows import StoredRows
+from gridward.core.plans.plan import DType
 from gridward.core.schemas.tensor import DTypeName
 
 _ALIGNMENT: Final = 64
@@ -24,6 +26,7 @@ _CODES: Final[dict[DTypeName, str]] = {
     "uint8": "U8",
     "bool": "BOOL",
 }
+_DTYPES: Final = {code: DType(name) for name, code in _CODES.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,15 @@ def create(path: Path, specs: Mapping[str, Spec]) -> dict[str, NDArray[np.generi
         maps[name] = np.memmap(path, np.dtype(spec.dtype), "r+", start, spec.shape)
         start += spec.size_bytes
     return maps
+
+
+def locate(path: Path, name: str) -> StoredRows:
+    """Say where a tensor with rows lies in a file that ``create`` made; reads its header only.
+
+    Raises ``FileNotFoundError`` if the file is gone.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        found = json.loads(file.read(length))[name]
+    start, _ = found["data_offsets"]
+    return StoredRows(str(path), 8 + length + start, _DTYPES[found["dtype"]], tuple(found["shape"]))

@@ -188,7 +188,7 @@ def _note_told(node: Node, training_id: str) -> bool:
 def remove(node: Node, caller: Principal, training_id: str) -> None:
     """Forget a run with its parameters; those who answer for its data keep the record.
 
-    One that still runs is cancelled: it ends after its epoch. Raises `ConflictError` while one just ends.
+    One that still runs is cancelled: its process is ended. Raises `ConflictError` while one just ends.
     """
     progress = node.trainings.progress(training_id)
     if _own(node, caller, training_id).state == TrainingState.RUNNING and progress is None:
@@ -269,7 +269,7 @@ def _refusals(part: Part, begin: orders.Start, hyper: Mapping[str, torch.Tensor]
     feeds |= {name: Feed(Level.AGGREGATE) for name in begin.private if name in wanted}
     found: dict[str, None] = {}
     for size in _batch_sizes(part.rows, part.batch_size, part.min_rows):
-        batch = {name: value[:size] for name, value in rows.items()}
+        batch = {name: stored.first(size) for name, stored in rows.items()}
         values = feeding.meta_values(plan, {**held, **hyper, **batch, **undrawn(plan, size)})
         known = feeding.analyse_plan(plan, values, feeds, counted=False)
         found |= dict.fromkeys(known.refusals)

@@ -1,17 +1,21 @@
 """How rows become batches: none too small, the gathered tensors of one batch, what all of them will need."""
 
 from collections.abc import Iterator, Mapping
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from gridward.core.errors import InvalidInputError
+from gridward.core.plans.executors.devices import CPU
 from gridward.core.plans.executors.limits import Estimate, Limits, admit
 from gridward.core.plans.executors.plain import bind
+from gridward.core.plans.executors.rows import Rows
 from gridward.core.plans.executors.shapes import Propagation, propagate
 from gridward.core.plans.plan import Plan, Role
 
-BYTES_OF_A_ROW_NUMBER = 8
+#: The numbers of the rows to go through, a permutation of them, and their order in an epoch.
+BYTES_OF_A_ROW_NUMBER: Final = 3 * 8
 
 
 def batches(order: Tensor, size: int, min_rows: int) -> Iterator[Tensor]:
@@ -30,16 +34,20 @@ def fewest_rows(plan: Plan, min_rows: int = 1) -> int:
     return max([min_rows, *(bounds.low for _, bounds in plan.dims)])
 
 
-def gather(rows: Mapping[str, Tensor], picked: Tensor) -> dict[str, Tensor]:
+def gather(rows: Mapping[str, Rows], picked: Tensor, device: torch.device = CPU) -> dict[str, Tensor]:
     """Copy the picked rows of every tensor: of a mapped one, only their pages are read."""
-    return {name: value[picked] for name, value in rows.items()}
+    return placed({name: value[picked] for name, value in rows.items()}, device)
 
 
-def draw(plan: Plan, count: int, generator: torch.Generator) -> dict[str, Tensor]:
-    """Draw the ``random`` inputs of a plan for so many rows, in the order of the plan."""
-    return {
-        name: torch.rand(shape, generator=generator) for name, shape in _random_shapes(plan, count).items()
-    }
+def placed(values: Mapping[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Give the values on a device; those that lie there are not copied."""
+    return {name: value.to(device) for name, value in values.items()}
+
+
+def draw(plan: Plan, count: int, generator: torch.Generator, device: torch.device = CPU) -> dict[str, Tensor]:
+    """Draw the ``random`` inputs of a plan for so many rows, in its order; alike on all devices."""
+    shapes = _random_shapes(plan, count)
+    return placed({name: torch.rand(shape, generator=generator) for name, shape in shapes.items()}, device)
 
 
 def undrawn(plan: Plan, count: int) -> dict[str, Tensor]:
@@ -56,13 +64,13 @@ def _random_shapes(plan: Plan, count: int) -> dict[str, list[int]]:
     }
 
 
-def chosen_rows(rows: Mapping[str, Tensor], chosen: Tensor | None, min_rows: int) -> Tensor:
+def chosen_rows(rows: Mapping[str, Rows], chosen: Tensor | None, min_rows: int) -> Tensor:
     """Give the numbers of the rows to go through: those chosen, or all.
 
     Raises:
         InvalidInputError: tensors differ in their number of rows, or there are fewer than ``min_rows``.
     """
-    counts = {len(value) if value.ndim else 0 for value in rows.values()}
+    counts = {value.shape[0] if value.shape else 0 for value in rows.values()}
     if len(counts) != 1:
         raise InvalidInputError(f"data and targets differ in their number of rows: {sorted(counts)}")
     found = torch.arange(counts.pop()) if chosen is None else chosen
@@ -74,12 +82,14 @@ def chosen_rows(rows: Mapping[str, Tensor], chosen: Tensor | None, min_rows: int
 def foresee(
     plan: Plan,
     fixed: Mapping[str, Tensor],
-    rows: Mapping[str, Tensor],
+    rows: Mapping[str, Rows],
     lengths: list[int],
     passes: int,
     limits: Limits | None,
 ) -> dict[int, Propagation]:
     """Propagate shapes for every length of a batch, and refuse what all passes need beyond the limits.
+
+    Of rows that are mapped, a batch is all that memory holds.
 
     Raises:
         PlanLimitError: names the need and the limit.
@@ -91,11 +101,14 @@ def foresee(
         for length in sorted(set(lengths))
     }
     step = found[max(lengths)].estimate
-    everything = sum(value.numel() * value.element_size() for value in rows.values())
-    everything += sum(lengths) * BYTES_OF_A_ROW_NUMBER
-    admit(Estimate(step.peak_bytes + everything, step.operations * len(lengths) * passes), limits)
+    held = sum(value.nbytes for value in rows.values() if isinstance(value, Tensor))
+    held += sum(lengths) * BYTES_OF_A_ROW_NUMBER
+    admit(Estimate(step.peak_bytes + held, step.operations * len(lengths) * passes), limits)
     return found
 
 
-def _first(rows: Mapping[str, Tensor], length: int) -> dict[str, Tensor]:
-    return {name: value[:length] for name, value in rows.items()}
+def _first(rows: Mapping[str, Rows], length: int) -> dict[str, Tensor]:
+    return {
+        name: torch.empty((length, *value.shape[1:]), dtype=value.dtype, device="meta")
+        for name, value in rows.items()
+    }

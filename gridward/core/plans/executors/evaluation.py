@@ -4,12 +4,15 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from gridward.core.errors import InvalidInputError, PlanLimitError
-from gridward.core.plans.executors.batches import batches, chosen_rows, foresee, gather
+from gridward.core.plans.executors.batches import batches, chosen_rows, foresee, gather, placed
+from gridward.core.plans.executors.devices import CPU
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.plain import bind, execute
+from gridward.core.plans.executors.rows import Rows
 from gridward.core.plans.plan import Kind, Plan, Role
 
 
@@ -25,15 +28,16 @@ class Evaluation:
 def evaluate(
     plan: Plan,
     parameters: Mapping[str, Tensor],
-    rows: Mapping[str, Tensor],
+    rows: Mapping[str, Rows],
     batch_size: int,
     min_rows: int = 1,
     *,
     chosen: Tensor | None = None,
     limits: Limits | None = None,
     clock: Callable[[], float] = time.monotonic,
+    device: torch.device = CPU,
 ) -> Evaluation:
-    """Judge parameters by a plan of kind ``evaluation`` over the ``chosen`` rows, or all.
+    """Judge parameters by a plan of kind ``evaluation`` over the ``chosen`` rows, or all, on a device.
 
     Raises:
         InvalidInputError: inputs do not fit the plan, or there are fewer rows than ``min_rows``.
@@ -44,14 +48,15 @@ def evaluate(
         raise InvalidInputError(f"plan {plan.name!r} is for {plan.kind}, not for evaluation")
     order = chosen_rows(rows, chosen, min_rows)
     lengths = [len(batch) for batch in batches(order, batch_size, min_rows)]
-    foreseen = foresee(plan, parameters, rows, lengths, 1, limits)
+    held = placed(parameters, device)
+    foreseen = foresee(plan, held, rows, lengths, 1, limits)
     deadline = clock() + limits.time_s if limits else None
     loss, sums = 0.0, dict[str, float]()
     for picked in batches(order, batch_size, min_rows):
         if deadline is not None and clock() > deadline:
             raise PlanLimitError("the time limit passed while the parameters were judged")
-        fed = {**parameters, **gather(rows, picked)}
-        results = execute(plan, fed, bind(plan, fed), deadline, clock, foreseen.get(len(picked)))
+        fed = held | gather(rows, picked, device)
+        results = execute(plan, fed, bind(plan, fed), deadline, clock, foreseen.get(len(picked)), device)
         loss += _take(plan, results, sums) * len(picked)
     return Evaluation(len(order), loss / len(order), sums)
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from gridward.core.errors import InvalidInputError, PlanFailedError, PlanLimitError
 from gridward.core.plans.dtypes import DTYPES, NAMES
+from gridward.core.plans.executors.devices import CPU
 from gridward.core.plans.executors.limits import Limits, admit
 from gridward.core.plans.executors.rules import apply, constant
 from gridward.core.plans.executors.shapes import Propagation, last_uses, propagate
@@ -71,15 +72,16 @@ def execute(
     deadline: float | None = None,
     clock: Callable[[], float] = time.monotonic,
     foreseen: Propagation | None = None,
+    device: torch.device = CPU,
 ) -> dict[str, Tensor]:
-    """Compute a plan on inputs that ``bind`` has matched.
+    """Compute a plan on inputs that ``bind`` has matched, and that lie on the ``device``.
 
     Raises:
         PlanLimitError: the deadline passed between two steps.
         PlanFailedError: a step failed on these values, or made something else than was ``foreseen``.
     """
     values: dict[str, Tensor | None] = dict(inputs)
-    values.update((fixed.name, constant(fixed)) for fixed in plan.constants)
+    values.update((fixed.name, constant(fixed).to(device)) for fixed in plan.constants)
     dying: dict[int, list[str]] = {}
     for name, at in last_uses(plan).items():
         dying.setdefault(at, []).append(name)
@@ -87,7 +89,7 @@ def execute(
         for at, step in enumerate(plan.steps):
             if deadline is not None and clock() > deadline:
                 raise PlanLimitError(f"the time limit passed before {blame(at, step)}")
-            values.update(zip(step.out, _compute(at, step, values, dims), strict=True))
+            values.update(zip(step.out, _compute(at, step, values, dims, device), strict=True))
             if foreseen is not None:
                 _require_foreseen(at, step, values, foreseen)
             for name in dying.get(at, ()):
@@ -96,10 +98,17 @@ def execute(
 
 
 def _compute(
-    at: int, step: Step, values: Mapping[str, Tensor | None], dims: Mapping[str, int]
+    at: int,
+    step: Step,
+    values: Mapping[str, Tensor | None],
+    dims: Mapping[str, int],
+    device: torch.device,
 ) -> tuple[Tensor | None, ...]:
     try:
-        return apply(step, values, dims)
+        made = apply(step, values, dims, device)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)  # a kernel that fails is blamed on its own step
+        return made
     except MemoryError as why:
         raise PlanLimitError(f"{blame(at, step)} ran out of memory") from why
     except (RuntimeError, ValueError, IndexError, TypeError, ArithmeticError) as why:

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from gridward.core.plans.dtypes import DTYPES
 from gridward.core.plans.executors.agreement import require_agreement
-from gridward.core.plans.ops import Op
+from gridward.core.plans.executors.devices import CPU
+from gridward.core.plans.ops import Op, RowRule
 from gridward.core.plans.plan import Argument, Constant, Dim, DType, Ref, Step
 from gridward.core.plans.table import SPECS
 
@@ -71,16 +72,22 @@ TABLE: Final[Mapping[Op, Rule]] = MappingProxyType(
 
 
 def apply(
-    step: Step, values: Mapping[str, Tensor | None], dims: Mapping[str, int]
+    step: Step, values: Mapping[str, Tensor | None], dims: Mapping[str, int], device: torch.device = CPU
 ) -> tuple[Tensor | None, ...]:
     """Compute one step; a result that the op leaves out (a masked gradient) is None.
+
+    What is made of no value is made on the ``device``.
 
     Raises:
         Exception: whatever torch raises, or ``require_agreement``; the caller names the step.
     """
     arguments = tuple(_argument(argument, values, dims) for argument in step.args)
     require_agreement(step.op, arguments)
-    result = TABLE[step.op](*arguments)
+    if SPECS[step.op].rows is RowRule.FACTORY:
+        with device:
+            result = TABLE[step.op](*arguments)
+    else:
+        result = TABLE[step.op](*arguments)
     return tuple(result) if isinstance(result, tuple | list) else (result,)
 
 

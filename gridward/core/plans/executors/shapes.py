@@ -12,7 +12,7 @@ from gridward.core.errors import PlanRejectedError
 from gridward.core.plans.dtypes import DTYPES, NAMES
 from gridward.core.plans.executors.limits import Estimate
 from gridward.core.plans.executors.rules import apply
-from gridward.core.plans.ops import CostRule, Op, RowRule
+from gridward.core.plans.ops import CostRule, Op
 from gridward.core.plans.plan import Constant, Dim, Input, Plan, Ref, Role, Size, Step
 from gridward.core.plans.table import SPECS
 from gridward.core.plans.validate import MAX_RANK, MAX_SIZE, blame, listing, references
@@ -22,6 +22,7 @@ MaskRows = Callable[[int, int], int]
 
 MAX_VALUE_BYTES: Final = 2**62
 BEFORE: Final = -1
+_META: Final = torch.device("meta")
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,11 +173,7 @@ class _Walk:
             self.vague.update(step.out)
         if step.op is Op.INDEX_TENSOR:
             step, values = self._without_masks(step)
-        if SPECS[step.op].rows is RowRule.FACTORY:
-            with torch.device("meta"):
-                results = apply(step, values, self.dims)
-        else:
-            results = apply(step, values, self.dims)
+        results = apply(step, values, self.dims, _META)
         for value in results:
             if value is not None:
                 _bounded(value)

@@ -9,9 +9,19 @@ import torch
 from torch import Tensor
 
 from gridward.core.errors import InvalidInputError, PlanLimitError
-from gridward.core.plans.executors.batches import batches, chosen_rows, draw, fewest_rows, foresee, gather
+from gridward.core.plans.executors.batches import (
+    batches,
+    chosen_rows,
+    draw,
+    fewest_rows,
+    foresee,
+    gather,
+    placed,
+)
+from gridward.core.plans.executors.devices import CPU
 from gridward.core.plans.executors.limits import Limits
 from gridward.core.plans.executors.plain import bind, execute
+from gridward.core.plans.executors.rows import Rows
 from gridward.core.plans.plan import Kind, Plan, Role
 
 #: Dropout draws apart from the order of rows: that is the same with and without it.
@@ -60,7 +70,7 @@ class Training:
 def run_epochs(
     plan: Plan,
     parameters: Mapping[str, Tensor],
-    rows: Mapping[str, Tensor],
+    rows: Mapping[str, Rows],
     schedule: Schedule,
     *,
     hyper: Mapping[str, Tensor] | None = None,
@@ -68,27 +78,29 @@ def run_epochs(
     limits: Limits | None = None,
     on_epoch: Callable[[Epoch], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
+    device: torch.device = CPU,
 ) -> Training:
     """Train by a plan: one step a batch, parameters and state replaced by the outputs of the same name.
 
     Args:
         plan: kind ``training``.
         parameters: value of every ``param`` and ``state`` input, by name; not changed.
-        rows: value of every ``data`` and ``target`` input; all have the same number of rows.
+        rows: every ``data`` and ``target`` input, in memory or mapped; all have the same number of rows.
         schedule: batches of ``batch_size`` rows in an order drawn from ``seed``; a remainder below
             ``min_rows`` joins the batch before it.
         hyper: value of every ``hyper`` input.
         chosen: numbers of the rows to train on; all rows without it.
-        limits: memory of the largest step and all rows, operations and time of the whole training.
+        limits: memory of the largest step and of rows in memory, operations and time of the whole training.
         on_epoch: told of each epoch as it ends.
         clock: seconds, for the time limit.
+        device: where to compute. Order and draws are those of the processor; results come back to it.
 
     Raises:
         InvalidInputError: inputs do not fit the plan, or there are fewer rows than ``min_rows``.
         PlanLimitError: the training needs more than its limits.
         PlanFailedError: a step failed on these values.
     """
-    held, settings = dict(parameters), dict(hyper or {})
+    held, settings = placed(parameters, device), placed(hyper or {}, device)
     if plan.kind is not Kind.TRAINING:
         raise InvalidInputError(f"plan {plan.name!r} is for {plan.kind}, not for training")
     least = fewest_rows(plan, schedule.min_rows)
@@ -106,13 +118,13 @@ def run_epochs(
         for picked in batches(order, *sizes):
             if deadline is not None and clock() > deadline:
                 raise PlanLimitError(f"the time limit passed in epoch {epoch + 1} of {schedule.epochs}")
-            fed = held | settings | gather(rows, picked) | draw(plan, len(picked), drawing)
-            results = execute(plan, fed, bind(plan, fed), deadline, clock, foreseen.get(len(picked)))
+            fed = held | settings | gather(rows, picked, device) | draw(plan, len(picked), drawing, device)
+            results = execute(plan, fed, bind(plan, fed), deadline, clock, foreseen.get(len(picked)), device)
             loss += _take(plan, results, held, sums) * len(picked)
         history.append(Epoch(epoch, count, len(lengths), loss / count, sums))
         if on_epoch:
             on_epoch(history[-1])
-    return Training(held, tuple(history))
+    return Training(placed(held, CPU), tuple(history))
 
 
 def _take(

@@ -11,20 +11,25 @@ from io import BufferedReader, BufferedWriter
 from types import TracebackType
 from typing import Final, Self
 
+import torch
 from torch import Tensor
 
 from gridward.core.errors import ERRORS, BusyError, Code, PlanFailedError, PlanLimitError
 from gridward.core.plans.codec import encode
 from gridward.core.plans.executors import frames
+from gridward.core.plans.executors.devices import CPU
 from gridward.core.plans.executors.evaluation import Evaluation
 from gridward.core.plans.executors.frames import Frame
 from gridward.core.plans.executors.limits import Limits
+from gridward.core.plans.executors.rows import StoredRows
+from gridward.core.plans.executors.stopping import Stop
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
 from gridward.core.plans.plan import Cost, Plan
 from gridward.core.plans.tallies import Tally
 
 #: A worker ends a late plan itself between two steps; after this much longer it is killed.
 GRACE_S: Final = 0.5
+_PROGRAM: Final = "gridward.core.plans.executors.worker_process"
 START_S: Final = 120.0
 KILLED_FOR_MEMORY: Final = frozenset({-9, -6})
 
@@ -35,16 +40,22 @@ class WorkerPool:
     A process that overruns a limit is killed and replaced; others are not disturbed. ``close`` ends all.
     """
 
-    def __init__(self, size: int = 2, threads: int = 1, wait_s: float = 60.0) -> None:
-        """Start ``size`` processes with ``threads`` torch threads each; a caller waits ``wait_s`` for one."""
+    def __init__(
+        self, size: int = 2, threads: int = 1, wait_s: float = 60.0, device: torch.device = CPU
+    ) -> None:
+        """Start ``size`` processes with ``threads`` torch threads each; a caller waits ``wait_s`` for one.
+
+        Trainings and evaluations compute on the ``device``, plans that are run on the processor.
+        """
         if size < 1 or threads < 1 or wait_s < 0:
             raise ValueError("a pool has at least one process with one thread, and waits no negative time")
         self._threads = threads
+        self._device = device
         self._wait_s = wait_s
         self._lock = threading.Lock()
         self._places = threading.BoundedSemaphore(size)
         self._closed = False
-        self._idle = [_Worker(threads) for _ in range(size)]
+        self._idle = [_Worker(threads, device) for _ in range(size)]
         self._busy: set[_Worker] = set()
 
     def __enter__(self) -> Self:
@@ -95,49 +106,57 @@ class WorkerPool:
         self,
         plan: Plan,
         parameters: Mapping[str, Tensor],
-        rows: Mapping[str, Tensor],
+        rows: Mapping[str, StoredRows],
         schedule: Schedule,
         *,
         hyper: Mapping[str, Tensor] | None = None,
         chosen: Tensor | None = None,
         limits: Limits,
         on_epoch: Callable[[Epoch], None] | None = None,
+        stop: Stop | None = None,
     ) -> Training:
         """Train as ``training.run_epochs`` does, in another process: one message there, one an epoch back.
 
-        If ``on_epoch`` raises, the training is ended and the exception passed on.
+        The process maps the files of the rows, and reads them a batch at a time.
+
+        If ``on_epoch`` raises, the training is ended and the exception passed on; ``stop`` ends it in the
+        midst of an epoch.
 
         Raises:
+            ObjectNotFoundError: a file of rows is gone.
+            TrainingError: ``stop`` was asked to end it.
             PlanLimitError: the training needs, or took, more than its limits, and was ended.
             BusyError: no process came free in time, or the pool is closed.
             InvalidInputError, PlanRejectedError, PlanFailedError: as ``training.run_epochs``.
         """
-        tensors = _grouped(chosen, parameters=parameters, rows=rows, hyper=hyper or {})
+        tensors = _grouped(chosen, parameters=parameters, hyper=hyper or {})
         with self._worker() as worker:
-            request = _request("train", plan, tensors, limits, schedule=dataclasses.asdict(schedule))
-            answer = worker.ask(request, limits.time_s, on_epoch)
+            request = _request(
+                "train", plan, tensors, limits, rows=_places(rows), schedule=dataclasses.asdict(schedule)
+            )
+            answer = worker.ask(request, limits.time_s, on_epoch, stop)
         return Training(dict(answer.tensors), tuple(Epoch(**raw) for raw in answer.says["done"]))
 
     def evaluate(
         self,
         plan: Plan,
         parameters: Mapping[str, Tensor],
-        rows: Mapping[str, Tensor],
+        rows: Mapping[str, StoredRows],
         schedule: Schedule,
         *,
         chosen: Tensor | None = None,
         limits: Limits,
+        stop: Stop | None = None,
     ) -> Evaluation:
         """Judge parameters as ``evaluation.evaluate`` does, in another process; raises as ``train``.
 
         Of the schedule only the sizes of batches matter.
         """
-        tensors = _grouped(chosen, parameters=parameters, rows=rows)
+        tensors = _grouped(chosen, parameters=parameters)
         with self._worker() as worker:
-            request = _request(
-                "evaluate", plan, tensors, limits, batches=[schedule.batch_size, schedule.min_rows]
-            )
-            return Evaluation(**worker.ask(request, limits.time_s, None).says["done"])
+            sizes = [schedule.batch_size, schedule.min_rows]
+            request = _request("evaluate", plan, tensors, limits, rows=_places(rows), batches=sizes)
+            return Evaluation(**worker.ask(request, limits.time_s, None, stop).says["done"])
 
     def warm(self) -> None:
         """Wait until every idle process is ready."""
@@ -187,17 +206,17 @@ class WorkerPool:
                 self._idle.append(worker)
                 return
             if not self._closed:
-                self._idle.insert(0, _Worker(self._threads))
+                self._idle.insert(0, _Worker(self._threads, self._device))
         worker.end()
 
 
 class _Worker:
     """One process. Used by one thread at a time, but for ``end``."""
 
-    def __init__(self, threads: int) -> None:
+    def __init__(self, threads: int, device: torch.device) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
         self._process = subprocess.Popen(  # noqa: S603 - this interpreter, our own module
-            [sys.executable, "-P", "-m", "gridward.core.plans.executors.worker_process", str(threads)],
+            [sys.executable, "-P", "-m", _PROGRAM, str(threads), str(device)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -229,19 +248,30 @@ class _Worker:
                 self._errors.seek(0)
                 raise RuntimeError(f"a plan worker cannot start: {self._errors.read()[-2000:].decode()}")
 
-    def ask(self, request: Frame, time_s: float, on_epoch: Callable[[Epoch], None] | None) -> Frame:
-        """Send a request and wait for its answer, or the end of its time."""
+    def ask(
+        self,
+        request: Frame,
+        time_s: float,
+        on_epoch: Callable[[Epoch], None] | None,
+        stop: Stop | None = None,
+    ) -> Frame:
+        """Send a request and wait for its answer, the end of its time, or a stop."""
+        stop = Stop() if stop is None else stop
+        stop.check()
         self.wait_ready()
         try:
-            with self._timer(time_s + GRACE_S) as expired:
+            with self._timer(time_s + GRACE_S) as expired, stop.killing(self._process.kill):
                 answer = self._exchange(request, on_epoch)
         except BaseException:
             self.usable = False
             raise
-        if expired.is_set() or answer is None:
+        if expired.is_set() or stop.asked or answer is None:
             self.usable = False
+        stop.check()
         if answer is None:
             raise self._fate(time_s, expired.is_set())
+        if answer.says.get("spent"):
+            self.usable = False
         if "refused" in answer.says:
             raise ERRORS[Code(answer.says["refused"])](answer.says["detail"])
         if "bug" in answer.says:
@@ -309,6 +339,10 @@ class _Worker:
 def _grouped(chosen: Tensor | None, **groups: Mapping[str, Tensor]) -> dict[str, Tensor]:
     tensors = {f"{group}/{name}": v for group, values in groups.items() for name, v in values.items()}
     return tensors if chosen is None else tensors | {"chosen": chosen}
+
+
+def _places(rows: Mapping[str, StoredRows]) -> dict[str, object]:
+    return {name: dataclasses.asdict(stored) for name, stored in rows.items()}
 
 
 def _request(task: str, plan: Plan, tensors: Mapping[str, Tensor], limits: Limits, **more: object) -> Frame:

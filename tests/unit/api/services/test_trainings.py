@@ -91,6 +91,15 @@ def finish(node: NodeUnderTest, headers: Headers, body: dict[str, Any]) -> dict[
     return said
 
 
+def underway(node: NodeUnderTest, headers: Headers, body: dict[str, Any]) -> str:
+    """Start a training and wait for its first epoch; gives its path."""
+    path = f"/v1/trainings/{begin(node, headers, body).json()['id']}"
+    deadline = time.monotonic() + 120
+    while not node.client.get(path, params={"wait_s": 5}, headers=headers).json()["epochs_done"]:
+        assert time.monotonic() < deadline
+    return path
+
+
 def parameters(said: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {item["name"]: tensors.decode(Tensor.model_validate(item)) for item in said["parameters"]}
 
@@ -304,6 +313,35 @@ def test_a_run_is_cancelled_by_forgetting_it(ward: NodeUnderTest, digits: Datase
         time.sleep(0.05)
     assert (record["state"], record["detail"]) == ("failed", "whoever started it cancelled it")
     assert record["epochs_done"] < 10_000
+
+
+def test_a_training_whose_worker_is_killed_fails_with_the_reason_and_the_next_one_runs(
+    ward: NodeUnderTest, digits: Dataset
+) -> None:
+    tess = ward.as_("tess")
+    path = underway(ward, tess, body_of(digits, epochs=10_000))
+    (worker,) = ward.node.workers._pools["trainings"]._busy
+    worker._process.kill()
+    after = ward.client.get(path, headers=tess).json()
+    deadline = time.monotonic() + 60
+    while after["state"] == "running":
+        assert time.monotonic() < deadline
+        after = ward.client.get(path, params={"wait_s": 5}, headers=tess).json()
+    assert (after["state"], after["parameters"]) == ("failed", [])
+    assert "ended by the system, most likely for its memory" in after["detail"]
+    assert finish(ward, tess, body_of(digits, epochs=1))["state"] == "done"
+
+
+def test_data_that_is_deleted_while_a_training_maps_it_does_not_disturb_it(ward: NodeUnderTest) -> None:
+    tess, bob = ward.as_("tess"), ward.as_("bob")
+    arrays = {"points": np.ones((ROWS, 4), np.float32), "labels": np.arange(ROWS) % 3}
+    shared = publish(ward, bob, arrays, name="fleeting", access={"train": ["tess"]}, disclosure=LARGE)
+    path = underway(ward, tess, body_of(shared, epochs=400))
+    assert ward.client.delete(f"/v1/datasets/{shared['id']}", headers=bob).status_code == 204
+    deadline = time.monotonic() + 60
+    while (after := ward.client.get(path, params={"wait_s": 5}, headers=tess).json())["state"] == "running":
+        assert time.monotonic() < deadline
+    assert (after["state"], after["epochs_done"]) == ("done", 400)
 
 
 def test_a_stop_during_training_is_told_as_a_failure(ward: NodeUnderTest, digits: Dataset) -> None:

@@ -19,20 +19,25 @@ from torch import nn
 from gridward.core.errors import (
     BusyError,
     InvalidInputError,
+    ObjectNotFoundError,
     PlanFailedError,
     PlanLimitError,
     PlanRejectedError,
+    TrainingError,
 )
 from gridward.core.plans.codec import encode
 from gridward.core.plans.executors.gate import admit
 from gridward.core.plans.executors.limits import Limits
+from gridward.core.plans.executors.rows import StoredRows
+from gridward.core.plans.executors.stopping import Stop
 from gridward.core.plans.executors.training import Epoch, Schedule, run_epochs
 from gridward.core.plans.executors.worker import WorkerPool
-from gridward.core.plans.executors.worker_process import _bounded
+from gridward.core.plans.executors.worker_process import SLACK_BYTES, _bounded
 from gridward.core.plans.ops import Op
 from gridward.core.plans.optimizers import SGD
 from gridward.core.plans.plan import Dim, DimRange, DType, Input, Kind, Output, Plan, Ref, Role, Step
-from gridward.core.plans.trace import trace_training
+from gridward.core.plans.trace import Traced, trace_training
+from tests.support.rows import stored
 
 pytestmark = pytest.mark.e2e
 
@@ -56,6 +61,15 @@ def square(name: str = "square", steps: int = 1) -> Plan:
     )
 
 
+def training_of(folder: Path) -> tuple[Traced, dict[str, StoredRows]]:
+    """A small model to train, and 60 rows in files."""
+    torch.manual_seed(0)
+    x = torch.randn(60, 3)
+    y = (x[:, 0] > 0).long()
+    step = trace_training(nn.Linear(3, 2), F.cross_entropy, SGD(0.5), (x[:4], y[:4]), name="m")
+    return step, stored(folder, {"x": x, "y": y})
+
+
 @pytest.fixture(scope="module")
 def pool() -> Iterator[WorkerPool]:
     with WorkerPool(2) as workers:
@@ -76,7 +90,7 @@ def test_a_plan_is_computed_as_in_this_process(pool: WorkerPool) -> None:
     torch.testing.assert_close(pool.run(square(), {"x": x}, LIMITS)["y"], x @ x)
 
 
-def test_a_training_is_done_as_in_this_process(pool: WorkerPool) -> None:
+def test_a_training_is_done_as_in_this_process(pool: WorkerPool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     x = torch.randn(60, 3)
     y = (x[:, 0] > 0).long()
@@ -85,7 +99,7 @@ def test_a_training_is_done_as_in_this_process(pool: WorkerPool) -> None:
     given = pool.train(
         step.plan,
         step.parameters,
-        {"x": x, "y": y},
+        stored(tmp_path, {"x": x, "y": y}),
         Schedule(16, 3, 1, 5),
         hyper=step.hyper,
         limits=LIMITS,
@@ -95,6 +109,33 @@ def test_a_training_is_done_as_in_this_process(pool: WorkerPool) -> None:
     torch.testing.assert_close(given.parameters, wanted.parameters)
     assert tuple(told) == given.history
     assert [epoch.metrics for epoch in told] == [epoch.metrics for epoch in wanted.history]
+
+
+def test_rows_several_times_as_large_as_the_memory_limit_are_trained_on(
+    pool: WorkerPool, tmp_path: Path
+) -> None:
+    """The limit of what a process holds, with its slack for allocators, is a quarter of the file."""
+    limits = Limits(memory_bytes=2**24, time_s=60, operations=10**13)
+    count, width = 4 * (limits.memory_bytes + SLACK_BYTES) // 2**17, 2**15
+    rows = {"x": StoredRows(str(tmp_path / "x"), 0, DType.FLOAT32, (count, width))}
+    with (tmp_path / "x").open("wb") as file:
+        file.truncate(count * width * 4)  # zeros that take no place on the disk
+        file.seek(-4 * width, os.SEEK_END)
+        file.write(torch.ones(width).numpy().tobytes())
+    rows |= stored(tmp_path, {"y": torch.arange(count) % 2})
+    batch = (torch.zeros(4, width), torch.arange(4) % 2)
+    step = trace_training(nn.Linear(width, 2), F.cross_entropy, SGD(0.5), batch, name="m")
+    given = pool.train(step.plan, step.parameters, rows, Schedule(16, 1, 1), hyper=step.hyper, limits=limits)
+    assert given.history[0].rows == count
+    moved = given.parameters["weight"] - step.parameters["weight"]
+    assert moved.abs().max() > 0  # by the one row that is not zero
+
+
+def test_rows_that_are_gone_are_refused(pool: WorkerPool, tmp_path: Path) -> None:
+    step, rows = training_of(tmp_path)
+    Path(rows["x"].path).unlink()
+    with pytest.raises(ObjectNotFoundError, match="deleted or replaced"):
+        pool.train(step.plan, step.parameters, rows, Schedule(8, 1, 1), hyper=step.hyper, limits=LIMITS)
 
 
 def test_a_plan_is_admitted_as_in_this_process(pool: WorkerPool) -> None:
@@ -208,7 +249,7 @@ def test_closing_ends_running_plans_and_leaves_no_process() -> None:
     assert children() == before
 
 
-def test_an_observer_that_raises_ends_the_training(pool: WorkerPool) -> None:
+def test_an_observer_that_raises_ends_the_training(pool: WorkerPool, tmp_path: Path) -> None:
     x = torch.randn(60, 3)
     y = (x[:, 0] > 0).long()
     step = trace_training(nn.Linear(3, 2), F.cross_entropy, SGD(0.5), (x[:4], y[:4]), name="m")
@@ -221,13 +262,46 @@ def test_an_observer_that_raises_ends_the_training(pool: WorkerPool) -> None:
         pool.train(
             step.plan,
             step.parameters,
-            {"x": x, "y": y},
+            stored(tmp_path, {"x": x, "y": y}),
             schedule,
             hyper=step.hyper,
             limits=LIMITS,
             on_epoch=stop,
         )
     assert pool.run(square(), {"x": torch.eye(3)}, LIMITS)["y"].sum() == 3
+
+
+def test_a_stop_ends_a_training_in_the_midst_of_an_epoch_and_another_before_it_begins(
+    pool: WorkerPool, tmp_path: Path
+) -> None:
+    step, rows = training_of(tmp_path)
+    stop, told = Stop(), list[Epoch]()
+
+    def train() -> None:
+        pool.train(
+            step.plan,
+            step.parameters,
+            rows,
+            Schedule(1, 1, 1),
+            hyper=step.hyper,
+            chosen=torch.zeros(200_000, dtype=torch.int64),
+            limits=LIMITS,
+            on_epoch=told.append,
+            stop=stop,
+        )
+
+    with ThreadPoolExecutor(1) as threads:
+        long = threads.submit(train)
+        time.sleep(0.5)
+        assert not long.done()
+        stop.ask()
+        with pytest.raises(TrainingError, match="stopped"):
+            long.result()
+    with pytest.raises(TrainingError, match="stopped"):
+        train()
+    assert not told
+    for _ in range(3):
+        assert pool.run(square(), {"x": torch.eye(3)}, LIMITS)["y"].sum() == 3
 
 
 def test_many_threads_share_a_pool(pool: WorkerPool) -> None:
@@ -250,6 +324,8 @@ def test_workers_die_with_their_parent_even_while_they_compute() -> None:
     program = """
 import sys, threading, torch
 from gridward.core.plans.executors.limits import Limits
+from gridward.core.plans.executors.rows import StoredRows
+from gridward.core.plans.executors.stopping import Stop
 from gridward.core.plans.executors.worker import WorkerPool
 from gridward.core.plans.codec import decode
 pool = WorkerPool(1)
