@@ -43,8 +43,8 @@ def move(gate: Move, words: RingArray, result: Register) -> RingArray:
             places = (slice(None),) * gate.axis
             return np.ascontiguousarray(words[(*places, slice(gate.start, stop, gate.step))])
         case Pick():
-            places = np.broadcast_to(from_bytes(gate.words, gate.shape).astype(np.int64), words.shape)
-            return np.ascontiguousarray(np.take_along_axis(words, places, gate.axis))
+            others = np.broadcast_to(from_bytes(gate.words, gate.shape).astype(np.int64), words.shape)
+            return np.ascontiguousarray(np.take_along_axis(words, others, gate.axis))
         case Windows():
             return windows(words, gate, cast(tuple[int, int], result.shape[-2:]))
 
