@@ -38,6 +38,7 @@ from gridward.core.smpc.gate import (
     PairMax,
     PairsMax,
     Permute,
+    Pick,
     Piecewise,
     Relu,
     Slice,
@@ -185,7 +186,7 @@ class Dealing:
         match gate:
             case Input() | Open():
                 self.masks[gate.out] = Mask(self._sum(at, "mask"))
-            case View() | Permute() | Expand() | Slice() | Windows():
+            case View() | Permute() | Expand() | Slice() | Pick() | Windows():
                 if (mask := self.masks.get(gate.sources[0])) is not None:
                     self.masks[gate.out] = moved_mask(gate, mask, registers[gate.out])
             case AddConstant():

@@ -33,6 +33,7 @@ from gridward.core.smpc.gate import (
     PairMax,
     PairsMax,
     Permute,
+    Pick,
     Piecewise,
     Relu,
     Scale,
@@ -133,7 +134,7 @@ class _Clear:
             return self.registers[gate.out]
         words = self.registers[gate.sources[0]]
         match gate:
-            case View() | Permute() | Expand() | Slice() | Windows():
+            case View() | Permute() | Expand() | Slice() | Pick() | Windows():
                 return local.move(gate, words, result)
             case Concatenate():
                 return np.concatenate([self.registers[at] for at in gate.sources], axis=gate.axis)

@@ -178,6 +178,20 @@ class Slice:
 
 
 @dataclass(frozen=True, slots=True)
+class Pick:
+    """At each place the word of another one along an axis.
+
+    ``words`` are the numbers of those, little-endian, of ``shape``, broadcast.
+    """
+
+    sources: tuple[int]
+    out: int
+    axis: int
+    words: bytes
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True)
 class Concatenate:
     """Values one after another along an axis."""
 
@@ -332,6 +346,7 @@ Gate: TypeAlias = (
     | Permute
     | Expand
     | Slice
+    | Pick
     | Concatenate
     | SumPool
     | Windows

@@ -35,6 +35,7 @@ from gridward.core.smpc.gate import (
     PairMax,
     PairsMax,
     Permute,
+    Pick,
     Piecewise,
     Relu,
     Scale,
@@ -133,7 +134,7 @@ class _Bounds:
             return self._input()
         x = self.found[gate.sources[0]]
         match gate:
-            case View() | Permute() | Expand() | Windows() | Open() | Output() | PairMax():
+            case View() | Permute() | Expand() | Pick() | Windows() | Open() | Output() | PairMax():
                 return x
             case Slice():
                 rows = self.rows.get(gate.sources[0])

@@ -90,9 +90,10 @@ Value: TypeAlias = Secret | Weight | Public | Missing
 class Lowering:
     """What has been compiled so far.
 
-    ``readers`` names the steps that read a value, None for the client; ``floored`` the registers that hold no
-    negative value, ``normed`` the values that a norm behind them is already in. ``line`` is what is being
-    compiled, ``origins`` what each register was made for; truncating or opening a value leaves it that one's.
+    ``readers`` names the steps that read a value, None for the client; ``floored`` the registers that hold
+    no negative value, ``normed`` the values that a norm behind them is already in, ``hidden`` the places
+    that a mask leaves out. ``line`` is what is being compiled, ``origins`` what each register was made for;
+    truncating or opening a value leaves it that one's.
     """
 
     batch: int
@@ -111,6 +112,7 @@ class Lowering:
     parameters: list[Parameter] = field(default_factory=list)
     floored: set[int] = field(default_factory=set)
     normed: set[str] = field(default_factory=set)
+    hidden: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
     line: str = ""
     origins: list[str] = field(default_factory=list)
     compared: set[int] = field(default_factory=set)

@@ -28,6 +28,7 @@ from gridward.core.smpc.gate import (
     PairMax,
     PairsMax,
     Permute,
+    Pick,
     Piecewise,
     Relu,
     Scale,
@@ -231,6 +232,7 @@ Local = (
     | Permute
     | Expand
     | Slice
+    | Pick
     | Concatenate
     | SumPool
     | Windows
@@ -248,7 +250,7 @@ def _local(at: int, gate: Local, session: Session) -> Held:
     match gate:
         case Input():
             return session.values[gate.out]
-        case View() | Permute() | Expand() | Slice() | Windows():
+        case View() | Permute() | Expand() | Slice() | Pick() | Windows():
             return _moved(gate, session)
         case Concatenate():
             return _joined(gate, session)

@@ -18,6 +18,7 @@ from gridward.core.smpc.gate import (
     MultiplyParameter,
     Open,
     Permute,
+    Pick,
     Slice,
     View,
     Windows,
@@ -82,7 +83,7 @@ def _mask(session: Session, at: int, gate: Gate, masks: dict[int, RingArray]) ->
             return masks[gate.sources[0]]
         case Concatenate():
             return np.concatenate([masks[source] for source in gate.sources], axis=gate.axis)
-        case View() | Permute() | Expand() | Slice() | Windows():
+        case View() | Permute() | Expand() | Slice() | Pick() | Windows():
             return move(gate, masks[gate.sources[0]], session.program.registers[gate.out])
         case _:
             raise ValueError(f"gate {at} ({type(gate).__name__}) makes no wire")

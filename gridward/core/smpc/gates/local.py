@@ -12,6 +12,7 @@ from gridward.core.smpc.gate import (
     Expand,
     MultiplyConstant,
     Permute,
+    Pick,
     Scale,
     Slice,
     Sum,
@@ -24,7 +25,7 @@ from gridward.core.smpc.program import Register
 from gridward.core.smpc.ring import BitArray, RingArray, from_bytes, word
 from gridward.core.smpc.session import Mask
 
-Move: TypeAlias = View | Permute | Expand | Slice | Windows
+Move: TypeAlias = View | Permute | Expand | Slice | Pick | Windows
 """Gates that only move words: they apply to masks and public words alike."""
 
 
@@ -41,6 +42,9 @@ def move(gate: Move, words: RingArray, result: Register) -> RingArray:
             stop = gate.start + (result.shape[gate.axis] - 1) * gate.step + 1
             places = (slice(None),) * gate.axis
             return np.ascontiguousarray(words[(*places, slice(gate.start, stop, gate.step))])
+        case Pick():
+            others = np.broadcast_to(from_bytes(gate.words, gate.shape).astype(np.int64), words.shape)
+            return np.ascontiguousarray(np.take_along_axis(words, others, gate.axis))
         case Windows():
             return windows(words, gate, cast(tuple[int, int], result.shape[-2:]))
 

@@ -18,7 +18,7 @@ from gridward.core.smpc.lowering import (
 )
 from gridward.core.smpc.program import Form, Register
 from gridward.core.smpc.ring import to_bytes
-from gridward.core.smpc.rules.masks import finite
+from gridward.core.smpc.rules.masks import without_infinity
 
 
 def shape_of(low: Lowering, value: Secret) -> Shape:
@@ -151,7 +151,7 @@ def _sum(args: Arguments, low: Lowering, exposed: bool, sign: int) -> Secret:
     if left is None or right is None:
         raise UnsupportedError("an operand is absent")
     if sign > 0:
-        left, right = finite(args, low, left, right), finite(args, low, right, left)
+        left, right = without_infinity(args, low, left, right), without_infinity(args, low, right, left)
     return plus(low, left, right, sign, exposed)
 
 

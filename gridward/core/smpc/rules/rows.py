@@ -12,6 +12,7 @@ from gridward.core.smpc.lowering import Arguments, Lowering, Secret, Value
 from gridward.core.smpc.ring import HEADROOM_BITS, RING_BITS
 from gridward.core.smpc.rules.arithmetic import plus, shape_of
 from gridward.core.smpc.rules.curves import GUARD_BITS, INDEX_BITS, cut, masked, opened, pieces, product, read
+from gridward.core.smpc.rules.masks import erased, repeated
 from gridward.core.smpc.rules.maxima import maximum
 from gridward.core.smpc.rules.normal import Scaled
 from gridward.core.smpc.rules.reductions import summed
@@ -57,6 +58,9 @@ def _powers(args: Arguments, low: Lowering, exposed: bool) -> _Powers:
     given = args.secret("self")
     axis = args.axis("dim", len(shape_of(low, given)))
     value = Secret(low.in_range(given), False, given.exposed)
+    hidden = low.hidden.get(args.name("self") or "")
+    if hidden is not None:
+        value = repeated(low, value, hidden, axis)
     below = plus(low, value, maximum(low, value, (axis,), True, exposed), -1, exposed)
     source = masked(low, below)
     held = low.registers[source]
@@ -65,6 +69,8 @@ def _powers(args: Arguments, low: Lowering, exposed: bool) -> _Powers:
         low, source, low.bits(source) + 1, (wanted.low,), ((((wanted.low, 0), (0, 1)), held.scale),)
     )
     each = read(low, inside, wanted, exposed)
+    if hidden is not None:
+        each = erased(low, each, hidden)
     total = summed(low, Secret(each, False, exposed), (axis,), exposed)
     shape = tuple(1 if at == axis else size for at, size in enumerate(held.shape))
     kept = opened(low, reshaped(low, total, shape, exposed).register)

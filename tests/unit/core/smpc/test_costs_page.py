@@ -34,6 +34,7 @@ from gridward.core.smpc.gate import (
     PairMax,
     PairsMax,
     Permute,
+    Pick,
     Piecewise,
     Relu,
     Scale,
@@ -161,7 +162,7 @@ ROWS: Final[dict[str, tuple[type, Callable[[], Program]]]] = {
 
 LOCAL: Final = {
     *(Add, AddConstant, AddParameter, MultiplyConstant, Scale, Sum, SumPool),
-    *(Concatenate, Expand, Permute, Slice, View, Windows),
+    *(Concatenate, Expand, Permute, Pick, Slice, View, Windows),
 }
 Costs = tuple[int, Fraction, Fraction]
 """Rounds, bits to each peer and dealer's bytes, for one element of what a gate makes."""

@@ -10,7 +10,7 @@ from torch import nn
 from gridward.core.errors import OutOfRangeError, RangeViolationError
 from gridward.core.plans.ops import Op
 from gridward.core.plans.plan import Plan, Ref
-from gridward.core.plans.trace import trace_module
+from gridward.core.plans.trace import trace_function, trace_module
 from gridward.core.smpc.compile import compile_plan
 from gridward.core.smpc.correlations import CHECKS, checked
 from gridward.core.smpc.fixed_reference import evaluate
@@ -171,6 +171,25 @@ def test_what_is_proved_is_not_guarded_and_a_query_beyond_the_declared_range_is_
     assert ask(grid, np.array([[-1.0, 3.0, 0.5]])).output.tolist() == [[0.0, 3.0, 0.5]]
     with pytest.raises(OutOfRangeError, match=r"values from -1 to 3\.5; this model takes -1 to 3"):
         ask(grid, np.array([[-1.0, 3.5, 0.5]]))
+
+
+def test_a_mask_leaves_the_widths_of_scores_as_narrow_as_they_are_without() -> None:
+    mask = torch.full((4, 4), -torch.inf).triu(1)
+    programs = []
+    for addend in (torch.zeros(4, 4), mask):
+        traced = trace_function(
+            lambda x, addend=addend: torch.softmax(x * 3.0 + addend, 2), {"x": torch.zeros(2, 4, 4)}, name="f"
+        )
+        base = compile_plan(traced.plan, batch=2, parties=2, input_range=(-4.0, 4.0))
+        widths = narrowed(32, proved_bits(base))
+        programs.append(
+            compile_plan(traced.plan, batch=2, parties=2, input_range=(-4.0, 4.0), widths=widths, guard=True)
+        )
+    bare, masked = programs
+    assert bits_of(masked) == bits_of(bare)
+    assert max(bits_of(masked)[:2]) < 32  # the last is the sum of powers, as above
+    assert masked.widths == bare.widths
+    assert_kept(masked, {}, drawn(2, 4, 4, spread=2.0).clamp(-4, 4).numpy())
 
 
 def test_a_margin_is_added_to_what_samples_take_and_nothing_is_guessed_without() -> None:

@@ -6,11 +6,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gridward.core.errors import PlanRejectedError
+from gridward.core.errors import PlanRejectedError, RangeViolationError
 from gridward.core.plans.trace import trace_module
 from gridward.core.smpc.compile import compile_plan
+from tests.support.curves import END
 from tests.support.encoders import Attention, Encoder, causal, encoder_layer
 from tests.support.encrypted import drawn, run_module
+from tests.support.parties import ask, deployed
 
 
 @pytest.mark.parametrize(("parties", "levels", "batch"), [(2, 2, 2), (3, 1, 1)])
@@ -97,6 +99,31 @@ def test_places_that_are_cut_from_a_longer_parameter_are_refused_by_name() -> No
     assert "parameter 'places' is sliced" in faults(encoder, torch.randn(2, 5, 8))
 
 
-def test_a_mask_takes_a_range_that_scores_still_fit_in() -> None:
-    module = Attention(8, 2, causal(5), need_weights=True)
-    assert "a mask takes a range of 2^7" in faults(module, torch.randn(2, 5, 8), width=22)
+@pytest.mark.parametrize("spread", [50.0, 75.0])
+def test_masked_scores_may_take_the_whole_range(spread: float) -> None:
+    module, x = Attention(8, 1, causal(5), need_weights=True), drawn(2, 5, 8, spread=spread)
+    assert END / 4 < scores(module, x) < END
+    run_module(module, x, 64 * spread, guard=True)
+
+
+def test_masked_scores_beyond_the_range_are_named_at_the_query() -> None:
+    module, x = Attention(8, 1, causal(5), need_weights=True), drawn(2, 5, 8, spread=150.0)
+    assert scores(module, x) > 2 * END
+    traced = trace_module(module, (x.float(),), name="m")
+    program = compile_plan(traced.plan, batch=2, parties=2, guard=True)
+    values = {name: value.double().numpy() for name, value in traced.parameters.items()}
+    with pytest.raises(RangeViolationError, match=r"softmax"):
+        ask(deployed(program, values), x.numpy())
+
+
+def scores(module: Attention, x: Tensor) -> float:
+    """Give the largest difference of two scores in a row, of one head."""
+    held = module.attention
+    with torch.no_grad():
+        q, k, _ = nn.functional.linear(x.float(), held.in_proj_weight, held.in_proj_bias).chunk(3, -1)
+        found = q @ k.transpose(1, 2) / q.shape[-1] ** 0.5
+    return float((found.amax(-1) - found.amin(-1)).max())
+
+
+def test_a_mask_takes_no_more_range_than_scores_do() -> None:
+    run_module(Attention(8, 2, causal(5), need_weights=True), drawn(2, 5, 8), 64, width=22)

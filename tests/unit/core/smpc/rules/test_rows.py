@@ -2,16 +2,21 @@
 
 from collections.abc import Callable
 from copy import deepcopy
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from gridward.core.errors import PlanRejectedError
+from gridward.core.errors import OutOfRangeError, PlanRejectedError, RangeViolationError
 from gridward.core.plans.trace import trace_function
 from gridward.core.smpc.compile import compile_plan
+from gridward.core.smpc.fixed_reference import evaluate
+from gridward.core.smpc.lowering import MaxForm
 from tests.support.curves import END, ULP, run_behind
-from tests.support.encrypted import drawn
+from tests.support.encrypted import assert_kept, drawn
+from tests.support.parties import ask, deployed
 
 SOFTMAX = 7e-5
 LOG_SOFTMAX = 1.1e-4
@@ -103,13 +108,51 @@ def test_rows_too_long_for_the_sum_of_squares_are_refused() -> None:
         run_behind(normed(64), drawn(2, 64), fraction_bits=20, width=40)
 
 
-@pytest.mark.parametrize("spread", [0.1, 10.0, 3000.0])
-def test_a_masked_place_is_nothing_and_its_row_sums_to_one(spread: float) -> None:
-    mask = torch.full((6, 6), -torch.inf).triu(1)
-    x = drawn(3, 6, 6, spread=spread).clamp(-8100, 8100)
-    found, _ = run_behind(lambda x: torch.softmax(x + mask, 2), x, True)
-    assert (found[:, mask.isneginf()].abs() <= ULP).all()
-    assert float((found - torch.softmax(x + mask, 2)).abs().max()) < SOFTMAX + ULP
+CAUSAL = torch.full((6, 6), -torch.inf).triu(1)
+
+
+@pytest.mark.parametrize("shows", [True, False], ids=["shows", "behind a product"])
+@pytest.mark.parametrize("spread", [0.1, 10.0, 3000.0, 30000.0])
+def test_a_masked_place_is_nothing_and_its_row_sums_to_one(spread: float, shows: bool) -> None:
+    x = drawn(3, 6, 6, spread=spread).clamp(ULP - END, END - ULP)
+    found, _ = run_behind(lambda x: torch.softmax(x + CAUSAL, 2), x, shows)
+    assert (found[:, CAUSAL.isneginf()].abs() <= ULP).all()
+    assert float((found - torch.softmax(x + CAUSAL, 2)).abs().max()) < SOFTMAX + (1 if shows else 2) * ULP
+
+
+@pytest.mark.parametrize("left", [-END + 1, 0.0, END - 1])
+@pytest.mark.parametrize("hidden", [-END + ULP, END - ULP])
+def test_what_a_mask_hides_may_lie_at_either_end_of_the_range(hidden: float, left: float) -> None:
+    scores = torch.full((2, 6, 6), left, dtype=torch.float64)
+    scores[:, :, 1:3] += 0.5
+    x = torch.where(CAUSAL.isneginf(), hidden, scores)
+    assert error(lambda x: torch.softmax(x + CAUSAL, 2), x, True) < SOFTMAX + ULP
+
+
+def test_a_mask_costs_no_round_and_no_byte() -> None:
+    x = drawn(2, 6, 6)
+    bare, masked = (
+        run_behind(lambda x, mask=mask: torch.softmax(x + mask, 2), x, True)[1].costs
+        for mask in (torch.zeros(6, 6), CAUSAL)
+    )
+    assert replace(masked, memory=bare.memory) == bare
+
+
+@pytest.mark.parametrize("maxima", [MaxForm.TREE, MaxForm.PAIRS])
+def test_a_guard_names_scores_beyond_the_range_and_only_those_that_a_mask_leaves(maxima: MaxForm) -> None:
+    traced = trace_function(lambda x: torch.softmax(x * 8 + CAUSAL, 2), {"x": torch.randn(2, 6, 6)}, name="f")
+    program = compile_plan(traced.plan, batch=1, parties=2, maxima=maxima, guard=True)
+    x = np.full((1, 6, 6), -END / 8)
+    x[0, 4, 2] = END / 8 - ULP
+    assert_kept(program, {}, x)  # the largest difference that two values within the range have
+    hidden = x.copy()
+    hidden[0, 2, 4] = END - ULP
+    assert np.array_equal(assert_kept(program, {}, hidden).output[0, 2, :3].round(3), [0.333] * 3)
+    x[0, 4, 2] = END / 8
+    with pytest.raises(RangeViolationError, match=r"aten\._softmax\.default: gate \d+ \(Pairs?Max\)"):
+        ask(deployed(program, {}), x)
+    with pytest.raises(OutOfRangeError, match=r"Pairs?Max\): a value takes more than 33 bits"):
+        evaluate(program, {}, x)
 
 
 @pytest.mark.parametrize("axis", [1, 2])
