@@ -170,6 +170,12 @@ def use_of_attempt(db: Session, request_ids: Sequence[str], attempt: str) -> Req
     ).first()
 
 
+def use_by_attempt(db: Session, request_ids: Sequence[str], attempt: str) -> RequestUse | None:
+    """The use that an attempt took, whether or not an answer is kept; for the asker of these requests."""
+    wanted = select(RequestUse).where(col(RequestUse.request_id).in_(request_ids))
+    return db.exec(wanted.where(col(RequestUse.attempt) == attempt)).first()
+
+
 def uses_with_answers(db: Session, before: datetime) -> Sequence[RequestUse]:
     """Uses older than `before` whose answers are still kept; for the expiry."""
     kept = select(RequestUse).where(col(RequestUse.at) < before, col(RequestUse.blob).is_not(None))
