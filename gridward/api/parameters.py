@@ -13,7 +13,7 @@ from gridward.api.content import usable_upload
 from gridward.api.node import Node
 from gridward.core.errors import ConflictError, InvalidInputError, UploadRefusedError
 from gridward.core.plans.dtypes import DTYPES
-from gridward.core.plans.plan import Dim, Input, Plan, Role
+from gridward.core.plans.plan import Dim, DType, Input, Plan, Role
 from gridward.core.schemas.tensor import TensorInfo
 from gridward.core.schemas.uploads import MediaType
 from gridward.server.principals import Principal
@@ -30,6 +30,14 @@ def count(plan: Plan) -> int:
     """Numbers that a model of this plan learns."""
     shapes = (given.shape for given in learnt_inputs(plan).values())
     return sum(prod(size for size in shape if not isinstance(size, Dim)) for shape in shapes)
+
+
+def types(plan: Plan) -> dict[str, tuple[DType, tuple[int, ...]]]:
+    """Element type and shape of what a model of this plan learns."""
+    return {
+        name: (given.dtype, tuple(size for size in given.shape if not isinstance(size, Dim)))
+        for name, given in learnt_inputs(plan).items()
+    }
 
 
 def read(path: Path, plan: Plan) -> dict[str, torch.Tensor]:

@@ -9,7 +9,9 @@ from sqlmodel import Session
 
 from gridward.api import queries, queries_requests, storage
 from gridward.api.node import Node
+from gridward.api.queries import Weighed
 from gridward.api.tables.datasets import Dataset, DatasetVersion
+from gridward.core.privacy.access import DISCOVER, Rights
 from gridward.core.privacy.decision import Grant
 from gridward.core.privacy.disclosure import Thresholds
 from gridward.core.schemas.datasets import Disclosure
@@ -45,11 +47,11 @@ def grants(
 
 
 def _grant(caller: Principal, db: Session, source: Behind, now: datetime, named: frozenset[str]) -> Grant:
-    dataset = queries.visible_dataset(caller, db, source.dataset_id, now)
-    if dataset is None:
+    dataset = queries.weighed_dataset(db, source.dataset_id)
+    rights = Rights() if dataset is None else queries.dataset_rights(caller, db, dataset, now, named)
+    if dataset is None or DISCOVER not in rights.verbs:
         hidden = "a dataset that is not open to you"
         return Grant(source.table, hidden, frozenset(), source.rows, 1, reviewers=0)
-    rights = queries.dataset_rights(caller, db, dataset, now, named)
     standing = queries_requests.standing_questions(caller, db, dataset.id)
     entities, most_rows = _entities(db, dataset, source)
     return Grant(
@@ -67,7 +69,7 @@ def _grant(caller: Principal, db: Session, source: Behind, now: datetime, named:
     )
 
 
-def _entities(db: Session, dataset: Dataset, source: Behind) -> tuple[int | None, int]:
+def _entities(db: Session, dataset: Weighed, source: Behind) -> tuple[int | None, int]:
     """How many entities a version's rows are of, None where nobody said; and most rows of one of them."""
     if dataset.rows_are_entities:
         return source.rows, 1
@@ -92,7 +94,7 @@ def entity_files(node: Node, db: Session, sources: Iterable[Behind]) -> dict[str
     return found
 
 
-def _thresholds(dataset: Dataset) -> Thresholds:
+def _thresholds(dataset: Weighed) -> Thresholds:
     told = Disclosure.model_validate(dataset.disclosure)
     return Thresholds(
         told.entities,

@@ -1,14 +1,16 @@
 """Every SELECT over private rows; each takes the caller first, or says why it needs none."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, fields, replace
 from datetime import datetime
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Text, cast, exists
+from sqlalchemy import ColumnElement, Text, bindparam, cast, exists
+from sqlalchemy import select as columns
 from sqlmodel import Session, and_, col, func, or_, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from gridward.api.queries_access import concerning, rights_by
+from gridward.api.queries_access import concerning, rights_to_dataset
 from gridward.api.tables.datasets import BlobUse, Dataset, DatasetVersion, Upload
 from gridward.api.tables.memberships import Membership
 from gridward.api.tables.rules import AccessRule
@@ -17,6 +19,35 @@ from gridward.core.schemas.node import MembershipState
 from gridward.server.principals import Capability, Principal
 
 VERBS = ("discover", "describe", "compute", "raw", "train", "export_model", "approve")
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What of a dataset decides on answers made of it; as in `Dataset`."""
+
+    id: str
+    name: str
+    version: int
+    user_id: str
+    describe_apart: bool
+    entities: int | None
+    most_rows: int
+    rows_are_entities: bool
+    min_rows: int
+    reviewers: int
+    disclosure: dict[str, Any]
+
+
+_WEIGHED: Final = columns(*(getattr(Dataset, field.name) for field in fields(Weighed))).where(
+    col(Dataset.id) == bindparam("dataset")
+)
+
+
+def weighed_dataset(db: Session, dataset_id: str) -> Weighed | None:
+    """Return what decides on a dataset, hidden or not: who asks may know of it iff they may discover it."""
+    db.flush()
+    row = db.connection().execute(_WEIGHED, {"dataset": dataset_id}).one_or_none()
+    return None if row is None else Weighed(*row)
 
 
 def visible_datasets(caller: Principal, now: datetime) -> SelectOfScalar[Dataset]:
@@ -34,16 +65,21 @@ def visible_dataset(caller: Principal, db: Session, dataset_id: str, now: dateti
 
 
 def dataset_rights(
-    caller: Principal, db: Session, dataset: Dataset, now: datetime, named: frozenset[str] = frozenset()
+    caller: Principal,
+    db: Session,
+    dataset: Dataset | Weighed,
+    now: datetime,
+    named: frozenset[str] = frozenset(),
 ) -> Rights:
     """Say what this caller may do with a dataset; its publisher and the node's owner may everything.
+
+    ``discover`` is among it iff the dataset is among ``visible_datasets``.
 
     ``named``: digests of what is asked, for rules that hold for one plan only.
     """
     if caller.owner or (caller.user_id is not None and caller.user_id == dataset.user_id):
         return Rights(frozenset(VERBS))
-    about = col(AccessRule.dataset_id) == dataset.id
-    held = rights_by(caller, db, about, now, named)
+    held = rights_to_dataset(caller, db, dataset.id, now, named)
     shown = DISCOVER in held.verbs and not dataset.describe_apart
     return replace(held, verbs=held.verbs | {DESCRIBE}) if shown else held
 

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, Executable, String, bindparam, literal, union_all
 from sqlalchemy import select as columns
+from sqlalchemy.orm import Mapped
 from sqlmodel import Session, and_, col, func, or_, select
 
 from gridward.api.tables.accounts import CustomRole, User
@@ -26,6 +27,38 @@ _RULE: Final = (
     col(AccessRule.min_entities),
 )
 """Columns of a `Rule`, in its order."""
+_NAMES: Final = ("name_1", "name_2", "name_3")
+
+
+def _telling(about: Mapped[str | None]) -> Executable:
+    """Make the statement for the rules about one thing that say all of what the caller may do with it.
+
+    Those are the rules that give something now, for what is named, and of all others that speak of the
+    caller one to discover and one that is for more: they make no difference but that there are some. So
+    many rules cost little, and those about others stay where they are. Groups are asked of the database as
+    it is when this is run, so that leaving one counts at once.
+    """
+    mine = [columns(bindparam(name, type_=String)) for name in _NAMES]
+    group = literal(GROUP_ENTRY, literal_execute=True) + col(GroupMember.group_name)
+    joined = columns(group).where(col(GroupMember.member) == bindparam("member"))
+    speaks = (
+        about == bindparam("about"),
+        col(AccessRule.entry).in_(union_all(*mine, joined)),
+        or_(col(AccessRule.until).is_(None), col(AccessRule.until) > bindparam("now")),
+    )
+    gives = (
+        or_(col(AccessRule.plan).is_(None), col(AccessRule.plan).in_(bindparam("named", expanding=True))),
+        or_(col(AccessRule.times).is_(None), col(AccessRule.used) < col(AccessRule.times)),
+    )
+    spoken_of = columns(*_RULE).where(*speaks)
+    kinds = (col(AccessRule.verb) == DISCOVER, col(AccessRule.verb) != DISCOVER)
+    firsts = [columns(spoken_of.where(kind).limit(1).subquery()) for kind in kinds]
+    return union_all(spoken_of.where(*gives), *firsts)
+
+
+# Made once: to write such a statement anew takes longer than to run it.
+_ABOUT_DATASET: Final = _telling(col(AccessRule.dataset_id))
+_ABOUT_MODEL: Final = _telling(col(AccessRule.model_id))
 
 
 def concerning(caller: Principal, now: datetime) -> ColumnElement[bool]:
@@ -47,22 +80,35 @@ def entries(caller: Principal, db: Session) -> frozenset[str]:
     return caller.entries(DISCOVER) | {f"{GROUP_ENTRY}{name}" for name in db.exec(mine)}
 
 
-def rights_by(
-    caller: Principal,
-    db: Session,
-    about: ColumnElement[bool],
-    now: datetime,
-    named: frozenset[str] = frozenset(),
+def rights_to_dataset(
+    caller: Principal, db: Session, dataset_id: str, now: datetime, named: frozenset[str]
 ) -> Rights:
-    """Sum up what the rules that ``about`` chooses give to the caller; reads those that speak of them."""
-    spoken_of = entries(caller, db)
-    lasts = or_(col(AccessRule.until).is_(None), col(AccessRule.until) > now)
-    wanted = columns(*_RULE).where(about, col(AccessRule.entry).in_(sorted(spoken_of)), lasts)
+    """Sum up what the rules of a dataset give to the caller, for what ``named`` names."""
+    return _rights(caller, db, _ABOUT_DATASET, dataset_id, now, named)
+
+
+def rights_to_model(caller: Principal, db: Session, model_id: str, now: datetime) -> Rights:
+    """Sum up what the rules of a model give to the caller."""
+    return _rights(caller, db, _ABOUT_MODEL, model_id, now, frozenset())
+
+
+def _rights(
+    caller: Principal, db: Session, telling: Executable, about: str, now: datetime, named: frozenset[str]
+) -> Rights:
+    names = sorted(caller.entries(DISCOVER))
+    spare = names[:1] * (len(_NAMES) - len(names))
+    values = {
+        "about": about,
+        "member": caller.name,
+        "now": now,
+        "named": sorted(named),
+        **dict(zip(_NAMES, names + spare, strict=True)),
+    }
     db.flush()
     # columns, not objects: quicker, and who waited for a lock reads what others did meanwhile
-    found = (Rule(*row) for row in db.connection().execute(wanted))
+    found = [Rule(*row) for row in db.connection().execute(telling, values)]
     open_to = [rule for rule in found if caller.admitted or rule.verb == DISCOVER]
-    return rights(open_to, spoken_of, now, named)
+    return rights(open_to, {rule.entry for rule in found}, now, named)
 
 
 def rule_of(row: AccessRule) -> Rule:

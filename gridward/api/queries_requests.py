@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, case, exists, false, true
+from sqlalchemy import ColumnElement, bindparam, case, exists, false, true
 from sqlalchemy import select as sql_select
 from sqlalchemy.orm import defer
 from sqlmodel import Session, and_, col, func, or_, select
@@ -29,6 +29,9 @@ from gridward.core.schemas.accounts import MailChoice
 from gridward.server.principals import Capability, Principal
 
 APPROVE: Final = "approve"
+_STANDING: Final = sql_select(col(StandingRule.question)).where(
+    col(StandingRule.dataset_id) == bindparam("dataset"), col(StandingRule.user_id) == bindparam("user")
+)
 
 
 def own_requests(caller: Principal) -> ColumnElement[bool]:
@@ -167,6 +170,12 @@ def use_of_attempt(db: Session, request_ids: Sequence[str], attempt: str) -> Req
     ).first()
 
 
+def use_by_attempt(db: Session, request_ids: Sequence[str], attempt: str) -> RequestUse | None:
+    """The use that an attempt took, whether or not an answer is kept; for the asker of these requests."""
+    wanted = select(RequestUse).where(col(RequestUse.request_id).in_(request_ids))
+    return db.exec(wanted.where(col(RequestUse.attempt) == attempt)).first()
+
+
 def uses_with_answers(db: Session, before: datetime) -> Sequence[RequestUse]:
     """Uses older than `before` whose answers are still kept; for the expiry."""
     kept = select(RequestUse).where(col(RequestUse.at) < before, col(RequestUse.blob).is_not(None))
@@ -175,8 +184,9 @@ def uses_with_answers(db: Session, before: datetime) -> Sequence[RequestUse]:
 
 def standing_questions(caller: Principal, db: Session, dataset_id: str) -> frozenset[str]:
     """Questions on a dataset that its rules open to the caller."""
-    wanted = select(StandingRule.question).where(col(StandingRule.dataset_id) == dataset_id)
-    return frozenset(db.exec(wanted.where(col(StandingRule.user_id) == (caller.user_id or ""))).all())
+    db.flush()
+    found = db.connection().execute(_STANDING, {"dataset": dataset_id, "user": caller.user_id or ""})
+    return frozenset(found.scalars())
 
 
 def standing_rules(db: Session, dataset_id: str) -> Sequence[StandingRule]:

@@ -7,7 +7,7 @@ from sqlalchemy import exists
 from sqlmodel import Session, and_, col, func, or_, select, update
 from sqlmodel.sql.expression import SelectOfScalar
 
-from gridward.api.queries_access import concerning, rights_by
+from gridward.api.queries_access import concerning, rights_to_model
 from gridward.api.tables.accounts import AuditEntry, User
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.deployments import Deployment
@@ -58,7 +58,7 @@ def model_rights(caller: Principal, db: Session, model: Model, now: datetime) ->
     """Say what this caller may do with a model; whoever hosts it and the node's owner may everything."""
     if hosts(caller, model):
         return Rights(frozenset(MODEL_VERBS))
-    return rights_by(caller, db, col(AccessRule.model_id) == model.id, now)
+    return rights_to_model(caller, db, model.id, now)
 
 
 def model_verbs(caller: Principal, db: Session, model: Model, now: datetime) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from gridward.core import tensors
 from gridward.core.plans import canonical
 from gridward.core.schemas.computations import QuestionIn
+from gridward.core.schemas.requests import ExportQuestion
 from gridward.core.schemas.tensor import Tensor
 
 
@@ -48,6 +49,12 @@ def name(body: QuestionIn, plan_digest: str, versions: Mapping[str, int]) -> Que
     pinned = [source | {"version": versions[str(source["dataset_id"])]} for source in sources]
     rest: dict[str, object] = {"plan": plan_digest, "values": [_value(value) for value in _by_name(body)]}
     return Question(_digest(rest | {"sources": pinned}), _digest(rest | {"sources": sources}))
+
+
+def exported(body: ExportQuestion, plan_digest: str) -> Question:
+    """Name the parameters of a model: of this content, under this id. No standing rule speaks of them."""
+    digest = _digest({"plan": plan_digest, "model": body.model_id, "parameters": body.parameters})
+    return Question(digest, digest)
 
 
 def _by_name(body: QuestionIn) -> list[Tensor]:

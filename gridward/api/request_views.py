@@ -6,21 +6,23 @@ from typing import Final
 
 from sqlmodel import Session
 
-from gridward.api import queries_requests, questions
+from gridward.api import parameters, queries_requests, questions
 from gridward.api.provenance import Behind, grants
 from gridward.api.tables.accounts import CustomRole, User
 from gridward.api.tables.datasets import Dataset
 from gridward.api.tables.requests import AccessRequest, RequestSource
 from gridward.core.errors import ConflictError
 from gridward.core.plans import codec
+from gridward.core.plans.plan import Plan
 from gridward.core.privacy.analysis import Finding, Level
 from gridward.core.privacy.decision import Grant
-from gridward.core.privacy.verdicts import Verdict, before_run
+from gridward.core.privacy.verdicts import Verdict, before_export, before_run
 from gridward.core.schemas.computations import QuestionIn
 from gridward.core.schemas.requests import (
     EarlierOut,
     EventKind,
     EventOut,
+    ExportQuestion,
     OverlapOut,
     ReleaseKind,
     RequestDetail,
@@ -67,6 +69,7 @@ def detail(db: Session, caller: Principal, row: AccessRequest, now: datetime) ->
         plan=question.plan,
         feeds=question.sources,
         values=question.values,
+        model_id=question.model_id if isinstance(question, ExportQuestion) else None,
         operations=row.operations,
         reviewers=reviewers(db, sources),
         agreed=[_voter(db, vote.user_id) for vote in queries_requests.votes(db, row.id)],
@@ -74,22 +77,30 @@ def detail(db: Session, caller: Principal, row: AccessRequest, now: datetime) ->
             EventOut(at=event.at, actor=event.actor, kind=EventKind(event.kind), text=event.text)
             for event in queries_requests.events(db, row.id)
         ],
-        verdicts=verdicts(before_run(_findings(row), asker_grants(db, row, sources, now)))
-        if decides
-        else None,
+        verdicts=verdicts(_checks(row, question, asker_grants(db, row, sources, now))) if decides else None,
         overlap=_overlap(db, row, sources) if decides else None,
     )
 
 
 def stored_question(row: AccessRequest, sources: Sequence[RequestSource]) -> QuestionIn:
     """Read back what was asked; raises ``ConflictError`` if it is not what its digest names."""
-    body = QuestionIn.model_validate_json(row.body)
-    plan = codec.from_dict(body.plan.model_dump(mode="json", by_alias=True, exclude_none=True))
+    exports = row.kind == ReleaseKind.PARAMETERS
+    body = (ExportQuestion if exports else QuestionIn).model_validate_json(row.body)
+    plan = codec.digest(plan_of(body))
     versions = {source.dataset_id: source.version for source in sources}
-    found = questions.name(body, codec.digest(plan), versions)
+    found = (
+        questions.exported(body, plan)
+        if isinstance(body, ExportQuestion)
+        else questions.name(body, plan, versions)
+    )
     if found is None or found.digest != row.digest:
         raise ConflictError(f"request {row.id} is not what its digest names; nothing may be decided on it")
     return body
+
+
+def plan_of(body: QuestionIn) -> Plan:
+    """Return the plan of a question."""
+    return codec.from_dict(body.plan.model_dump(mode="json", by_alias=True, exclude_none=True))
 
 
 def asker_grants(
@@ -115,6 +126,12 @@ def verdicts(found: Sequence[Verdict]) -> list[VerdictOut]:
         VerdictOut(check=one.check.value, subject=one.subject, passed=one.passed, figures=one.figures)
         for one in found
     ]
+
+
+def _checks(row: AccessRequest, question: QuestionIn, granted: Sequence[Grant]) -> tuple[Verdict, ...]:
+    if isinstance(question, ExportQuestion):
+        return before_export(granted, parameters.count(plan_of(question)))
+    return before_run(_findings(row), granted)
 
 
 def _findings(row: AccessRequest) -> dict[str, Finding]:

@@ -127,6 +127,8 @@ def _row(dataset_id: str, rule: Rule) -> AccessRule:
         times=rule.times,
         used=rule.used,
         plan=rule.plan,
+        min_rows=rule.min_rows,
+        min_entities=rule.min_entities,
         made_by="bob",
         made_at=NOW,
     )

@@ -10,6 +10,7 @@ import torch
 
 from gridward.client import computations, notebook, wire
 from gridward.client.checks import checked
+from gridward.client.downloads import fetch_tensors
 from gridward.client.paging import collected
 from gridward.client.place import Place, segment
 from gridward.client.transport import retry_after_s
@@ -25,6 +26,7 @@ from gridward.core.schemas.computations import QuestionIn
 from gridward.core.schemas.requests import (
     ApproveIn,
     EventOut,
+    ExportIn,
     NotificationOut,
     NotificationsOut,
     PreviewOut,
@@ -114,24 +116,31 @@ class Request:
     def get(self) -> torch.Tensor | dict[str, torch.Tensor]:
         """Fetch what was approved: a tensor, or several by name where the question has several answers.
 
-        A call that was cut off may be repeated on this object: it counts once.
+        The parameters of a model come by name. A call that was cut off may be repeated on this object: it
+        counts once.
         Raises ``RequestPendingError``, or ``GetNotPermittedError`` that says what became of it.
         """
         if self._attempt is None:
             _require_approved(self.refresh()._described)
             self._attempt = secrets.token_hex(16)
-        said = self._described
-        question = QuestionIn(plan=said.plan, sources=said.feeds, values=said.values)
         try:
-            out = computations.send(self._location, question, release=True, attempt=self._attempt)
+            values = self._answer(self._attempt)
         except GridError as why:
             if not isinstance(why, NodeUnreachableError):
                 self._attempt = None
             raise
         self._attempt = None
+        several = len(values) != 1 or self._described.model_id is not None
+        return values if several else next(iter(values.values()))
+
+    def _answer(self, attempt: str) -> dict[str, torch.Tensor]:
+        said = self._described
+        if said.model_id is not None:
+            return exported(self._location, said.model_id, attempt)
+        question = QuestionIn(plan=said.plan, sources=said.feeds, values=said.values)
+        out = computations.send(self._location, question, release=True, attempt=attempt)
         computations.warn_of(self._location, out)
-        values = {value.name: wire.decode(value) for value in out.values}
-        return next(iter(values.values())) if len(values) == 1 else values
+        return {value.name: wire.decode(value) for value in out.values}
 
     def comment(self, text: str) -> "Request":
         """Say something to it."""
@@ -241,6 +250,20 @@ def ask(location: Place, outputs: Mapping[str, Expression], reason: str) -> Requ
     with checked():
         body = RequestIn(plan=question.plan, sources=question.sources, values=question.values, reason=reason)
     return Request(location, location.transport.fetch(RequestDetail, "POST", _PATH, body=body))
+
+
+def ask_for_model(location: Place, model_id: str, reason: str) -> Request:
+    """Ask for the parameters of a model on a node, as they are now; raises as ``ask``."""
+    with checked():
+        body = ExportIn(reason=reason)
+    path = f"/v1/models/{segment(model_id)}/requests"
+    return Request(location, location.transport.fetch(RequestDetail, "POST", path, body=body))
+
+
+def exported(location: Place, model_id: str, attempt: str) -> dict[str, torch.Tensor]:
+    """Fetch the parameters of a model; calls with the same attempt count once."""
+    path = f"/v1/models/{segment(model_id)}/content?attempt={attempt}"
+    return fetch_tensors(location.transport, path)
 
 
 def _require_approved(said: RequestDetail) -> None:

@@ -10,7 +10,7 @@ from typing import Final, TypeAlias
 import torch
 from torch.nn import functional
 
-from gridward.client import models, wire
+from gridward.client import models, requests, wire
 from gridward.client.checks import checked
 from gridward.client.dataset_pointers import DatasetPointer
 from gridward.client.downloads import fetch_tensors
@@ -242,6 +242,7 @@ class RemoteModel:
         self._hosted = frozenset[str]()
         self._steps = 0
         self._left = False
+        self._attempt = secrets.token_hex(16)
 
     def __repr__(self) -> str:
         return f"<RemoteModel {type(self._module).__name__} @{self.location.name}>"
@@ -320,18 +321,29 @@ class RemoteModel:
     def get(self) -> torch.nn.Module:
         """Fetch the model and take it off the node.
 
-        Raises ``GetNotPermittedError`` if an owner of the data that it was trained on does not let it go.
+        Raises ``GetNotPermittedError`` or ``ResultSuppressedError`` if an owner of the data that it was
+        trained on does not let it go: ``request`` asks. A call that was cut off may be repeated.
         """
         self._present()
         trained = copy.deepcopy(self._module)
         if self._id is not None:
-            load(trained, fetch_tensors(self.location.transport, f"/v1/models/{self._id}/content"))
+            load(trained, requests.exported(self.location, self._id, self._attempt))
             models.withdraw(self.location, self._id)
         for name, buffer in trained.named_buffers():
             if name.endswith(_BATCHES_SEEN):  # no output depends on it, so that the node does not hold it
                 buffer += self._steps
         self._left = True
         return trained
+
+    def request(self, reason: str) -> requests.Request:
+        """Ask those who may open the data for the model as it is now; ``get`` fetches what they approved.
+
+        Training it further makes it another model, which has to be asked for anew.
+        """
+        self._present()
+        if self._id is None:
+            raise ConflictError("it was not trained yet: get() gives it back")
+        return requests.ask_for_model(self.location, self._id, reason)
 
     def discard(self) -> None:
         """Take the model off the node without fetching it."""

@@ -7,7 +7,7 @@ from fastapi.responses import FileResponse
 
 from gridward.api import parameters
 from gridward.api.node import NodeOf
-from gridward.api.services import models
+from gridward.api.services import exports, models
 from gridward.core.schemas.models import (
     InferenceIn,
     InferenceOut,
@@ -18,6 +18,7 @@ from gridward.core.schemas.models import (
     ParametersOut,
 )
 from gridward.core.schemas.plan import PlanDocument
+from gridward.core.schemas.requests import ExportIn, RequestDetail
 from gridward.core.schemas.uploads import MediaType
 from gridward.server.state import Caller, ReadDb
 
@@ -68,9 +69,23 @@ def get_model_parameters(model_id: ModelPath, caller: Caller, node: NodeOf) -> P
     response_class=FileResponse,
     responses={200: {"content": {MediaType.SAFETENSORS.value: {}}}},
 )
-def get_model_content(model_id: ModelPath, caller: Caller, node: NodeOf) -> FileResponse:
+def get_model_content(
+    model_id: ModelPath,
+    caller: Caller,
+    node: NodeOf,
+    attempt: Annotated[
+        str | None,
+        Query(pattern=r"^[0-9a-f]{32}$", description="By a counted approval, the same attempt counts once."),
+    ] = None,
+) -> FileResponse:
     """Release a model's parameters as a file, of any size; a range resumes one that was cut."""
-    return parameters.file_response(models.get_content(node, caller, model_id))
+    return parameters.file_response(models.get_content(node, caller, model_id, attempt))
+
+
+@router.post("/{model_id}/requests", status_code=201)
+def ask_for_parameters(model_id: ModelPath, body: ExportIn, caller: Caller, node: NodeOf) -> RequestDetail:
+    """Ask those who may open the data for parameters that were trained on it."""
+    return exports.ask(node, caller, model_id, body)
 
 
 @router.put("/{model_id}/parameters")

@@ -27,7 +27,7 @@ from gridward.core.privacy.approvals import Need, Outcome, Status, Terms, Vote, 
 from gridward.core.privacy.decision import RAW, Answer, Decision, Reason
 from gridward.core.privacy.policy import decide
 from gridward.core.privacy.verdicts import after_run, before_run
-from gridward.core.schemas.requests import ApproveIn, EventKind, PreviewOut, RequestDetail
+from gridward.core.schemas.requests import ApproveIn, EventKind, PreviewOut, ReleaseKind, RequestDetail
 from gridward.server import audit, roles
 from gridward.server.db import lock
 from gridward.server.principals import Capability, Principal
@@ -65,7 +65,9 @@ def approve(node: Node, caller: Principal, request_id: str, body: ApproveIn) -> 
             raise ConflictError(f"request {row.id} is not what you read; read it again")
         sources = queries_requests.sources(db, [row.id])
         stored_question(row, sources)
-        datasets = _current(db, sources)
+        if terms.standing and row.kind == ReleaseKind.PARAMETERS:
+            raise InvalidInputError("these parameters stay the same: say how often, or until when")
+        datasets = _current(db, sources, row.kind)
         _require_useful(caller, db, datasets, now)
         if db.get(RequestVote, (row.id, caller.user_id)) is not None:
             raise ConflictError(f"you agreed to {row.id} already; another person has to")
@@ -130,6 +132,8 @@ def preview(node: Node, caller: Principal, request_id: str) -> PreviewOut:
     """
     with node.database.read() as db:
         row = _decidable(caller, db, request_id, node.clock())
+        if row.kind == ReleaseKind.PARAMETERS:
+            raise ConflictError(f"request {row.id} is for parameters, which are not computed: see its checks")
         sources = queries_requests.sources(db, [row.id])
         question = stored_question(row, sources)
         asker = asker_grants(db, row, sources, node.clock())
@@ -196,14 +200,17 @@ def acts(caller: Principal, db: Session, request: RequestDetail, now: datetime) 
     found = {Act.COMMENT}
     datasets = [one for one in (db.get(Dataset, of.dataset_id) for of in request.sources) if one is not None]
     versions = {of.dataset_id: of.version for of in request.sources}
-    current = {one.id: one.version for one in datasets} == versions
+    exports = request.kind is ReleaseKind.PARAMETERS
+    found_versions = {one.id: one.version for one in datasets}
+    current = found_versions.keys() == versions.keys() if exports else found_versions == versions
     if request.status == Status.PENDING.value:
         found.add(Act.DENY)
         if current and caller.name not in request.agreed and not _closed(caller, db, datasets, now):
             found.add(Act.APPROVE)
     if request.status in (Status.APPROVED.value, Status.USED_UP.value):
         found.add(Act.REVOKE)
-    if current and all(RAW in queries.dataset_rights(caller, db, one, now).verbs for one in datasets):
+    reads = all(RAW in queries.dataset_rights(caller, db, one, now).verbs for one in datasets)
+    if current and reads and not exports:
         found.add(Act.PREVIEW)
     return frozenset(found)
 
@@ -227,11 +234,13 @@ def _require_status(row: AccessRequest, now: datetime, wanted: Status) -> None:
         raise ConflictError(f"request {row.id} is {status.value}, not {wanted.value}")
 
 
-def _current(db: Session, sources: Sequence[RequestSource]) -> list[Dataset]:
+def _current(db: Session, sources: Sequence[RequestSource], kind: str) -> list[Dataset]:
+    """The datasets behind a request; of parameters, which are pinned themselves, whatever version is next."""
     found = []
     for source in sources:
         dataset = db.get(Dataset, source.dataset_id)
-        if dataset is None or dataset.version != source.version:
+        changed = dataset is not None and dataset.version != source.version
+        if dataset is None or (changed and kind != ReleaseKind.PARAMETERS):
             raise ConflictError(f"'{source.name}' is not what it was when this was asked; ask anew")
         found.append(dataset)
     return found

@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from sqlmodel import Session, col
 
-from gridward.api import access, feeding, parameters, queries_results, storage
+from gridward.api import access, exports, feeding, parameters, queries_results, storage
 from gridward.api.access import Ruled
 from gridward.api.managed import hosted_model, visible_model
 from gridward.api.model_store import behind_models, load, path_of, replace_parameters
@@ -34,7 +34,7 @@ from gridward.core.errors import (
 )
 from gridward.core.plans import codec
 from gridward.core.plans.plan import Kind, Plan, Role
-from gridward.core.privacy.decision import Answer, Decision
+from gridward.core.privacy.decision import Answer, Asked, Decision
 from gridward.core.privacy.policy import decide_export
 from gridward.core.schemas.access import ModelAccess
 from gridward.core.schemas.accounts import RoleName
@@ -122,14 +122,17 @@ def get_parameters(node: Node, caller: Principal, model_id: str) -> ParametersOu
     return ParametersOut(version=model.version, parameters=encoded)
 
 
-def get_content(node: Node, caller: Principal, model_id: str) -> Path:
-    """Release a model's parameters as a file; each call is a release of its own."""
-    model, _ = _release(node, caller, model_id, fits=False)
+def get_content(node: Node, caller: Principal, model_id: str, attempt: str | None) -> Path:
+    """Release a model's parameters as a file; each call is a release of its own.
+
+    By a counted approval, calls with the same ``attempt`` count once.
+    """
+    model, _ = _release(node, caller, model_id, fits=False, attempt=attempt)
     return path_of(node, model)
 
 
 def _release(
-    node: Node, caller: Principal, model_id: str, *, fits: bool
+    node: Node, caller: Principal, model_id: str, *, fits: bool, attempt: str | None = None
 ) -> tuple[Model, dict[str, torch.Tensor]]:
     with node.database.read() as db:
         model, decision = _may(node, caller, db, model_id, "download")
@@ -139,6 +142,11 @@ def _release(
     values = load(node, model)
     if fits:
         feeding.require_fits(node, sum(value.numel() * value.element_size() for value in values.values()))
+    if decision.answer is not Answer.VALUE and model.user_id == caller.user_id:
+        with node.database.read() as db:
+            export = exports.of(db, model)
+        releases.give_parameters(node, caller, export, partial(_by_people, node, model), values, attempt)
+        return model, values
     releases.settle(
         node,
         caller,
@@ -258,7 +266,7 @@ def _infers(node: Node, caller: Principal, model_id: str) -> tuple[Model, Decisi
     return model, decision
 
 
-def _export(db: Session, model: Model, now: datetime) -> Decision:
+def _export(db: Session, model: Model, now: datetime, asked: Asked | None = None) -> Decision:
     """Decide by the rights of whoever hosts the model; an account that is gone or disabled has none."""
     user = queries_results.model_host(db, model)
     if user is None or user.disabled:
@@ -267,7 +275,15 @@ def _export(db: Session, model: Model, now: datetime) -> Decision:
         host = roles.principal(db, CustomRole, user)
     behind = behind_models(db, [model.id])
     learnt = parameters.count(codec.from_dict(model.plan)) if behind else 0
-    return decide_export(grants(host, db, behind, now), learnt)
+    return decide_export(grants(host, db, behind, now), learnt, asked)
+
+
+def _by_people(node: Node, model: Model, db: Session, asked: Asked) -> Decision:
+    decision = _export(db, model, node.clock(), asked)
+    if decision.answer in (Answer.VALUE, Answer.PENDING):
+        return decision
+    hint = 'or ask for it: remote.request("why") where it was sent for training'
+    return replace(decision, detail=f"{decision.detail}; {hint}")
 
 
 def _describe(caller: Principal, db: Session, model: Model, now: datetime) -> ModelOut:

@@ -22,6 +22,7 @@ from gridward.api import (
     storage,
 )
 from gridward.api.computing import Found
+from gridward.api.exports import Export
 from gridward.api.node import Node
 from gridward.api.provenance import grants
 from gridward.api.questions import Question
@@ -35,6 +36,7 @@ from gridward.core.errors import (
     RequestPendingError,
     ResultSuppressedError,
 )
+from gridward.core.plans import codec
 from gridward.core.privacy.approvals import Outcome, Request, Status
 from gridward.core.privacy.decision import Answer, Asked, Decision, Grant, Reason
 from gridward.core.schemas.requests import EventKind
@@ -69,19 +71,18 @@ class Wish:
         """Look up what people decided on this question."""
         if self.question is None or not queries_requests.asks_at_all(self.caller, db):
             return None
-        rows = queries_requests.requests_of_question(self.caller, db, self.question.digest)
-        return Asked(
-            self.caller.user_id or "",
-            self.question.digest,
-            self.question.standing,
-            self.node.clock(),
-            tuple(queries_requests.facts(row) for row in rows),
-        )
+        return _asked(self.node, self.caller, db, self.question)
 
     def explained(self, db: Session, decision: Decision) -> Decision:
         """Add to a refusal what became of the caller's requests."""
         now = self.node.clock()
         return request_history.explained(self.caller, db, decision, self.question, self.dataset_ids, now)
+
+
+def _asked(node: Node, caller: Principal, db: Session, question: Question) -> Asked:
+    rows = queries_requests.requests_of_question(caller, db, question.digest)
+    requests = tuple(queries_requests.facts(row) for row in rows)
+    return Asked(caller.user_id or "", question.digest, question.standing, node.clock(), requests)
 
 
 def settle(
@@ -145,6 +146,38 @@ def give(wish: Wish, judge: Judge, outputs: Outputs) -> None:
         else:
             decision = _again(kept.request_id)
             _write_down(node, caller, db, decision, _entry(wish, _repeated(wish), decision, outputs))
+    _require_value(decision, GetNotPermittedError)
+
+
+def give_parameters(
+    node: Node,
+    caller: Principal,
+    export: Export,
+    judge: Callable[[Session, Asked], Decision],
+    values: Outputs,
+    attempt: str | None,
+) -> None:
+    """Decide on parameters with approvals as they are now and write it down; return iff they may leave.
+
+    The use of a counted approval is in the same transaction. The same attempt has them again without
+    counting, until the approval is revoked: these bytes for this caller, for whoever was cut off.
+    Raises as ``settle``.
+    """
+    subjects = [f"model:{export.body.model_id}", *(item.table for item in export.behind)]
+    with node.database.write() as db:
+        lock(db, f"question {caller.user_id} {export.question.digest}")
+        asked = _asked(node, caller, db, export.question)
+        approved = [one.id for one in asked.requests if one.outcome is Outcome.APPROVED]
+        had = queries_requests.use_by_attempt(db, approved, attempt) if attempt is not None else None
+        decision = judge(db, asked) if had is None else _again(had.request_id)
+        action = "parameters" if had is None else "parameters_again"
+        result = _digest(node, decision, values)
+        entry = Entry(action, subjects, codec.digest(export.plan), result_digest=result)
+        _write_down(node, caller, db, decision, entry)
+        if had is None and decision.reason is Reason.APPROVED:
+            _count(node, caller, db, decision.request, attempt)
+        ids = [item.dataset_id for item in export.behind]
+        decision = request_history.explained(caller, db, decision, export.question, ids, asked.now)
     _require_value(decision, GetNotPermittedError)
 
 
@@ -260,19 +293,26 @@ def _counts(request: Request, asked: Asked) -> bool:
 
 
 def _take(wish: Wish, db: Session, request_id: str, seal: Seal | None) -> None:
+    """Count one use of an approval, and keep the answer with it."""
+    use = _count(wish.node, wish.caller, db, request_id, wish.attempt)
+    if use is not None and seal is not None:
+        use.blob = seal.sha256
+        storage.keep(wish.node, db, seal, used_by=used_by(use), user_id=wish.caller.user_id or "")
+
+
+def _count(
+    node: Node, caller: Principal, db: Session, request_id: str, attempt: str | None
+) -> RequestUse | None:
     """Count one use of an approval; its number is a key, so that the database too refuses a second."""
-    now = wish.node.clock()
-    row = db.get_one(AccessRequest, request_id)
+    now, row = node.clock(), db.get_one(AccessRequest, request_id)
     row.used += 1
     db.add(row)
     if row.times is None:
-        return
-    use = RequestUse(request_id=request_id, number=row.used, attempt=wish.attempt, at=now)
-    if seal is not None:
-        use.blob = seal.sha256
-        storage.keep(wish.node, db, seal, used_by=used_by(use), user_id=row.user_id)
+        return None
+    use = RequestUse(request_id=request_id, number=row.used, attempt=attempt, at=now)
     db.add(use)
-    note(wish.node, db, wish.caller, request_id, EventKind.USED, f"{row.used} of {row.times}", now)
+    note(node, db, caller, request_id, EventKind.USED, f"{row.used} of {row.times}", now)
+    return use
 
 
 def used_by(use: RequestUse) -> str:

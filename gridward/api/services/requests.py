@@ -9,6 +9,7 @@ from gridward.api import computing, queries_requests
 from gridward.api.computing import Found, Prepared
 from gridward.api.node import Node
 from gridward.api.questions import Question
+from gridward.api.request_entry import enter
 from gridward.api.request_events import TO_ASKER, TO_OFFICERS, note
 from gridward.api.request_views import detail, outline
 from gridward.api.tables.accounts import AuditEntry
@@ -17,7 +18,6 @@ from gridward.api.tables.requests import AccessRequest, NotificationMark, Reques
 from gridward.core.errors import (
     AuthorizationError,
     ConflictError,
-    DuplicateRequestError,
     GetNotPermittedError,
     InvalidInputError,
     ObjectNotFoundError,
@@ -71,24 +71,7 @@ def ask(node: Node, caller: Principal, body: RequestIn) -> RequestDetail:
     _require_needed(node, caller, job, name)
     row = _row(node, caller, body, text, name, job)
     with node.database.write() as db:
-        lock(db, f"requests of {caller.user_id}")
-        _require_new(node, caller, db, name)
-        db.add(row)
-        db.flush()
-        db.add_all(_sources(db, row.id, found))
-        note(node, db, caller, row.id, EventKind.ASKED, body.reason, row.created_at)
-        audit.record(
-            db,
-            AuditEntry,
-            caller,
-            row.created_at,
-            "ask",
-            ",".join(found.subjects),
-            reason=name.digest,
-            plan_digest=found.digest,
-            request_id=row.id,
-        )
-        return detail(db, caller, row, row.created_at)
+        return enter(node, db, caller, row, _sources(db, row.id, found), found.subjects)
 
 
 def list_visible(
@@ -193,19 +176,6 @@ def _require_needed(node: Node, caller: Principal, job: Prepared, name: Question
     ruled = decide(job.analysis.findings, job.found.grants, [], finite=True, asked=asked)
     if ruled.reason in (Reason.PUBLIC, Reason.RAW_ACCESS, Reason.STANDING_RULE):
         raise ConflictError("nobody has to decide: get() gives you this value")
-
-
-def _require_new(node: Node, caller: Principal, db: Session, question: Question) -> None:
-    now = node.clock()
-    for row in queries_requests.requests_of_question(caller, db, question.digest):
-        status = queries_requests.facts(row).status(now)
-        if status is Status.PENDING:
-            raise DuplicateRequestError(f"you asked this already: request {row.id} waits for a decision")
-        if status is Status.APPROVED:
-            raise DuplicateRequestError(f"you asked this already: request {row.id} was approved; get() it")
-    recent = now - timedelta(seconds=node.settings.request_expiry_s)
-    if queries_requests.undecided_count(caller, db, now, recent) >= node.settings.requests_open:
-        raise ConflictError(f"{node.settings.requests_open} requests of yours are undecided already")
 
 
 def _row(

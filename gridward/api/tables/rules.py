@@ -1,12 +1,15 @@
 """Groups, rules of datasets and models, and the uses of rules that are counted."""
 
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field
 
 from gridward.api.tables.base import NodeTable
 from gridward.server.db import UtcDateTime
+
+_LOOKED_AT: Final = ("entry", "verb", "plan", "until")
 
 
 class Group(NodeTable, table=True):
@@ -38,8 +41,9 @@ class AccessRule(NodeTable, table=True):
     __tablename__ = "access_rules"
     __table_args__ = (
         Index("ix_access_rules_entry_verb", "entry", "verb"),
-        Index("ix_access_rules_dataset_id_entry", "dataset_id", "entry"),
-        Index("ix_access_rules_model_id_entry", "model_id", "entry"),
+        # All that never changes of what a look for rules that speak of somebody filters by.
+        Index("ix_access_rules_dataset_id_entry", "dataset_id", *_LOOKED_AT),
+        Index("ix_access_rules_model_id_entry", "model_id", *_LOOKED_AT),
     )
 
     id: str = Field(primary_key=True, max_length=64)

@@ -185,8 +185,16 @@ def settle_training(grants: Iterable[Grant], *, fewest_rows: int) -> list[Grant]
     return [grant.settled(TRAIN, lambda one: fewest_rows >= one.fewest_batch) for grant in grants]
 
 
-def decide_export(grants: Sequence[Grant], parameters: int) -> Decision:
-    """Decide whether the caller may have parameters, so many numbers, that were trained on these datasets."""
+def decide_export(grants: Sequence[Grant], parameters: int, asked: Asked | None = None) -> Decision:
+    """Decide whether the caller may have parameters, so many numbers, that were trained on these datasets.
+
+    ``asked``: what people decided on these very parameters counts where the rules give none.
+    """
+    ruled = _decide_export_by_rules(grants, parameters)
+    return ruled if ruled.answer is Answer.VALUE else (asked and _decide_by_people(grants, asked)) or ruled
+
+
+def _decide_export_by_rules(grants: Sequence[Grant], parameters: int) -> Decision:
     closed = [grant for grant in grants if not {EXPORT_MODEL, RAW} & grant.verbs]
     if closed:
         return Decision(

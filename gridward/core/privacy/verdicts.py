@@ -6,7 +6,7 @@ from enum import StrEnum
 from math import isinf
 
 from gridward.core.privacy.analysis import Finding, Level
-from gridward.core.privacy.decision import COMPUTE, RAW, Counted, Grant
+from gridward.core.privacy.decision import COMPUTE, EXPORT_MODEL, RAW, Counted, Grant
 from gridward.core.privacy.disclosure import NOTHING, Evidence
 
 
@@ -39,15 +39,7 @@ class Verdict:
 def before_run(findings: Mapping[str, Finding], grants: Sequence[Grant]) -> tuple[Verdict, ...]:
     """Give what is known without running: the asker's rights, what each output is, rows behind it."""
     return (
-        *(
-            Verdict(
-                Check.ACCESS,
-                grant.name,
-                bool({RAW, COMPUTE} & grant.verbs),
-                f"the asker may: {', '.join(sorted(grant.verbs)) or 'nothing'}",
-            )
-            for grant in grants
-        ),
+        *(_access(grant, COMPUTE) for grant in grants),
         *(
             Verdict(
                 Check.AGGREGATE,
@@ -67,6 +59,24 @@ def before_run(findings: Mapping[str, Finding], grants: Sequence[Grant]) -> tupl
             for grant in grants
         ),
         *(_entities(grant) for grant in grants),
+    )
+
+
+def before_export(grants: Sequence[Grant], parameters: int) -> tuple[Verdict, ...]:
+    """Give what is known of a model with so many parameters: the asker's rights, and who is behind it."""
+    fits = [not one.thresholds.overfits(parameters, one.entities or 0) for one in grants]
+    return (
+        *(_access(grant, EXPORT_MODEL) for grant in grants),
+        *(_entities(grant) for grant in grants),
+        *(
+            Verdict(
+                Check.DEGREES,
+                grant.name,
+                passed,
+                f"{parameters} parameters, {_known(grant)}",
+            )
+            for grant, passed in zip(grants, fits, strict=True)
+        ),
     )
 
 
@@ -93,11 +103,18 @@ def after_run(
     )
 
 
+def _access(grant: Grant, verb: str) -> Verdict:
+    figures = f"the asker may: {', '.join(sorted(grant.verbs)) or 'nothing'}"
+    return Verdict(Check.ACCESS, grant.name, bool({RAW, verb} & grant.verbs), figures)
+
+
 def _entities(grant: Grant) -> Verdict:
-    known = grant.entities
-    figures = "nobody said whose the rows are" if known is None else f"{known} entities"
-    passed = known is not None and known >= grant.min_entities
-    return Verdict(Check.ENTITIES, grant.name, passed, f"{figures}, {grant.min_entities} wanted")
+    passed = grant.entities is not None and grant.entities >= grant.min_entities
+    return Verdict(Check.ENTITIES, grant.name, passed, f"{_known(grant)}, {grant.min_entities} wanted")
+
+
+def _known(grant: Grant) -> str:
+    return "nobody said whose the rows are" if grant.entities is None else f"{grant.entities} entities"
 
 
 def _behind_sums(grant: Grant, evidence: Evidence) -> Iterator[Verdict]:

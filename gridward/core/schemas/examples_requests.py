@@ -39,6 +39,7 @@ _REQUEST: Final = {
 }
 REQUEST_EXAMPLES: Final[Mapping[str, dict[str, Any]]] = {
     "ApproveIn": {"digest": _DIGEST, "times": 1, "note": "fine for the report"},
+    "ExportIn": {"reason": "to compare it with the other hospital's model"},
     "NotificationsOut": {
         "items": [
             {

@@ -18,10 +18,11 @@ StatusName: TypeAlias = Literal["pending", "approved", "denied", "expired", "rev
 
 
 class ReleaseKind(StrEnum):
-    """What would leave: values computed over all rows, or anything else that the data says of rows."""
+    """What would leave: values computed over all rows, anything else of rows, or a model's parameters."""
 
     VALUE = "value"
     RAW = "raw"
+    PARAMETERS = "parameters"
 
 
 class EventKind(StrEnum):
@@ -37,12 +38,9 @@ class EventKind(StrEnum):
     USED = "used"
 
 
-class RequestIn(QuestionIn):
-    """Ask those who may open the data for the answer to a question."""
+class Expiry(BaseModel):
+    """How long people may answer."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [REQUEST_EXAMPLES["RequestIn"]]})
-
-    reason: Words = Field(description="Why; those who decide read it.")
     expires_in_s: float | None = Field(
         default=None,
         gt=0,
@@ -51,6 +49,29 @@ class RequestIn(QuestionIn):
         description="Nobody may answer later than this, seconds. Absent: the node's setting.",
         json_schema_extra={"format": "double"},
     )
+
+
+class ExportIn(Expiry):
+    """Ask those who may open the data for the parameters of a model that was trained on it."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [REQUEST_EXAMPLES["ExportIn"]]})
+
+    reason: Words = Field(description="Why; those who decide read it.")
+
+
+class ExportQuestion(QuestionIn):
+    """What is kept of such a question: the model's plan, and the SHA-256 of its parameters as a file."""
+
+    model_id: str
+    parameters: Digest
+
+
+class RequestIn(QuestionIn, Expiry):
+    """Ask those who may open the data for the answer to a question."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [REQUEST_EXAMPLES["RequestIn"]]})
+
+    reason: Words = Field(description="Why; those who decide read it.")
 
 
 class RequestSourceOut(BaseModel):
@@ -71,7 +92,10 @@ class RequestOut(BaseModel):
     reason: str
     kind: ReleaseKind
     status: StatusName
-    digest: str = Field(description="SHA-256 over plan, sources with versions, values: what is approved.")
+    digest: str = Field(
+        description="SHA-256 over plan, sources with versions, values (of a model: plan, id, parameters): "
+        "what is approved."
+    )
     plan_digest: str
     sources: list[RequestSourceOut]
     created_at: datetime
@@ -142,6 +166,7 @@ class RequestDetail(RequestOut):
     plan: PlanDocument
     feeds: list[Source] = Field(description="What feeds the plan's inputs.")
     values: list[Tensor]
+    model_id: str | None = Field(default=None, description="The model whose parameters are asked for.")
     operations: list[str] = Field(description="The whole plan in words, a line for each operation.")
     reviewers: Count = Field(description="How many people have to agree.")
     agreed: list[str] = Field(description="Who agreed so far.")

@@ -8,6 +8,7 @@ import httpx2
 import pytest
 import torch
 from fastapi.testclient import TestClient
+from torch import nn
 
 import gridward as gw
 from gridward.core.errors import NodeUnreachableError
@@ -72,6 +73,30 @@ def test_the_same_pointer_gives_what_was_approved_in_another_session(
     assert isinstance(value, torch.Tensor)
     assert value.item() == MEAN
     assert ana.requests[id_].described.used == 2
+
+
+def test_a_model_that_may_hold_single_people_is_asked_for_and_fetched(
+    bob: gw.NodeClient, ana: gw.NodeClient
+) -> None:
+    rows, name = {"x": torch.randn(30, 20).numpy(), "y": torch.arange(30).numpy() % 3}, secrets.token_hex(4)
+    access = gw.Access(train=["ana"], export_model=["ana"])
+    bob.publish(f"wards-{name}", rows, access=access, rows_are_entities=True)
+    model = nn.Linear(20, 3)
+    remote = gw.send(model, ana)
+    with pytest.raises(gw.ConflictError, match="not trained yet"):
+        remote.request("to compare it")
+    remote.train(ana.dataset(f"wards-{name}"), batch_size=30)
+    with pytest.raises(gw.ResultSuppressedError, match="63 parameters"):
+        remote.get()
+    request = remote.request("to compare it")
+    assert "this would leave" in request.operations[1]
+    bob.requests[request.id].approve(times=2)
+    values = request.get()
+    assert isinstance(values, dict)
+    learnt = dict(remote.get().named_parameters())
+    assert not torch.equal(learnt["weight"], model.weight)
+    assert torch.equal(learnt["weight"], values["weight"])
+    assert request.refresh().status == "used_up"
 
 
 def test_waiting_ends_with_the_value_once_somebody_agrees(bob: gw.NodeClient, weight: gw.Pointer) -> None:

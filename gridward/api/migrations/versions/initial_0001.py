@@ -442,10 +442,20 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_access_rules")),
     )
     op.create_index(op.f("ix_access_rules_custom_role"), "access_rules", ["custom_role"], unique=False)
-    op.create_index("ix_access_rules_dataset_id_entry", "access_rules", ["dataset_id", "entry"], unique=False)
+    op.create_index(
+        "ix_access_rules_dataset_id_entry",
+        "access_rules",
+        ["dataset_id", "entry", "verb", "plan", "until"],
+        unique=False,
+    )
     op.create_index("ix_access_rules_entry_verb", "access_rules", ["entry", "verb"], unique=False)
     op.create_index(op.f("ix_access_rules_group_name"), "access_rules", ["group_name"], unique=False)
-    op.create_index("ix_access_rules_model_id_entry", "access_rules", ["model_id", "entry"], unique=False)
+    op.create_index(
+        "ix_access_rules_model_id_entry",
+        "access_rules",
+        ["model_id", "entry", "verb", "plan", "until"],
+        unique=False,
+    )
     op.create_table(
         "dataset_versions",
         sa.Column("dataset_id", sa.String(length=64), nullable=False),

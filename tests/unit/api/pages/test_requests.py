@@ -19,6 +19,7 @@ from tests.support.files import publish
 from tests.support.nodes import NodeUnderTest
 from tests.support.questions import ask, column, values
 from tests.support.visitors import BROWSER, Visitor, forms_on, text_of
+from tests.unit.api.services.test_exports import asked_for, content, trained
 
 Said = dict[str, Any]
 WEIGHT = np.array([3.5, 3.7, 3.9, 4.1, 4.1])
@@ -48,6 +49,23 @@ def request_of_ana(ward: NodeUnderTest, visitors: dict[str, Visitor]) -> Said:
 
 def path_of(request: Said) -> str:
     return f"/requests/{request['id']}"
+
+
+def test_a_model_is_shown_as_one_and_approved_within_bounds(
+    ward: NodeUnderTest, visitors: dict[str, Visitor]
+) -> None:
+    _, name = trained(ward)
+    request, bob = asked_for(ward, name), visitors["bob"]
+    page = bob.shows(path_of(request))
+    assert name in page
+    assert "67 parameters, 60 entities" in text_of(page)
+    assert {"approve", "deny"} <= acts_on(page)
+    assert "preview" not in acts_on(page)
+    assert 'value="standing"' not in page
+    assert "a model" in text_of(bob.shows("/requests"))
+    said = {"digest": request["digest"], "bounds": "bounded", "times": "1", "last_day": ""}
+    bob.sends(f"{path_of(request)}/approve", **said)
+    assert content(ward, name).status_code == 200
 
 
 def acts_on(page: str) -> set[str]:
