@@ -238,7 +238,7 @@ def test_a_node_that_hangs_holds_up_neither_the_next_round_nor_the_end(
 class OneRefuses(PlainGathering):
     """Lets one node take no part."""
 
-    def asked(self, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
+    def asked(self, opening: Opening, node: str, body: TrainingIn, start: Parameters) -> TrainingIn:
         if node == "south":
             raise gw.InvalidInputError("another lesson")
         return body

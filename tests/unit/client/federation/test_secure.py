@@ -68,7 +68,7 @@ def gathering(quorum: int = 2, *owners: str) -> SecureGathering:
     holders = {name: RoleHolder.model_construct(owner=name[:-1]) for name in places}
     opening = Opening(4, tuple(places), quorum, {})
     document = AggregationDocument.model_construct(quorum=quorum)
-    made._sum = _Sum(opening, holders, [], bytes(32), document)
+    made._sum = _Sum(opening, holders, [], bytes(32), None, document)
     gateway.answer = lambda _: httpx2.Response(503)
     return made
 
