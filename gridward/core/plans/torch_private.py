@@ -1,7 +1,7 @@
 """The private corners of torch that tracing stands on, in one place: an upgrade of torch is tried here."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any, Final
 
@@ -56,14 +56,6 @@ def fx_graph(
     }
     symbol = symbols.pop() if len(symbols) == 1 else None
     return traced, symbol if isinstance(symbol, str) else None
-
-
-def dry_run(
-    function: Callable[[Mapping[str, Tensor]], dict[str, Tensor]], inputs: Mapping[str, Tensor]
-) -> dict[str, Tensor]:
-    """Compute a function on tensors without values, to see what it gives; large models cost no memory."""
-    with FakeTensorMode(allow_non_fake_inputs=True) as fakes:
-        return function({name: fakes.from_tensor(value.detach()) for name, value in inputs.items()})
 
 
 class _Plainly(TorchFunctionMode):

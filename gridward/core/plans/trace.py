@@ -17,7 +17,7 @@ from gridward.core.plans.optimizers import Optimizer
 from gridward.core.plans.plan import Dim, DimRange, Input, Kind, Output, Plan, Role, Size
 from gridward.core.plans.simplify import rename, simplify
 from gridward.core.plans.spelled import Spelled
-from gridward.core.plans.torch_private import HINT, dry_run, fx_graph
+from gridward.core.plans.torch_private import HINT, fx_graph
 from gridward.core.plans.trace_guards import mode, refusing
 from gridward.core.plans.validate import check
 
@@ -84,7 +84,7 @@ def trace_module(
         | _unclaimed(fed, [*own, *buffers], Role.DATA, example_inputs)
     )
     with torch.no_grad(), refusing():
-        results = dry_run(eager, {key: value for key, (_, value) in inputs.items()})
+        results = eager({key: value for key, (_, value) in inputs.items()})
     outputs = dict.fromkeys(results, Role.OUTPUT)
     return _trace(eager, _Signature(name, Kind.INFERENCE, inputs, outputs))
 
@@ -113,7 +113,7 @@ def trace_function(
 
     inputs = {key: (said.get(key, Role.DATA), value.detach()) for key, value in example_inputs.items()}
     with refusing():
-        results = dry_run(eager, example_inputs)
+        results = eager(example_inputs)
     outputs = {key: given.get(key, Role.OUTPUT) for key in results}
     return _trace(eager, _Signature(name, kind, inputs, outputs))
 
@@ -189,7 +189,7 @@ def trace_training(
         | {f"{RANDOM}{at}": (Role.RANDOM, draw.example(len(x))) for at, draw in enumerate(draws)}
     )
     with torch.no_grad(), refusing():
-        results = dry_run(eager, {key: value for key, (_, value) in inputs.items()})
+        results = eager({key: value for key, (_, value) in inputs.items()})
     known = {"loss": Role.LOSS, "correct": Role.METRIC}
     outputs = {key: known.get(key) or (Role.PARAM if key in trained else Role.STATE) for key in results}
     return _trace(eager, _Signature(name, Kind.TRAINING, inputs, outputs, fewest=fewest))
@@ -244,7 +244,7 @@ def trace_evaluation(
         | _unclaimed([target], [*own, *buffers], Role.TARGET, [y])
     )
     with torch.no_grad(), refusing():
-        results = dry_run(eager, {key: value for key, (_, value) in inputs.items()})
+        results = eager({key: value for key, (_, value) in inputs.items()})
     outputs = {key: Role.LOSS if key == "loss" else Role.METRIC for key in results}
     return _trace(eager, _Signature(name, Kind.EVALUATION, inputs, outputs))
 

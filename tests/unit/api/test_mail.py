@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlmodel import select
 
-from gridward.api.services import requests
+from gridward.api import request_entry
 from gridward.api.tables.accounts import AuditEntry, User
 from gridward.server import mail, smtp
 from gridward.server.outbox import put
@@ -111,7 +111,7 @@ def test_an_act_that_is_rolled_back_sends_nothing(
         raise RuntimeError("after the letter was written")
 
     data, ana = births(node), node.as_("ana")
-    monkeypatch.setattr(requests, "detail", fail)
+    monkeypatch.setattr(request_entry, "detail", fail)
     with pytest.raises(RuntimeError, match="after the letter"):
         asked(node, ana, column(data, "weight").mean())
     assert outbox(node) == []

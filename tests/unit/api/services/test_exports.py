@@ -8,7 +8,7 @@ import pytest
 import torch
 from httpx2 import Response
 from safetensors.torch import load
-from sqlmodel import select
+from sqlmodel import col, select
 
 from gridward.api.tables.accounts import AuditEntry
 from tests.support.asking import Said, act, approve, audits, shown
@@ -151,7 +151,8 @@ def test_on_any_database_the_use_is_counted_with_the_parameters(node: NodeUnderT
     codes = [content(node, name).status_code for _ in range(3)]
     assert codes == [200, 200, 403]
     with node.node.database.read() as db:
-        rows = db.exec(select(AuditEntry).where(AuditEntry.action == "parameters")).all()
+        wanted = select(AuditEntry).where(AuditEntry.action == "parameters")
+        rows = db.exec(wanted.order_by(col(AuditEntry.id))).all()
     assert [row.decision for row in rows] == ["value", "value", "suppressed"]
     assert torch.isfinite(load(content_of(node, name))["0.bias"]).all()
 
