@@ -1,7 +1,9 @@
 """A real SMTP server on loopback, with a certificate of its own and one account."""
 
+import asyncio
 import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -83,6 +85,7 @@ class PostOffice:
         try:
             yield
         finally:
+            _await_goodbyes(controller)
             controller.stop()
 
     def _context(self) -> ssl.SSLContext:
@@ -92,6 +95,13 @@ class PostOffice:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         return context
+
+
+def _await_goodbyes(controller: Controller) -> None:
+    """Wait for those who are still connected to leave: stopping would leave their sockets open."""
+    deadline = time.monotonic() + 10
+    while asyncio.all_tasks(controller.loop) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def _free_port() -> int:
