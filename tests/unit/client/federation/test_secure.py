@@ -228,6 +228,7 @@ def test_both_sides_of_a_sum_know_the_same_bounds() -> None:
     assert schemas.MOST_CONTRIBUTORS == quantised.MOST_CONTRIBUTORS
     assert schemas.MOST_FRACTION_BITS == quantised.MOST_FRACTION_BITS
     assert schemas._COUNTS == quantised.COUNTS
+    assert Terms.finest(2, schemas.LEAST_CLIP, 1).fraction_bits == schemas.MOST_FRACTION_BITS
     with pytest.raises(gw.InvalidInputError):
         gw.Secure(clip=1e-13)
 
