@@ -12,7 +12,7 @@ from typing import Final
 from torch import Tensor
 
 from gridward.api.workers import Admission, Workers
-from gridward.core.errors import GridError, TrainingError
+from gridward.core.errors import ConflictError, GridError, TrainingError
 from gridward.core.plans.executors.rows import StoredRows
 from gridward.core.plans.executors.stopping import Stop
 from gridward.core.plans.executors.training import Epoch, Schedule, Training
@@ -87,18 +87,27 @@ class TrainingRuns:
         self._lock = threading.Lock()
         self._progress: dict[str, Progress] = {}
 
-    def admit(self) -> None:
-        """Take a place for an order; raises ``BusyError``. ``start`` or ``give_up`` follows."""
-        self.admission.take()
+    def admit(self, training_id: str) -> None:
+        """Take a place for an order that is about to be written down; ``start`` or ``give_up`` follows.
 
-    def give_up(self) -> None:
+        From here on ``progress`` knows it: what is written down as running and unknown here was lost. Raises
+        ``BusyError``, ``ConflictError`` if a run of this id is under way.
+        """
+        self.admission.take()
+        with self._lock:
+            known = self._progress.setdefault(training_id, mine := Progress(self._clock()))
+        if known is not mine:
+            self.admission.give_back()
+            raise ConflictError(f"there is a training '{training_id}'; draw another id")
+
+    def give_up(self, training_id: str) -> None:
         """Give a place back that no order took."""
+        with self._lock:
+            del self._progress[training_id]
         self.admission.give_back()
 
     def start(self, order: Order, end: Callable[[Ending], None]) -> None:
-        """Run an order when a thread is free; ``end`` is called in that thread, once, whatever happens."""
-        with self._lock:
-            self._progress[order.id] = Progress(self._clock())
+        """Run an admitted order when a thread is free; ``end`` is called there, once, whatever happens."""
         self._threads.submit(carried(self._run, order, end))
 
     def progress(self, training_id: str) -> Progress | None:

@@ -326,7 +326,7 @@ def _launch(
     lesson: str | None,
     door: Callable[..., None],
 ) -> TrainingOut:
-    node.trainings.admit()
+    node.trainings.admit(order.id)
     training = Training(
         id=order.id,
         user_id=caller.user_id or "",
@@ -361,7 +361,7 @@ def _launch(
         # Once there is room, and in one transaction: a run that does not start uses no rule up.
         door(run_id=order.id, begin=begins)
     except BaseException:
-        node.trainings.give_up()
+        node.trainings.give_up(order.id)
         raise
     if body.parameters_upload is not None:
         node.blobs.part(body.parameters_upload).unlink(missing_ok=True)  # whoever mapped it keeps its view

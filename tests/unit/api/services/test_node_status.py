@@ -13,7 +13,7 @@ def test_the_owner_sees_what_is_stored_and_what_runs(node: NodeUnderTest, settin
     bob = node.as_("bob")
     before = node.client.get("/v1/node/status", headers=bob).json()
     publish(node, bob, WARD)
-    node.node.trainings.admit()
+    node.node.trainings.admit("trn-1")
     now = node.client.get("/v1/node/status", headers=bob).json()
     assert now["storage"]["stored_bytes"] > before["storage"]["stored_bytes"] == 0
     assert now["storage"]["limit_bytes"] == settings.upload_total_bytes

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from gridward.api import secure_updates
 from gridward.api.services.trainings import INTERRUPTED, mark_interrupted
 from gridward.api.tables.datasets import Dataset as DatasetRow
 from gridward.api.tables.trainings import Training
@@ -406,6 +407,24 @@ def test_the_record_of_a_run_tells_its_starter_nothing_that_gives_a_use_back(
     record = ward.client.get(f"{path}/record", headers=tess).json()
     assert (record["history"], record["validation"], record["epochs_done"]) == ([], None, 0)
     assert ward.client.delete(path, headers=tess).status_code == 204
+
+
+def test_a_run_that_is_looked_at_before_it_begins_is_not_taken_for_lost(
+    ward: NodeUnderTest, once: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tess, own_id = ward.as_("tess"), f"trn-{secrets.token_hex(12)}"
+    seen: list[dict[str, Any]] = []
+    plain = secure_updates.ending
+
+    def looked(*args: Any) -> Any:
+        seen.append(ward.client.get(f"/v1/trainings/{own_id}", headers=tess).json())
+        seen.append(begin(ward, tess, body_of(once, id=own_id)).json())
+        return plain(*args)
+
+    monkeypatch.setattr(secure_updates, "ending", looked)
+    said = finish(ward, tess, body_of(once, epochs=1, id=own_id))
+    assert (seen[0]["state"], said["state"], counted(ward, once)) == ("running", "done", 1)
+    assert "status" in seen[1]
 
 
 def test_a_run_whose_end_cannot_be_stored_fails_and_can_be_forgotten(
