@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from gridward.client.pointers import stack as stack
     from gridward.client.pointers import where as where
     from gridward.client.ranges import Ranges as Ranges
+    from gridward.client.remote_models import RemoteModel as RemoteModel
+    from gridward.client.remote_models import send as send
     from gridward.client.requests import Request as Request
     from gridward.client.rules import SIGNED_IN as SIGNED_IN
     from gridward.client.rules import Access as Access
@@ -31,8 +33,6 @@ if TYPE_CHECKING:
     from gridward.client.search import SearchResult as SearchResult
     from gridward.client.spread import cat as cat
     from gridward.client.torch_methods import install_torch_methods as install_torch_methods
-    from gridward.client.training import RemoteModel as RemoteModel
-    from gridward.client.training import send as send
     from gridward.core.errors import AlreadyExistsError as AlreadyExistsError
     from gridward.core.errors import AuthorizationError as AuthorizationError
     from gridward.core.errors import BusyError as BusyError
@@ -223,7 +223,7 @@ _HOMES: Final[dict[str, tuple[str, ...]]] = {
     ),
     "gridward.client.search": ("SearchResult",),
     "gridward.client.torch_methods": ("install_torch_methods",),
-    "gridward.client.training": (
+    "gridward.client.remote_models": (
         "RemoteModel",
         "send",
     ),

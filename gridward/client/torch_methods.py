@@ -2,7 +2,7 @@
 
 import torch
 
-from gridward.client.training import send
+from gridward.client.remote_models import send
 
 
 def install_torch_methods() -> None:

@@ -11,9 +11,9 @@ from gridward.api import queries, queries_results
 from gridward.api.node import Node
 from gridward.api.provenance import Behind, grants
 from gridward.api.secure_updates import sealed
-from gridward.api.services.trainings import coarse_unless, progress_of, validation_of
 from gridward.api.tables.trainings import Training
 from gridward.api.training_runs import Progress
+from gridward.api.training_views import coarse_unless, progress_of, validation_of
 from gridward.core.errors import ObjectNotFoundError
 from gridward.core.privacy.policy import decide_export
 from gridward.core.schemas.trainings import TrainingRecord, TrainingsOut, TrainingState

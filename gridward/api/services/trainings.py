@@ -1,7 +1,7 @@
 """Train a model on a dataset of this node, in the background; its parameters leave if the policy says so."""
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,6 @@ from anyio.to_thread import run_sync
 from sqlmodel import Session
 
 from gridward.api import (
-    feeding,
     parameters,
     queries_results,
     rule_uses,
@@ -26,7 +25,9 @@ from gridward.api.node import Node
 from gridward.api.provenance import Behind, grants
 from gridward.api.services import releases
 from gridward.api.tables.trainings import Training, TrainingSource
-from gridward.api.training_runs import Order, Progress, Task
+from gridward.api.training_parts import Part, parts_of
+from gridward.api.training_runs import Order
+from gridward.api.training_views import coarse_unless, progress_of, validation_of
 from gridward.core import tensors
 from gridward.core.errors import (
     AuthorizationError,
@@ -35,15 +36,11 @@ from gridward.core.errors import (
     ObjectNotFoundError,
     PlanRejectedError,
 )
-from gridward.core.plans import codec
-from gridward.core.plans.executors.batches import fewest_rows, undrawn
-from gridward.core.plans.executors.training import Schedule
 from gridward.core.plans.plan import Kind, Plan, Role
-from gridward.core.privacy.analysis import Feed, Level
-from gridward.core.privacy.decision import Answer, Decision, Grant, Reason
-from gridward.core.privacy.policy import decide_export, decide_training, settle_training
+from gridward.core.privacy.decision import Answer, Decision, Reason
+from gridward.core.privacy.policy import decide_export
 from gridward.core.schemas.tensor import Tensor
-from gridward.core.schemas.trainings import INLINE_BYTES, EpochMetrics, TrainingIn, TrainingOut, TrainingState
+from gridward.core.schemas.trainings import INLINE_BYTES, TrainingIn, TrainingOut, TrainingState
 from gridward.server.db import lock
 from gridward.server.ids import new_id
 from gridward.server.principals import Capability, Principal
@@ -52,7 +49,6 @@ INTERRUPTED: Final = "the node stopped while this training ran; start it again"
 _POLL_S: Final = 0.1
 _METRICS: Final = 64
 _METRICS_SEALED: Final = 4
-_DIGITS: Final = 3
 
 
 def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
@@ -78,7 +74,7 @@ def start(node: Node, caller: Principal, body: TrainingIn) -> TrainingOut:
     with node.database.read() as db:
         begin = orders.begin(node, caller, db, plans, body)
         held_out = orders.held_out(node, begin.dataset, body)
-        parts = _parts(node, caller, db, begin, plans, body, held_out)
+        parts = parts_of(node, caller, db, begin, plans, body, held_out)
     hyper = orders.hyper(plans.training, body) if plans.training is not None else {}
     judged = [part.judge(begin, hyper if part.plan is plans.training else {}) for part in parts]
     lesson = secure_updates.lesson_of(body, begin.held)
@@ -205,77 +201,6 @@ def remove(node: Node, caller: Principal, training_id: str) -> None:
     storage.collect(node, unused)
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One plan of an order, which and how many rows it goes over in which batches, and by which rules."""
-
-    plan: Plan
-    digest: str
-    chosen: torch.Tensor | None
-    rows: int
-    batch_size: int
-    granted: list[Grant]
-
-    @property
-    def min_rows(self) -> int:
-        """The least that a batch must hold."""
-        return fewest_rows(self.plan, max(grant.fewest_batch for grant in self.granted))
-
-    def judge(self, begin: orders.Start, hyper: Mapping[str, torch.Tensor]) -> Decision:
-        """Decide whether it may run, as a training may: an evaluation tells no more than its metrics do."""
-        refusals = _refusals(self, begin, hyper) if self.rows else ()
-        return decide_training(self.granted, fewest_rows=self.batch_size, refusals=refusals)
-
-    def task(self, epochs: int, seed: int) -> Task:
-        """Say what to run; only for what may."""
-        return Task(self.plan, self.chosen, Schedule(self.batch_size, epochs, seed, self.min_rows))
-
-
-def _parts(
-    node: Node,
-    caller: Principal,
-    db: Session,
-    begin: orders.Start,
-    plans: orders.Plans,
-    body: TrainingIn,
-    held_out: torch.Tensor | None,
-) -> list[Part]:
-    every, parts = begin.dataset.rows, []
-    for plan in plans.all:
-        chosen = held_out if plan is plans.evaluation else orders.others(every, held_out)
-        rows = every if chosen is None else len(chosen)
-        digest, fewest = codec.digest(plan), min(body.batch_size, rows)
-        granted = grants(caller, db, begin.behind, node.clock(), frozenset((digest,)))
-        settled = settle_training(granted, fewest_rows=fewest)
-        parts.append(Part(plan, digest, chosen, rows, fewest, settled))
-    return parts
-
-
-def _batch_sizes(rows: int, batch_size: int, min_rows: int) -> list[int]:
-    """Sizes that batches may have: full ones, a last one, and a last one that took in a small remainder."""
-    full, remainder = batch_size, rows % batch_size
-    last = {remainder} if remainder >= min_rows else set[int]()
-    return sorted({full, full + remainder} | last)
-
-
-def _refusals(part: Part, begin: orders.Start, hyper: Mapping[str, torch.Tensor]) -> tuple[str, ...]:
-    """What the analysis objects to at any size that a batch may have."""
-    table, plan = orders.rows_of(begin.dataset).table, part.plan
-    rows = {name: begin.rows[name] for name in orders.fed_inputs(plan)}
-    wanted = parameters.learnt_inputs(plan)
-    held = {name: value for name, value in begin.held.items() if name in wanted}
-    feeds = {name: Feed(Level.ROWS, table) for name in rows}
-    feeds |= {name: Feed(Level.ROWS, table) for name in undrawn(plan, 1)}  # nobody knows what was drawn
-    feeds |= {name: Feed(Level.AGGREGATE) for name in begin.private if name in wanted}
-    found: dict[str, None] = {}
-    for size in _batch_sizes(part.rows, part.batch_size, part.min_rows):
-        batch = {name: stored.first(size) for name, stored in rows.items()}
-        values = feeding.meta_values(plan, {**held, **hyper, **batch, **undrawn(plan, size)})
-        known = feeding.analyse_plan(plan, values, feeds, counted=False)
-        found |= dict.fromkeys(known.refusals)
-    return tuple(found)
-
-
 def _door(
     node: Node, caller: Principal, begin: orders.Start, digest: str, decision: Decision
 ) -> Callable[[], None]:
@@ -310,10 +235,6 @@ def _size(node: Node, training_id: str, blob: str) -> int:
         return node.blobs.path(blob).stat().st_size
     except FileNotFoundError as why:
         raise ObjectNotFoundError(f"training '{training_id}' was forgotten at this moment") from why
-
-
-def _coarse(values: Mapping[str, float]) -> dict[str, float]:
-    return {name: float(f"{value:.{_DIGITS}g}") for name, value in values.items()}
 
 
 def _launch(
@@ -369,31 +290,6 @@ def _launch(
     end = partial(training_store.end, node, caller, order.id, base, begin.behind)
     node.trainings.start(order, secure_updates.ending(lesson, begin.held, end))
     return describe(node, caller, order.id)
-
-
-def coarse_unless(decision: Decision, history: list[EpochMetrics]) -> list[EpochMetrics]:
-    """Return a history as whoever may not export the model is told it: to few digits."""
-    if decision.answer is Answer.VALUE:
-        return history
-    return [item.model_copy(update={"values": _coarse(item.values)}) for item in history]
-
-
-def validation_of(
-    training: Training, progress: Progress | None, decision: Decision
-) -> dict[str, float] | None:
-    """Return what was found of the parameters as received: to few digits for who may not export the model."""
-    running = progress is not None and training.state == TrainingState.RUNNING
-    told = progress.validation if progress is not None and running else training.validation
-    return _coarse(told) if told is not None and decision.answer is not Answer.VALUE else told
-
-
-def progress_of(
-    node: Node, training: Training, progress: Progress | None
-) -> tuple[list[EpochMetrics], float]:
-    """Return a run's history and seconds: of now if it runs, which was asked before the row was read."""
-    if progress is not None and training.state == TrainingState.RUNNING:
-        return list(progress.history), node.trainings.elapsed_s(progress)
-    return [EpochMetrics.model_validate(item) for item in training.history], training.seconds
 
 
 def _own(node: Node, caller: Principal, training_id: str) -> Training:

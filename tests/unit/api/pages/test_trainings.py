@@ -7,8 +7,8 @@ import pytest
 
 from tests.support.files import publish
 from tests.support.nodes import NodeUnderTest
+from tests.support.trainings import ROWS, body_of, finish
 from tests.support.visitors import Visitor, text_of
-from tests.unit.api.services.test_trainings import ROWS, body_of, finish
 
 
 @pytest.fixture(scope="module")

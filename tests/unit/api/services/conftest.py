@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.support import trainings
 from tests.support.asking import OPEN, WEIGHT, Said
 from tests.support.files import publish
 from tests.support.nodes import NodeUnderTest
@@ -39,3 +40,14 @@ def ana(ward: NodeUnderTest) -> Headers:
 @pytest.fixture
 def bob(ward: NodeUnderTest) -> Headers:
     return ward.as_("bob")
+
+
+@pytest.fixture(scope="module")
+def digits(ward: NodeUnderTest) -> trainings.Dataset:
+    """Three clouds of points; tess may train and take away, tom may train only."""
+    drawn = np.random.default_rng(5)
+    labels = np.arange(trainings.ROWS) % 3
+    points = drawn.normal(0, 0.3, (trainings.ROWS, 4)) + np.eye(4)[labels] * 2
+    arrays = {"points": points.astype(np.float32), "labels": labels}
+    access = {"discover": ["@signed-in"], "train": ["tess", "tom"], "export_model": ["tess"]}
+    return publish(ward, ward.as_("bob"), arrays, name="digits", access=access, disclosure=trainings.LARGE)

@@ -11,7 +11,7 @@ from tests.support.asking import put
 from tests.support.files import publish
 from tests.support.nodes import NodeUnderTest
 from tests.support.questions import Headers, ask, code, column, values
-from tests.unit.api.services.test_trainings import begin, body_of
+from tests.support.trainings import begin, body_of
 
 Said = dict[str, Any]
 ROWS = np.arange(40.0)

@@ -15,7 +15,7 @@ from tests.support.asking import Said, act, approve, audits, shown
 from tests.support.files import publish
 from tests.support.nodes import NodeUnderTest
 from tests.support.questions import Headers, code
-from tests.unit.api.services.test_trainings import body_of, finish, host, query
+from tests.support.trainings import body_of, finish, host, query
 
 ROWS = 60
 ACCESS: Said = {"discover": ["@signed-in"], "train": ["tom"], "export_model": ["tom"]}

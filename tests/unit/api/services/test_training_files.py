@@ -16,17 +16,15 @@ from gridward.core.schemas.uploads import MediaType
 from tests.support.files import npy, safetensors, upload
 from tests.support.nodes import NodeUnderTest
 from tests.support.questions import code
-from tests.unit.api.services.test_trainings import (
+from tests.support.trainings import (
     STEP,
     Dataset,
     begin,
     body_of,
-    digits,
     finish,
     parameters,
 )
 
-__all__ = ["digits"]
 BYTES = safetensors({name: value.numpy() for name, value in STEP.parameters.items()})
 
 

@@ -8,101 +8,37 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
-from torch.nn import functional
 
-from gridward.api import secure_updates
 from gridward.api.services.trainings import INTERRUPTED, mark_interrupted
-from gridward.api.tables.datasets import Dataset as DatasetRow
 from gridward.api.tables.trainings import Training
-from gridward.api.training_orders import held_out
-from gridward.api.training_store import NOT_STORED
 from gridward.core import tensors
-from gridward.core.errors import ConflictError
 from gridward.core.plans import codec
 from gridward.core.plans.ops import Op
-from gridward.core.plans.optimizers import SGD
 from gridward.core.plans.plan import Output, Ref, Role, Step
-from gridward.core.plans.trace import Traced, trace_evaluation, trace_module, trace_training
+from gridward.core.plans.trace import trace_module
 from gridward.core.schemas.tensor import Tensor
-from gridward.core.schemas.trainings import TrainingIn
 from gridward.core.schemas.uploads import MediaType
 from gridward.server.ids import utc_now
 from tests.support.files import publish, safetensors, upload
 from tests.support.nodes import NodeUnderTest
 from tests.support.questions import Headers, code
+from tests.support.trainings import (
+    LARGE,
+    ROWS,
+    STEP,
+    Dataset,
+    begin,
+    body_of,
+    finish,
+    host,
+    model,
+    parameters,
+    query,
+    step,
+    underway,
+)
 
-ROWS = 60
-Dataset = dict[str, Any]
-
-
-def model() -> nn.Module:
-    torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
-
-
-def step(momentum: float = 0.0) -> Traced:
-    batch = (torch.randn(4, 4), torch.arange(4) % 3)
-    return trace_training(model(), functional.cross_entropy, SGD(0.2, momentum), batch, name="step")
-
-
-STEP = step()
-LARGE = {"residual_degrees": None, "parameter_share": None}
-
-
-@pytest.fixture(scope="module")
-def digits(ward: NodeUnderTest) -> Dataset:
-    """Three clouds of points; tess may train and take away, tom may train only."""
-    drawn = np.random.default_rng(5)
-    labels = np.arange(ROWS) % 3
-    points = drawn.normal(0, 0.3, (ROWS, 4)) + np.eye(4)[labels] * 2
-    arrays = {"points": points.astype(np.float32), "labels": labels}
-    access = {"discover": ["@signed-in"], "train": ["tess", "tom"], "export_model": ["tess"]}
-    return publish(ward, ward.as_("bob"), arrays, name="digits", access=access, disclosure=LARGE)
-
-
-def body_of(dataset: Dataset, traced: Traced = STEP, **fields: Any) -> dict[str, Any]:
-    learnt = [tensors.encode(name, value).model_dump() for name, value in traced.parameters.items()]
-    hyper = [given.name for given in traced.plan.inputs if given.role == "hyper"]
-    return {
-        "plan": codec.to_dict(traced.plan),
-        "dataset_id": dataset["id"],
-        "feeds": [{"input": "x", "tensor": "points"}, {"input": "y", "tensor": "labels"}],
-        "parameters": [item for item in learnt if item["name"] not in hyper],
-        "hyper": [{"input": name, "value": 0.2} for name in hyper],
-        "epochs": 5,
-        "batch_size": 20,
-    } | fields
-
-
-def begin(node: NodeUnderTest, headers: Headers, body: dict[str, Any]) -> Any:
-    return node.client.post("/v1/trainings", json=body, headers=headers)
-
-
-def finish(node: NodeUnderTest, headers: Headers, body: dict[str, Any]) -> dict[str, Any]:
-    """Start a training and wait for its end."""
-    started = begin(node, headers, body)
-    assert started.status_code == 201, started.text
-    said: dict[str, Any] = started.json()
-    deadline = time.monotonic() + 60
-    while said["state"] == "running":
-        assert time.monotonic() < deadline
-        path = f"/v1/trainings/{said['id']}"
-        said = node.client.get(path, params={"wait_s": 20}, headers=headers).json()
-    return said
-
-
-def underway(node: NodeUnderTest, headers: Headers, body: dict[str, Any]) -> str:
-    """Start a training and wait for its first epoch; gives its path."""
-    path = f"/v1/trainings/{begin(node, headers, body).json()['id']}"
-    deadline = time.monotonic() + 120
-    while not node.client.get(path, params={"wait_s": 5}, headers=headers).json()["epochs_done"]:
-        assert time.monotonic() < deadline
-    return path
-
-
-def parameters(said: dict[str, Any]) -> dict[str, torch.Tensor]:
-    return {item["name"]: tensors.decode(Tensor.model_validate(item)) for item in said["parameters"]}
+"""Training on a node: who may, what it gives, what it never gives."""
 
 
 def test_a_training_learns_and_its_history_is_told(ward: NodeUnderTest, digits: Dataset) -> None:
@@ -358,165 +294,6 @@ def test_a_stop_during_training_is_told_as_a_failure(ward: NodeUnderTest, digits
     assert after["created_at"] < utc_now().isoformat()
 
 
-def counted(node: NodeUnderTest, dataset: Dataset) -> int:
-    path = f"/v1/datasets/{dataset['id']}/rules"
-    rules = node.client.get(path, headers=node.as_("bob")).json()["items"]
-    return sum(rule["used"] for rule in rules)
-
-
-@pytest.fixture
-def once(ward: NodeUnderTest) -> Dataset:
-    """Points that tess may train on once."""
-    arrays = {"points": np.ones((ROWS, 4), np.float32), "labels": np.arange(ROWS) % 3}
-    access = {"train": [{"who": "tess", "times": 1}]}
-    name = f"once-{secrets.token_hex(4)}"
-    return publish(ward, ward.as_("bob"), arrays, name=name, access=access, disclosure=LARGE)
-
-
-def test_a_training_that_fails_before_anything_is_told_gives_its_use_back(
-    ward: NodeUnderTest, once: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tess = ward.as_("tess")
-    with monkeypatch.context() as patched:
-        patched.setattr(ward.node.settings, "training_operations", 1)
-        failed = finish(ward, tess, body_of(once, epochs=1))
-    assert (failed["state"], failed["history"], counted(ward, once)) == ("failed", [], 0)
-    assert finish(ward, tess, body_of(once, epochs=1))["state"] == "done"
-    assert counted(ward, once) == 1
-    assert code(begin(ward, tess, body_of(once))) == "not_authorized"
-
-
-def test_a_training_that_diverges_has_told_something_and_keeps_its_use(
-    ward: NodeUnderTest, once: Dataset
-) -> None:
-    tess = ward.as_("tess")
-    failed = finish(ward, tess, body_of(once, epochs=1, hyper=[{"input": "lr", "value": 1e38}]))
-    assert (failed["state"], counted(ward, once)) == ("failed", 1)
-
-
-def test_the_record_of_a_run_tells_its_starter_nothing_that_gives_a_use_back(
-    ward: NodeUnderTest, once: Dataset
-) -> None:
-    tess = ward.as_("tess")
-    said = begin(ward, tess, body_of(once, epochs=10_000)).json()
-    path = f"/v1/trainings/{said['id']}"
-    deadline = time.monotonic() + 60
-    while not ward.client.get(f"{path}/record", headers=ward.as_("bob")).json()["history"]:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
-    record = ward.client.get(f"{path}/record", headers=tess).json()
-    assert (record["history"], record["validation"], record["epochs_done"]) == ([], None, 0)
-    assert ward.client.delete(path, headers=tess).status_code == 204
-
-
-def test_a_run_that_is_looked_at_before_it_begins_is_not_taken_for_lost(
-    ward: NodeUnderTest, once: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tess, own_id = ward.as_("tess"), f"trn-{secrets.token_hex(12)}"
-    seen: list[dict[str, Any]] = []
-    plain = secure_updates.ending
-
-    def looked(*args: Any) -> Any:
-        seen.append(ward.client.get(f"/v1/trainings/{own_id}", headers=tess).json())
-        seen.append(begin(ward, tess, body_of(once, id=own_id)).json())
-        return plain(*args)
-
-    monkeypatch.setattr(secure_updates, "ending", looked)
-    said = finish(ward, tess, body_of(once, epochs=1, id=own_id))
-    assert (seen[0]["state"], said["state"], counted(ward, once)) == ("running", "done", 1)
-    assert "status" in seen[1]
-
-
-def test_a_run_whose_end_cannot_be_stored_fails_and_can_be_forgotten(
-    ward: NodeUnderTest, digits: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def full(*_: object) -> None:
-        raise OSError("no space left on device")
-
-    monkeypatch.setattr("gridward.api.parameters.write", full)
-    tess = ward.as_("tess")
-    said = finish(ward, tess, body_of(digits, epochs=1))
-    assert (said["state"], said["detail"]) == ("failed", NOT_STORED)
-    with ward.node.database.write() as db:
-        training = db.get_one(Training, said["id"])
-        training.state = "running"
-        db.add(training)
-    path = f"/v1/trainings/{said['id']}"
-    assert ward.client.get(path, headers=tess).json()["state"] == "failed"
-    assert ward.client.delete(path, headers=tess).status_code == 204
-
-
-def test_two_fractions_held_out_by_one_seed_do_not_differ_by_single_rows(ward: NodeUnderTest) -> None:
-    dataset = DatasetRow(
-        id="ds-1", name="n", version=1, rows=1000, user_id="u", published_by="bob", blob="", tensors=[]
-    )
-    drawn = [held(ward, dataset, holdout) for holdout in (0.1, 0.101, 0.1)]
-    assert drawn[0] == drawn[2]
-    assert len(drawn[1] - drawn[0]) > 1
-
-
-def held(node: NodeUnderTest, dataset: DatasetRow, holdout: float) -> set[int]:
-    plan = codec.to_dict(examined().plan)
-    body = TrainingIn.model_validate(
-        {
-            "dataset_id": dataset.id,
-            "feeds": [{"input": "x", "tensor": "points"}],
-            "epochs": 0,
-            "evaluation": {"plan": plan, "holdout": holdout},
-        }
-    )
-    rows = held_out(node.node, dataset, body)
-    assert rows is not None
-    return set(rows.tolist())
-
-
-@pytest.mark.parametrize("told", [False, True])
-def test_a_stop_gives_a_use_back_unless_something_was_told(
-    ward: NodeUnderTest, once: Dataset, told: bool
-) -> None:
-    said = finish(ward, ward.as_("tess"), body_of(once, epochs=1))
-    with ward.node.database.write() as db:
-        training = db.get_one(Training, said["id"])
-        assert training.told
-        training.state, training.told = "running", told
-        db.add(training)
-    mark_interrupted(ward.node)
-    assert counted(ward, once) == told
-    mark_interrupted(ward.node)
-    assert counted(ward, once) == told
-    returned = ward.client.get("/v1/audit", params={"action": "return_use"}, headers=ward.as_("bob"))
-    assert sum(said["id"] in row["subject"] for row in returned.json()["items"]) == (not told)
-
-
-def test_a_training_that_cannot_be_written_down_takes_no_use(
-    ward: NodeUnderTest, once: Dataset, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def breaks(*_: object, **__: object) -> None:
-        raise ConflictError("the disk is full")
-
-    monkeypatch.setattr("gridward.api.services.trainings.TrainingSource", breaks)
-    assert code(begin(ward, ward.as_("tess"), body_of(once))) == "conflict"
-    assert counted(ward, once) == 0
-
-
-# --- training a hosted model
-
-
-def host(node: NodeUnderTest, headers: Headers, model_id: str, **access: list[str]) -> None:
-    traced = trace_module(model(), (torch.zeros(2, 4),), name="points")
-    content = safetensors({name: value.numpy() for name, value in traced.parameters.items()})
-    upload_id = upload(node, headers, content, MediaType.SAFETENSORS)
-    body = {"id": model_id, "plan": codec.to_dict(traced.plan), "upload_id": upload_id, "access": access}
-    answer = node.client.post("/v1/models", json=body, headers=headers)
-    assert answer.status_code == 201, answer.text
-
-
-def query(node: NodeUnderTest, headers: Headers, model_id: str) -> Any:
-    data = trace_module(model(), (torch.zeros(2, 4),), name="points").plan.inputs[-1].name
-    body = {"inputs": [tensors.encode(data, torch.eye(4)[:3] * 2).model_dump()]}
-    return node.client.post(f"/v1/models/{model_id}/inference", json=body, headers=headers)
-
-
 def test_a_trained_model_is_a_new_version_that_carries_its_datasets(
     ward: NodeUnderTest, digits: Dataset
 ) -> None:
@@ -585,124 +362,3 @@ def test_a_node_on_any_database_trains(node: NodeUnderTest) -> None:
     said = finish(node, node.as_("tess"), body_of(data, epochs=2))
     assert (said["state"], said["epochs_done"]) == ("done", 2)
     assert set(parameters(said)) == set(model().state_dict())
-
-
-def examined(**metrics: Any) -> Traced:
-    batch = (torch.randn(4, 4), torch.arange(4) % 3)
-    return trace_evaluation(model(), functional.cross_entropy, batch, name="exam", metrics=metrics)
-
-
-def evaluation(holdout: float, **fields: Any) -> dict[str, Any]:
-    return {"evaluation": {"plan": codec.to_dict(examined().plan), "holdout": holdout} | fields}
-
-
-def test_an_evaluation_alone_judges_all_rows_as_torch_does(ward: NodeUnderTest, digits: Dataset) -> None:
-    order = body_of(digits, epochs=0) | evaluation(0)
-    del order["plan"]
-    said = finish(ward, ward.as_("bob"), order)
-    assert (said["state"], said["rows"], said["validation_rows"], said["history"]) == ("done", 0, ROWS, [])
-    assert said["parameters"] == []
-    drawn = np.random.default_rng(5)
-    labels = np.arange(ROWS) % 3
-    points = (drawn.normal(0, 0.3, (ROWS, 4)) + np.eye(4)[labels] * 2).astype(np.float32)
-    with torch.no_grad():
-        output, targets = model()(torch.from_numpy(points)), torch.from_numpy(labels)
-    assert said["validation"] == pytest.approx(
-        {
-            "loss": float(functional.cross_entropy(output, targets)),
-            "accuracy": float((output.argmax(1) == targets).float().mean()),
-        },
-        rel=1e-5,
-    )
-
-
-def test_held_out_rows_judge_what_was_received_and_no_step_sees_them(
-    ward: NodeUnderTest, digits: Dataset
-) -> None:
-    tess = ward.as_("tess")
-    before = finish(ward, tess, body_of(digits, epochs=0) | evaluation(0.4))
-    said = finish(ward, tess, body_of(digits) | evaluation(0.4))
-    assert (said["rows"], said["validation_rows"]) == (36, 24)
-    assert said["validation"] == before["validation"]
-    other = finish(ward, tess, body_of(digits, epochs=0) | evaluation(0.4, holdout_seed=1))
-    assert other["validation"] != before["validation"]
-    after = body_of(digits, epochs=0) | evaluation(0.4) | {"parameters": said["parameters"]}
-    assert finish(ward, tess, after)["validation"]["loss"] < said["validation"]["loss"]
-    record = ward.client.get(f"/v1/trainings/{said['id']}/record", headers=ward.as_("bob")).json()
-    assert (record["validation"], record["validation_rows"]) == (said["validation"], 24)
-
-
-def test_an_evaluation_tells_no_more_than_a_training_may(ward: NodeUnderTest, digits: Dataset) -> None:
-    tom, tess = ward.as_("tom"), ward.as_("tess")
-    only = body_of(digits, epochs=0) | evaluation(0)
-    coarse, full = (finish(ward, who, only)["validation"] for who in (tom, tess))
-    assert coarse == {name: float(f"{value:.3g}") for name, value in full.items()} != full
-    many = examined(**{f"m{at}": functional.cross_entropy for at in range(4)})
-    order = body_of(digits, epochs=0) | {"evaluation": {"plan": codec.to_dict(many.plan)}}
-    assert code(begin(ward, tom, order)) == "plan_rejected"
-    assert len(finish(ward, tess, order)["validation"]) == 6
-    peek = Step(Op.SELECT_INT, (Ref("x"), 0, 0), ("row",))
-    plan = examined().plan
-    tapped = replace(
-        plan, steps=(*plan.steps, peek), outputs=(*plan.outputs, Output("row", Role.METRIC, "row"))
-    )
-    order["evaluation"] = {"plan": codec.to_dict(tapped)}
-    refused = begin(ward, tess, order)
-    assert code(refused) == "plan_rejected"
-    assert "aten.select.int" in refused.json()["detail"]
-
-
-def test_too_few_held_out_rows_are_not_judged(ward: NodeUnderTest, digits: Dataset) -> None:
-    assert code(begin(ward, ward.as_("tess"), body_of(digits) | evaluation(0.1))) == "result_suppressed"
-    assert code(begin(ward, ward.as_("tess"), body_of(digits) | evaluation(0.001))) == "result_suppressed"
-
-
-@pytest.mark.parametrize(
-    ("fields", "words"),
-    [
-        ({"epochs": 0}, "0 epochs need an evaluation"),
-        ({"plan": None}, "a training needs a plan"),
-        ({"epochs": 1} | evaluation(0), "needs a holdout above 0"),
-        (evaluation(0.6), "less than or equal to 0.5"),
-        ({"epochs": 0, "evaluation": {"plan": codec.to_dict(STEP.plan)}}, "not for evaluation"),
-        ({"plan": codec.to_dict(examined().plan)}, "not for training"),
-        ({"epochs": 0, "parameters": []} | evaluation(0), "0.bias is missing"),
-    ],
-)
-def test_an_evaluation_that_makes_no_sense_is_refused(
-    ward: NodeUnderTest, digits: Dataset, fields: dict[str, Any], words: str
-) -> None:
-    refused = begin(ward, ward.as_("tess"), body_of(digits) | fields)
-    assert refused.status_code == 422
-    assert words in refused.text
-
-
-def test_an_evaluation_that_is_not_finite_fails_with_the_reason(ward: NodeUnderTest, digits: Dataset) -> None:
-    order = body_of(digits, epochs=0) | evaluation(0)
-    endless = {name: value * float("inf") for name, value in model().state_dict().items()}
-    order["parameters"] = [tensors.encode(name, value).model_dump() for name, value in endless.items()]
-    said = finish(ward, ward.as_("tess"), order)
-    assert (said["state"], said["validation"]) == ("failed", None)
-    assert "as received" in said["detail"]
-
-
-def test_batch_norm_and_dropout_are_trained_and_what_was_held_out_judges_in_eval_mode(
-    ward: NodeUnderTest, digits: Dataset
-) -> None:
-    torch.manual_seed(2)
-    deep = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 3))
-    batch = (torch.randn(4, 4), torch.arange(4) % 3)
-    traced = trace_training(deep, functional.cross_entropy, SGD(0.2), batch, name="deep")
-    exam = trace_evaluation(deep, functional.cross_entropy, batch, name="exam")
-    judged = {"evaluation": {"plan": codec.to_dict(exam.plan), "holdout": 0.4}}
-    order = body_of(digits, traced, epochs=20) | judged
-    said = finish(ward, ward.as_("tess"), order)
-    assert said["state"] == "done", said["detail"]
-    found = parameters(said)
-    assert int(found["1.num_batches_tracked"]) == sum(item["steps"] for item in said["history"])
-    assert bool(found["1.running_mean"].any())
-    after = finish(ward, ward.as_("tess"), order | {"epochs": 0, "parameters": said["parameters"]})
-    assert after["validation"]["accuracy"] > 0.9
-    assert after["validation"]["loss"] < said["validation"]["loss"]
-    again = finish(ward, ward.as_("tess"), order)
-    assert all(torch.equal(value, parameters(again)[name]) for name, value in found.items())
